@@ -1,0 +1,573 @@
+"""The closed forms against simulations of a few lines each, against their limits and each other."""
+
+import inspect
+from bisect import bisect_right
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lpws import models
+
+D = 0.025  # one transit [s]
+R = 2 * D
+MESSAGES = 200_000
+
+rates = st.floats(0.01, 100)
+times = st.floats(0.001, 10)
+delays = st.floats(0, 1)
+round_trips = st.integers(0, 2)
+property_test = settings(deadline=None)  # a busy machine is no failure
+
+
+# ------------------------------------------------------------------------------ the simulations
+
+
+def poisson(rate_hz, n=MESSAGES, seed=1):
+    """Times at which messages are published: n of them in the mean time of n, so that their rate is exact."""
+    return np.sort(np.random.default_rng(seed).uniform(0, n / rate_hz, n))
+
+
+def polled(published, asked):
+    """Latency of messages that wait for the next request to reach the server, and then a transit."""
+    published = published[published < asked[-1]]
+    return asked[np.searchsorted(asked, published)] - published + D
+
+
+def reload_requests(pause_s, handshakes, until_s):
+    """Times at which the requests of a reader reach the server, one transit after another."""
+    pauses = np.random.default_rng(2).exponential(pause_s, int(1.1 * until_s / (pause_s + R)) + 1000)
+    response, connection, request = D, R * handshakes, D
+    return np.cumsum(response + pauses + connection + request)
+
+
+def poll(published, gap_s, hold_s=np.inf, keep=True, batch=True):
+    """Latency of each message delivered and the times of the responses, by following the one client."""
+    published = published.tolist()
+    latency, responses, asked, i = [], [], 0.0, 0
+    while i < len(published):
+        if not keep and published[i] < asked:
+            i += 1  # nobody waits, nothing keeps it
+            continue
+        leaves = min(max(published[i], asked), asked + hold_s)
+        ready = bisect_right(published, leaves, i)
+        if not batch:
+            ready = min(ready, i + 1)
+        latency += [leaves - t + D for t in published[i:ready]]
+        responses.append(leaves)
+        asked, i = leaves + gap_s, ready
+    return np.array(latency), np.array(responses)
+
+
+def ecdf_distance(sample, cdf):
+    """Greatest distance of an ECDF from a distribution function, both looked at on 200 places and at d."""
+    where = np.append(np.linspace(0, sample.max() * 1.1, 200), D)
+    ecdf = np.searchsorted(np.sort(sample), where, side="right") / len(sample)
+    return np.abs(ecdf - cdf(where)).max()
+
+
+def near(value):
+    return pytest.approx(value, rel=0.01)
+
+
+def near_share(share):
+    """Within five standard errors of a share of all messages, at least."""
+    return pytest.approx(share, abs=5 * (share * (1 - share) / MESSAGES) ** 0.5)
+
+
+# ---------------------------------------------------------------------------- request/response
+
+
+@pytest.mark.parametrize(("pause_s", "handshakes"), [(1.0, 1), (0.05, 0), (0.05, 2), (0.2, 1)])
+def test_reload_against_a_simulated_reader(pause_s, handshakes):
+    spec = {"pause_s": pause_s, "delay_s": D, "handshakes": handshakes}
+    published = poisson(1 / (pause_s + R))
+    asked = reload_requests(pause_s, handshakes, published[-1])
+    latency = polled(published, asked)
+    assert latency.mean() == near(models.reload_latency(**spec))
+    assert len(asked) / asked[-1] == near(models.reload_requests_hz(**spec))
+    assert ecdf_distance(latency, lambda x: models.reload_cdf(x, **spec)) < 0.005
+
+
+@property_test
+@given(pause_s=times, delay_s=delays, handshakes=round_trips)
+def test_a_reader_is_worse_served_than_a_timer_and_at_most_twice_as_late(pause_s, delay_s, handshakes):
+    spec = {"pause_s": pause_s, "delay_s": delay_s, "handshakes": handshakes}
+    timer_s = 1 / models.reload_requests_hz(**spec) / 2
+    assert timer_s < models.reload_latency(**spec) - delay_s <= 2 * timer_s * (1 + 1e-9)
+
+
+def test_a_reader_without_pauses_is_a_timer():
+    x = np.linspace(0, 0.3, 50)
+    timer = models.short_polling_cdf(x, interval_s=2 * R, delay_s=D)
+    assert models.reload_cdf(x, pause_s=0, delay_s=D, handshakes=1) == pytest.approx(timer)
+    assert models.reload_latency(pause_s=0, delay_s=D, handshakes=1) == pytest.approx(D + R)
+
+
+# ------------------------------------------------------------------------------- short polling
+
+
+@pytest.mark.parametrize(("rate_hz", "interval_s"), [(0.3, 1.0), (2.0, 1.0), (5.0, 0.2)])
+def test_short_polling_against_a_simulated_client(rate_hz, interval_s):
+    spec = {"interval_s": interval_s, "delay_s": D}
+    published = poisson(rate_hz)
+    asked = np.arange(0.37 * interval_s, published[-1] + interval_s, interval_s)
+    latency = polled(published, asked)
+    assert latency.mean() == near(models.short_polling_latency(**spec))
+    assert latency.std() == near(models.short_polling_sd(interval_s=interval_s))
+    assert latency.max() <= models.short_polling_worst(**spec)
+    assert latency.max() == near(models.short_polling_worst(**spec))
+    assert ecdf_distance(latency, lambda x: models.short_polling_cdf(x, **spec)) < 0.005
+
+    found, _ = np.histogram(published, asked)
+    assert len(asked) / (asked[-1] - asked[0]) == near(
+        models.short_polling_requests_hz(interval_s=interval_s)
+    )
+    assert (found > 0).mean() == near(models.nonempty_share(rate_hz=rate_hz, interval_s=interval_s))
+    seen = (found > 0).sum() / found.sum()  # the newest of each poll
+    assert seen == near(models.newest_seen_share(rate_hz=rate_hz, interval_s=interval_s))
+
+
+# -------------------------------------------------------------------------------- long polling
+
+
+# A hold short enough to run out, one that seldom does, and none; few, some and many messages in a gap.
+@pytest.mark.parametrize("hold_s", [0.1, 2.0, np.inf])
+@pytest.mark.parametrize(("rate_hz", "gap_s"), [(2.0, R), (10.0, 2 * R), (40.0, 3 * R)])
+def test_long_polling_against_a_simulated_client(rate_hz, gap_s, hold_s):
+    spec = {"rate_hz": rate_hz, "gap_s": gap_s, "hold_s": hold_s}
+    published = poisson(rate_hz)
+    latency, responses = poll(published, gap_s, hold_s)
+    late = latency > D + 1e-9
+    p = models.gap_probability(**spec)
+    assert len(latency) == len(published)  # the cursor loses nothing
+    assert latency.mean() == near(models.long_polling_latency(delay_s=D, **spec))
+    assert late.mean() == near_share(p)
+    assert latency.max() <= models.long_polling_worst(gap_s=gap_s, delay_s=D) + 1e-9
+    assert latency.max() == near(models.long_polling_worst(gap_s=gap_s, delay_s=D))
+    assert len(responses) / published[-1] == near(models.long_polling_responses_hz(**spec))
+    assert len(published) / len(responses) == near(models.long_polling_batch(**spec))
+    assert ecdf_distance(latency, lambda x: models.long_polling_cdf(x, delay_s=D, **spec)) < 0.01
+    # The step stands at d and not a little before it.
+    assert models.long_polling_cdf([D - 1e-9, D], delay_s=D, **spec) == pytest.approx([0, 1 - p])
+
+
+@pytest.mark.parametrize("hold_s", [0.1, np.inf])
+@pytest.mark.parametrize(("rate_hz", "gap_s"), [(2.0, R), (10.0, 2 * R), (40.0, 3 * R)])
+def test_loss_without_cursor_against_a_simulated_client(rate_hz, gap_s, hold_s):
+    latency, _ = poll(poisson(rate_hz), gap_s, hold_s, keep=False)
+    loss = models.loss_without_cursor(rate_hz=rate_hz, gap_s=gap_s, hold_s=hold_s)
+    assert 1 - len(latency) / MESSAGES == near_share(loss)
+    assert latency.max() == pytest.approx(D)  # what is not lost was waited for
+
+
+@pytest.mark.parametrize("rate_hz", [2.0, 5.0, 7.0])
+def test_one_message_per_response_against_a_simulated_client(rate_hz):
+    latency, _ = poll(poisson(rate_hz, 2 * MESSAGES), 0.1, batch=False)
+    model = models.one_per_response_latency(rate_hz=rate_hz, gap_s=0.1, delay_s=D)
+    assert latency.mean() == pytest.approx(model, rel=0.025)  # queues forget slowly
+
+
+def test_one_message_per_response_has_no_mean_at_saturation():
+    latency = models.one_per_response_latency(rate_hz=[9.99, 10, 20], gap_s=0.1, delay_s=D)
+    assert latency[0] > 40
+    assert list(latency[1:]) == [np.inf, np.inf]
+
+
+@pytest.mark.parametrize("burst", [1, 2, 7])
+def test_burst_against_a_simulated_client(burst):
+    published = np.sort(np.repeat(np.arange(1.0, 50.0), burst))
+    published += np.tile(np.arange(burst) * 1e-7, 49)  # the first alone, the others a moment later
+    latency, responses = poll(published, R)
+    assert latency.mean() == pytest.approx(models.burst_latency(burst=burst, gap_s=R, delay_s=D), rel=1e-4)
+    assert len(responses) == 49 * min(burst, 2)
+
+
+def test_a_timer_never_meets_the_gap():
+    latency, _ = poll(np.arange(1.0, 100.0, 1.05 * R), R, keep=False)
+    assert len(latency) == len(np.arange(1.0, 100.0, 1.05 * R))
+    assert latency == pytest.approx(models.push_latency(delay_s=D))
+
+
+@pytest.mark.parametrize(("handshakes", "saturated", "worst"), [(0, 2, 3), (1, 3, 5), (2, 4, 7)])
+def test_transits_of_long_polling(handshakes, saturated, worst):
+    gap_s = models.repoll_gap(delay_s=1, handshakes=handshakes)
+    idle, busy = models.long_polling_latency(rate_hz=[1e-9, 1e9], gap_s=gap_s, delay_s=1)
+    assert idle == pytest.approx(1)
+    assert busy == pytest.approx(saturated)
+    assert models.long_polling_worst(gap_s=gap_s, delay_s=1) == worst
+
+
+def test_gap_counts_transits_and_the_pause():
+    response, tcp, tls, request = 1, 2, 2, 1
+    assert models.repoll_gap(delay_s=1, handshakes=0, pause_s=0.5) == response + 0.5 + request
+    assert models.repoll_gap(delay_s=1, handshakes=1, pause_s=0.5) == response + 0.5 + tcp + request
+    assert models.repoll_gap(delay_s=1, handshakes=2, pause_s=0.5) == response + 0.5 + tcp + tls + request
+
+
+@property_test
+@given(rate_hz=rates, gap_s=times, hold_s=times, delay_s=delays)
+def test_identities_of_long_polling(rate_hz, gap_s, hold_s, delay_s):
+    spec = {"rate_hz": rate_hz, "gap_s": gap_s, "hold_s": hold_s}
+    p, r = models.gap_probability(**spec), models.long_polling_responses_hz(**spec)
+    assert 0 < p <= 1
+    assert r <= 1 / gap_s
+    assert models.long_polling_batch(**spec) * r == pytest.approx(rate_hz)
+    mean_s = models.long_polling_latency(delay_s=delay_s, **spec)
+    assert delay_s < mean_s <= models.long_polling_worst(gap_s=gap_s, delay_s=delay_s) - gap_s / 2 + 1e-9
+    # The mean is the area above the distribution function.
+    x = np.linspace(delay_s, delay_s + gap_s, 10_001)
+    above = 1 - models.long_polling_cdf(x, delay_s=delay_s, **spec)
+    assert delay_s + np.trapezoid(above, x) == pytest.approx(mean_s)
+    # A buffer can only help: what finds the gap is late with it, lost without it.
+    assert models.loss_without_cursor(**spec) <= p * (1 + 1e-9)
+
+
+@property_test
+@given(rate_hz=rates, gap_s=times)
+def test_a_long_hold_is_no_hold(rate_hz, gap_s):
+    for form in (models.long_polling_responses_hz, models.long_polling_batch, models.gap_probability):
+        limit = form(rate_hz=rate_hz, gap_s=gap_s)
+        assert form(rate_hz=rate_hz, gap_s=gap_s, hold_s=1e5) == pytest.approx(limit)
+    loss = rate_hz * gap_s / (1 + rate_hz * gap_s)
+    assert models.loss_without_cursor(rate_hz=rate_hz, gap_s=gap_s, hold_s=1e5) == pytest.approx(loss)
+
+
+@property_test
+@given(rate_hz=st.tuples(rates, rates).map(sorted), gap_s=times, hold_s=times)
+def test_more_messages_mean_more_responses_and_later_messages(rate_hz, gap_s, hold_s):
+    spec = {"rate_hz": rate_hz, "gap_s": gap_s, "hold_s": hold_s}
+    for form in (models.long_polling_responses_hz, models.long_polling_batch, models.gap_probability):
+        few, many = form(**spec)
+        assert few <= many * (1 + 1e-9)
+    fewer, more = models.long_polling_responses_hz(
+        rate_hz=rate_hz[0], gap_s=gap_s, hold_s=[hold_s, hold_s / 2]
+    )
+    assert fewer < more * (1 + 1e-9)
+
+
+def test_nothing_published():
+    silent = {"rate_hz": 0, "gap_s": R}
+    assert models.long_polling_responses_hz(**silent) == 0
+    assert models.long_polling_responses_hz(**silent, hold_s=20) == pytest.approx(1 / (R + 20))
+    assert models.gap_probability(**silent, hold_s=20) == pytest.approx(R / (R + 20))
+    assert models.loss_without_cursor(**silent) == 0
+    assert models.long_polling_batch(**silent) == 1  # the one message that will come
+    assert models.long_polling_batch(**silent, hold_s=20) == 0
+    assert models.nonempty_share(rate_hz=0, interval_s=1) == 0
+    assert models.newest_seen_share(rate_hz=0, interval_s=1) == 1
+    assert models.slot_wait(rate_hz=0) == np.inf
+
+
+# -------------------------------------------------------- short polling against long polling
+
+
+@property_test
+@given(interval_s=times, share=st.floats(0, 0.999))
+def test_requests_cross_at_the_crossover(interval_s, share):
+    gap_s = share * interval_s
+    cross_hz = models.crossover_hz(interval_s=interval_s, gap_s=gap_s)
+    below, at, above = models.long_polling_responses_hz(
+        rate_hz=np.array([0.99, 1, 1.01]) * cross_hz, gap_s=gap_s
+    )
+    short_hz = models.short_polling_requests_hz(interval_s=interval_s)
+    assert at == pytest.approx(short_hz, rel=1e-9)
+    assert below < short_hz < above
+
+
+@pytest.mark.parametrize(("share", "above"), [(0, 0), (0.25, 0.03), (0.5, 0.13), (5 / 6, 0.59)])
+def test_crossover_is_close_to_one_message_per_interval(share, above):
+    cross_hz = models.crossover_hz(interval_s=2.0, gap_s=share * 2.0)
+    assert cross_hz * 2.0 - 1 == pytest.approx(above, abs=0.005)
+
+
+@property_test
+@given(rate_hz=rates, delay_s=st.floats(0.001, 0.1), handshakes=round_trips, interval_s=st.floats(0.6, 10))
+def test_long_polling_with_a_pause_dominates_short_polling(rate_hz, delay_s, handshakes, interval_s):
+    link = {"delay_s": delay_s, "handshakes": handshakes}
+    pause_s = models.dominant_pause(interval_s=interval_s, **link)
+    gap_s = models.repoll_gap(pause_s=pause_s, **link)
+    short = {"interval_s": interval_s, "delay_s": delay_s}
+    assert models.long_polling_worst(gap_s=gap_s, delay_s=delay_s) == pytest.approx(
+        models.short_polling_worst(**short)
+    )
+    mean_s = models.long_polling_latency(rate_hz=rate_hz, gap_s=gap_s, delay_s=delay_s)
+    assert mean_s <= models.short_polling_latency(**short) + 1e-9
+    requests_hz = models.long_polling_responses_hz(rate_hz=rate_hz, gap_s=gap_s)
+    assert requests_hz <= models.short_polling_requests_hz(interval_s=interval_s) + 1e-9
+
+
+# ------------------------------------------------------------------------------- SSE, WebSocket
+
+
+def test_push_takes_one_transit():
+    assert models.push_latency(delay_s=D) == D
+    assert list(models.push_cdf([0, 0.99 * D, D, 1], delay_s=D)) == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("tls_round_trips", [0, 1, 2])
+def test_handshake_counts_transits(tls_round_trips):
+    transits = ["SYN", "SYN+ACK", *["flight", "flight"] * tls_round_trips, "GET", "101"]
+    assert models.handshake_s(delay_s=D, tls_round_trips=tls_round_trips) == pytest.approx(D * len(transits))
+
+
+# --------------------------------------------------------------------------------- connections
+
+
+def share_open(opened, closed):
+    """Share of the time from the first opening to the last that a client has a connection."""
+    return (closed - opened)[:-1].sum() / (opened[-1] - opened[0])
+
+
+@pytest.mark.parametrize("handshakes", [1, 2])
+def test_connections_of_short_polling_that_closes(handshakes):
+    opened = np.arange(0, 1000, 0.7)
+    closed = opened + R * handshakes + R  # the handshakes, then the request and its response
+    spec = {"clients": 20, "interval_s": 0.7, "delay_s": D}
+    model = models.short_polling_connections_open(handshakes=handshakes, **spec)
+    assert 20 * share_open(opened, closed) == near(model)
+    assert models.short_polling_connections_open(handshakes=0, **spec) == 20
+    # Polls do not overlap, however long a round trip is.
+    assert models.short_polling_connections_open(clients=20, interval_s=0.01, delay_s=D, handshakes=1) == 20
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.3])
+@pytest.mark.parametrize("handshakes", [1, 2])
+def test_connections_of_long_polling_that_closes(handshakes, pause_s):
+    gap_s = D + pause_s + R * handshakes + D
+    published = poisson(3.0)
+    _, left = poll(published, gap_s, 0.5)
+    spec = {"clients": 20, "rate_hz": 3.0, "gap_s": gap_s, "hold_s": 0.5}
+    # At the clients: from the connect, a pause after the last response came, to the next response.
+    opened, closed = left[:-1] + D + pause_s, left[1:] + D
+    model = models.long_polling_connections_open(closed_s=pause_s, **spec)
+    assert 20 * share_open(opened, closed) == near(model)
+    # At a server that closes first: from the last step of TCP's handshake to the response.
+    accepted = left[:-1] + D + pause_s + R + D
+    model = models.long_polling_connections_open(closed_s=gap_s - R * (handshakes - 1), **spec)
+    assert 20 * share_open(accepted, left[1:]) == near(model)
+
+    opened_hz = models.connections_opened_hz(
+        clients=20,
+        requests_hz=models.long_polling_responses_hz(rate_hz=3.0, gap_s=gap_s, hold_s=0.5),
+        handshakes=1,
+    )
+    assert 20 * len(opened) / published[-1] == near(opened_hz)
+
+
+def test_keep_alive_opens_nothing():
+    opened_hz = models.connections_opened_hz(clients=20, requests_hz=5, handshakes=[0, 1, 2])
+    assert list(opened_hz) == [0, 100, 100]
+
+
+# --------------------------------------------------------------------------- bytes per message
+
+
+@pytest.mark.parametrize("rate_hz", [0.2, 20.0])
+def test_bytes_of_polling_are_those_of_all_exchanges_shared_by_all_messages(rate_hz):
+    published = poisson(rate_hz)
+    size = {"payload_bytes": 20, "header_bytes": 765, "rate_hz": rate_hz}
+    polls = published[-1] / 0.5
+    model = models.polling_bytes_per_message(
+        requests_hz=models.short_polling_requests_hz(interval_s=0.5), **size
+    )
+    assert (765 * polls + 20 * MESSAGES) / MESSAGES == near(model)
+
+    _, responses = poll(published, R, hold_s=2.0)
+    requests_hz = models.long_polling_responses_hz(rate_hz=rate_hz, gap_s=R, hold_s=2.0)
+    model = models.polling_bytes_per_message(requests_hz=requests_hz, **size)
+    assert (765 * len(responses) + 20 * MESSAGES) / MESSAGES == near(model)
+    batch = models.long_polling_batch(rate_hz=rate_hz, gap_s=R, hold_s=2.0)
+    assert model == pytest.approx(20 + 765 / batch)
+
+
+def test_bytes_of_an_event_stream_are_those_of_its_chunk():
+    event = b"id: 42\ndata: " + b"x" * 100 + b"\n\n"
+    chunk = b"%x\r\n" % len(event) + event + b"\r\n"
+    assert models.event_stream_bytes_per_message(payload_bytes=100) == len(chunk)
+
+
+# RFC 6455 §5.2: the length is 7, 16 or 64 bits; a client's frame carries a mask of 32 bits.
+@pytest.mark.parametrize(
+    ("payload", "header"), [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10), (10**7, 10)]
+)
+def test_bytes_of_a_websocket_frame(payload, header):
+    assert models.websocket_bytes_per_message(payload_bytes=payload) == payload + header
+    assert models.websocket_bytes_per_message(payload_bytes=payload, from_client=True) == payload + header + 4
+
+
+# --------------------------------------------------------------------------- many clients, load
+
+
+def test_fanout_writes_one_after_the_other():
+    sent = np.cumsum(np.full(30, 1e-3))
+    spec = {"clients": 30, "write_s": 1e-3}
+    assert models.fanout_last_s(delay_s=D, **spec) == pytest.approx(sent[-1] + D)
+    assert models.websocket_saturation_hz(**spec) == pytest.approx(1 / sent[-1])
+
+
+@pytest.mark.parametrize("rate_hz", [2.0, 50.0])
+def test_flush_at_the_ticks_of_a_clock(rate_hz):
+    published = poisson(rate_hz)
+    ticks = np.ceil(published / 0.05)
+    latency = ticks * 0.05 - published + D
+    assert latency.mean() == near(models.flush_tick_latency(flush_s=0.05, delay_s=D))
+    writes_hz = 20 * len(np.unique(ticks)) / published[-1]
+    model_hz = models.flush_tick_writes_hz(clients=20, rate_hz=rate_hz, flush_s=0.05)
+    assert writes_hz == near(model_hz)
+    assert model_hz < 20 / 0.05
+
+
+@pytest.mark.parametrize("rate_hz", [2.0, 50.0])
+def test_flush_in_windows_that_a_message_opens(rate_hz):
+    published = poisson(rate_hz)
+    flushed, writes, ends = [], 0, -1.0
+    for t in published.tolist():
+        if t > ends:
+            ends, writes = t + 0.05, writes + 1
+        flushed.append(ends)
+    latency = np.array(flushed) - published + D
+    assert latency.mean() == near(models.flush_window_latency(rate_hz=rate_hz, flush_s=0.05, delay_s=D))
+    model_hz = models.flush_window_writes_hz(clients=20, rate_hz=rate_hz, flush_s=0.05)
+    assert 20 * writes / published[-1] == near(model_hz)
+
+
+@pytest.mark.parametrize(("streams", "shared"), [(6, False), (1, True), (3, False)])
+def test_slot_is_freed_by_the_first_of_its_streams(streams, shared):
+    news = np.random.default_rng(3).exponential(1 / 2.0, (MESSAGES, 1 if shared else streams))
+    assert news.min(axis=1).mean() == near(models.slot_wait(rate_hz=2.0, streams=streams))
+
+
+def test_browser_has_six_slots():
+    assert models.slot_wait(rate_hz=1) == pytest.approx(1 / 6)
+
+
+# ------------------------------------------------------------------------- lines that go silent
+
+
+@pytest.mark.parametrize("closing_s", [0, 5])
+def test_heartbeat_against_lines_that_go_silent(closing_s):
+    silent = np.random.default_rng(4).uniform(0, 3000, MESSAGES)
+    pings = np.arange(0, 3100, 30)
+    unanswered = pings[np.searchsorted(pings, silent)]
+    detection = unanswered + 10 + closing_s - silent
+    spec = {"interval_s": 30, "timeout_s": 10, "closing_s": closing_s}
+    assert detection.mean() == near(models.heartbeat_detection(**spec))
+    assert detection.max() == near(models.heartbeat_detection_worst(**spec))
+
+
+@pytest.mark.parametrize("jitter_s", [0, 5, 30])
+def test_reconnect_storm_against_a_simulated_queue(jitter_s):
+    service_hz, clients = 1000, 20_000
+    comes = np.sort(np.random.default_rng(5).uniform(0, jitter_s, clients))
+    done, free = [], 0.0
+    for t in comes.tolist():
+        free = max(free, t) + 1 / service_hz
+        done.append(free)
+    drain_s = models.reconnect_drain_s(clients=clients, service_hz=service_hz)
+    assert drain_s == 20
+    assert done[-1] == near(max(drain_s, jitter_s))
+    queue = np.arange(1, clients + 1) - np.searchsorted(done, comes)
+    backlog = models.reconnect_backlog(clients=clients, service_hz=service_hz, jitter_s=jitter_s)
+    assert queue.max() == pytest.approx(backlog, abs=3 * clients**0.5)
+
+
+@property_test
+@given(clients=st.integers(1, 10**6), service_hz=rates)
+def test_jitter_as_long_as_the_drain_leaves_no_queue(clients, service_hz):
+    window_s = models.reconnect_drain_s(clients=clients, service_hz=service_hz)
+    assert (
+        models.reconnect_backlog(clients=clients, service_hz=service_hz, jitter_s=window_s) <= 1e-6 * clients
+    )
+    assert (
+        models.reconnect_backlog(clients=clients, service_hz=service_hz, jitter_s=window_s / 2)
+        >= 0.49 * clients
+    )
+
+
+# ---------------------------------------------------------------------------- all of the forms
+
+FORMS = {
+    name: form
+    for name, form in vars(models).items()
+    if inspect.isfunction(form) and form.__module__ == models.__name__ and not name.startswith("_")
+}
+#: Arguments that suit every form; the others are 1.
+SUITABLE = {"delay_s": 0.01, "gap_s": 0.05, "closed_s": 0.01, "hold_s": 20.0}
+
+
+def call(form, values):
+    """The form's result; where a distribution function is evaluated is its one positional argument."""
+    where = [values[name] for name in values if name == "latency_s"]
+    return form(*where, **{name: value for name, value in values.items() if name != "latency_s"})
+
+
+@pytest.fixture(params=FORMS)
+def form(request):
+    return FORMS[request.param]
+
+
+@pytest.fixture
+def values(form):
+    return {name: SUITABLE.get(name, 1.0) for name in inspect.signature(form).parameters}
+
+
+def test_number_in_number_out_and_array_in_array_out(form, values):
+    number = call(form, values)
+    assert type(number) is float
+    for name in values:
+        array = call(form, values | {name: np.full(3, values[name])})
+        assert array.tolist() == pytest.approx([number] * 3)
+
+
+def test_bad_arguments_are_refused_by_name(form, values):
+    for name in values:
+        for bad in [np.nan] if name == "latency_s" else [np.nan, -1.0]:
+            with pytest.raises(ValueError, match=rf"{form.__name__}\({name}=…\): expected .*, got {bad}"):
+                call(form, values | {name: bad})
+
+
+@pytest.mark.parametrize(
+    ("form", "values", "message"),
+    [
+        (
+            models.crossover_hz,
+            {"interval_s": 1, "gap_s": 1},
+            r"interval_s above gap_s, got .*=1.0, gap_s=1.0",
+        ),
+        (models.crossover_hz, {"interval_s": [2, 1], "gap_s": 1.5}, "interval_s above gap_s, got"),
+        (
+            models.dominant_pause,
+            {"interval_s": 0.3, "delay_s": 0.1, "handshakes": 1},
+            "at least .* 0.4, got .*0.3",
+        ),
+        (models.burst_latency, {"burst": 0, "gap_s": 1, "delay_s": 0}, "at least 1 message, got 0"),
+        (
+            models.long_polling_connections_open,
+            {"clients": 1, "rate_hz": 1, "gap_s": 1, "closed_s": 2},
+            "at most gap_s=1.0, got 2",
+        ),
+        (models.reload_latency, {"pause_s": 0, "delay_s": 0}, "no 0/0, got pause_s=0.0, delay_s=0.0"),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_refused(form, values, message):
+    with pytest.raises(ValueError, match=message):
+        form(**values)
+
+
+@property_test
+@given(
+    spec=st.fixed_dictionaries(
+        {"delay_s": delays, "rate_hz": rates, "gap_s": times, "interval_s": times, "pause_s": times}
+    ),
+    x=st.lists(st.floats(-1, 30), min_size=2, max_size=20).map(sorted),
+)
+@pytest.mark.parametrize("name", [name for name in FORMS if name.endswith("_cdf")])
+def test_distribution_functions_rise_from_0_to_1(name, spec, x):
+    wanted = inspect.signature(FORMS[name]).parameters.keys() & spec.keys()
+    share = FORMS[name]([-1.0, *x, 1e6], **{name: spec[name] for name in wanted})
+    assert share[0] == 0
+    assert share[-1] == pytest.approx(1)
+    assert all(a <= b + 1e-12 for a, b in pairwise(share))
