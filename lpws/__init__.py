@@ -1,0 +1,42 @@
+"""A laboratory for one question: how does a server tell a client that something happened?
+
+>>> import lpws
+>>> work = lpws.Workload(clients=2, rate_hz=20, duration_s=0.2, seed=1)
+>>> run = lpws.measure(lpws.WebSocket(), work)
+
+Each public name is loaded from its module when it is first used, since the process of the clients
+imports this package too, and must load neither pandas nor matplotlib.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "trace": ("Event", "clock"),
+    "specs": ("Request", "ShortPolling", "LongPolling", "EventStream", "WebSocket", "Workload", "Link"),
+    "run": ("Run", "load", "load_run", "save"),
+    "server": ("Server",),
+    "experiment": ("measure", "RunError"),
+    "simulate": ("simulate",),
+    "frames": ("connections", "requests", "deliveries", "summary"),
+    "figures": ("lifelines", "ladder", "ecdf", "timeline"),
+    "notebook": ("claim", "show"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [*_HOMES, "models"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "models":
+        return import_module(f"{__name__}.models")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

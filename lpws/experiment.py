@@ -1,0 +1,257 @@
+"""An experiment: a server here, clients in a process of their own, a workload between them."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from operator import itemgetter
+
+from . import specs
+from .link import Relay
+from .remote import FleetDied, FleetInThread, RemoteFleet
+from .run import Run, machine
+from .server import Server
+from .trace import NONE, clock
+
+#: The longest time [s] that a fleet may take until it is connected.
+READY_S = 30.0
+#: Time [s] from the barrier to the start of the run, so that no client hears of it too late.
+LEAD_S = 0.05
+
+
+class RunError(RuntimeError):
+    """A run that could not be finished; `run` holds what happened until then."""
+
+    run: Run
+
+
+class _Stopped(Exception):
+    """The reader interrupted the run."""
+
+
+def measure(
+    transport: specs.Transport,
+    workload: specs.Workload,
+    link: specs.Link | None = None,
+    *,
+    handler: type | None = None,
+    clients_in: str = "process",
+) -> Run:
+    """The run of a workload over a transport, measured.
+
+    Blocks until the run is over: the kernel is idle meanwhile, so that it disturbs nothing.
+
+    Parameters
+    ----------
+    transport, workload, link
+        What to run; without a link, clients and server are side by side on loopback.
+    handler
+        A `RoomHandler` of your own, in place of the transport's server half.
+    clients_in
+        ``"process"``, or ``"thread"`` to see what clients in the kernel itself would disturb.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not what it should be.
+    RunError
+        If the run could not be finished; the message says what to do.
+    """
+    for name, value, kinds in (
+        ("transport", transport, specs.TRANSPORTS),
+        ("workload", workload, (specs.Workload,)),
+        ("link", link, (specs.Link, type(None))),
+    ):
+        if not isinstance(value, kinds):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise TypeError(f"measure({name}=…): expected {expected}, got {value!r}")
+    if clients_in not in ("process", "thread"):
+        raise ValueError(f"measure(clients_in=…): expected 'process' or 'thread', got {clients_in!r}")
+    if handler is not None and not (isinstance(handler, type) and hasattr(handler, "get")):
+        raise TypeError(f"measure(handler=…): expected a handler class, got {handler!r}")
+    _raise_descriptor_limit(workload.clients * (4 if link else 2) + 64)
+    return _Experiment(transport, workload, link, handler, clients_in).run()
+
+
+class _Experiment:
+    """One call of `measure`.
+
+    All the work is done in a thread. An interrupt reaches only the thread that waits for it,
+    wherever it is at that moment, and so every context below is left in order.
+    """
+
+    def __init__(
+        self,
+        transport: specs.Transport,
+        workload: specs.Workload,
+        link: specs.Link | None,
+        handler: type | None,
+        clients_in: str,
+    ) -> None:
+        self.transport, self.workload, self.link = transport, workload, link
+        self.server = Server(handlers={transport.path: handler} if handler else None)
+        self.make_fleet = {"process": RemoteFleet, "thread": FleetInThread}[clients_in]
+        self.events: list[tuple] = []  # of the publisher, the link and the clients
+        self.start: float | None = None
+        self.stopped = threading.Event()
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._work, name="lpws experiment", daemon=True)
+
+    def run(self) -> Run:
+        """Do the work, and return its run."""
+        try:
+            self.thread.start()
+            with _progress(self) as show:
+                while self.thread.is_alive():
+                    self.thread.join(0.2)
+                    show()
+        except BaseException:
+            self.stopped.set()
+            if self.thread.ident is not None:
+                self.thread.join()
+            raise
+        if isinstance(self.error, FleetDied | OSError):
+            self.error = RunError(f"the run could not be finished: {self.error}")
+        if isinstance(self.error, RunError):
+            self.error.run = self._run()
+        if self.error is not None:
+            raise self.error
+        return self._run()
+
+    def _run(self) -> Run:
+        start = clock() if self.start is None else self.start
+        events = sorted(((t - start, *rest) for t, *rest in self.server.trace + self.events), key=itemgetter(0))
+        return Run(self.transport, self.workload, self.link, events, "measured", machine(), tuple(self.server.log))
+
+    def _work(self) -> None:
+        try:
+            with _undisturbed():
+                self._measure()
+        except BaseException as error:
+            self.error = error
+
+    def _measure(self) -> None:
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(self.server)
+            relay = stack.enter_context(Relay(self.link, server.port, self.events.append)) if self.link else None
+            spec = {
+                "transport": specs.to_dict(self.transport),
+                "workload": specs.to_dict(self.workload),
+                "address": relay.address if relay else ("127.0.0.1", server.port),
+                "host": server.host,
+            }
+            self.clients = stack.enter_context(self.make_fleet(spec))
+            stack.callback(lambda: self.events.extend(self.clients.events()))
+            self._barrier()
+            self.start = clock() + LEAD_S
+            self.clients.tell(f"start {self.start!r}")
+            if relay:
+                relay.begin(self.start)
+            self.clients.tell(f"last {self._publish()}")
+            self._drain(relay)
+
+    def _barrier(self) -> None:
+        """Wait until every client is connected, and the server knows of it."""
+        here = self.clients.wait_for("ready", READY_S, self.stopped)
+        number = self.workload.clients
+        if here and self.transport.persistent:
+            here = self._until(lambda: self.server.room.listening >= number, READY_S)
+        if not here and not self.stopped.is_set():
+            said = f" The server said: {self.server.log[-1]}" if self.server.log else ""
+            raise RunError(
+                f"expected {number} clients to be connected within {READY_S:g} s, the server knows of "
+                f"{self.server.room.listening}: is the machine too busy, or the handler wrong?{said}"
+            )
+
+    def _publish(self) -> int:
+        """Publish each message at its intended time; the id of the last."""
+        post, publish = self.server.thread.post, self.server.room.publish
+        size, number = self.workload.size_bytes, 0
+        for number, due_s in enumerate(self.workload.due_times_s(), 1):
+            due = self.start + due_s
+            self._pause_until(due)
+            self.events.append((due, "due", "publisher", NONE, NONE, NONE, number, NONE))
+            post(publish, f"news {number} ".ljust(size, ".")[:size])
+        self._pause_until(self.start + self.workload.duration_s)
+        return number
+
+    def _drain(self, relay: Relay | None) -> None:
+        """Let the clients fetch what they lack, as long as their patience lasts, then let them go."""
+        delay_s = self.link.delay_s if self.link else 0.0
+        patience_s = self.transport.patience_s + 1 + 10 * delay_s
+        if not self.clients.wait_for("done", patience_s, self.stopped):
+            self.clients.tell("stop")
+            self.clients.wait_for("done", READY_S, self.stopped)
+        # What a client sent last is still on its way: let it arrive, so that both sides count the same.
+        self._until(lambda: not (relay and relay.crossings) and not self.server.open, 5)
+
+    def _until(self, condition: Callable[[], bool], limit_s: float) -> bool:
+        """Whether the condition came true within the limit."""
+        end = clock() + limit_s
+        while not (true := condition()) and clock() < end:
+            self._pause_until(clock() + 0.002)
+        return true
+
+    def _pause_until(self, t: float) -> None:
+        """Wait until the clock shows `t`, unless the run is stopped or the clients die."""
+        while (rest := t - clock()) > 0:
+            if self.stopped.wait(min(rest, 0.25)):
+                raise _Stopped
+            self.clients.check()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No garbage collection and quick changes of thread, as long as a run lasts."""
+    collecting, interval_s = gc.isenabled(), sys.getswitchinterval()
+    gc.disable()
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval_s)
+        if collecting:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _progress(experiment: _Experiment) -> Iterator[Callable[[], None]]:
+    """What to call now and then to move a progress bar, if there is somebody to see it."""
+    workload = experiment.workload
+    watched = "ipykernel" in sys.modules or sys.stderr.isatty()
+    if workload.duration_s <= 3 or not watched or os.environ.get("LPWS_PROGRESS") == "0":
+        yield lambda: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=workload.duration_s, desc=experiment.transport.label, leave=False, bar_format=_BAR) as bar:
+
+        def show() -> None:
+            passed_s = 0 if experiment.start is None else clock() - experiment.start
+            bar.n = min(max(passed_s, 0), workload.duration_s)
+            bar.refresh()
+
+        yield show
+
+
+_BAR = "{desc} {bar} {n:.0f} of {total:.0f} s"
+
+
+def _raise_descriptor_limit(number: int) -> None:
+    """Let this process and its children open so many files, as far as the system allows."""
+    try:
+        import resource
+    except ImportError:  # Windows knows no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < number:
+        if hard != resource.RLIM_INFINITY and hard < number:
+            raise RunError(
+                f"expected room for {number} open files, the system allows {hard}: "
+                f"run fewer clients, or start JupyterLab after `ulimit -n {number}`"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))

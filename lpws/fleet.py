@@ -1,0 +1,133 @@
+"""The fleet: N clients in a process of their own, ``python -m lpws.fleet``.
+
+A JSON specification comes in on the first line of standard input, commands on the lines that
+follow; frames go out on standard output. The process ends when its standard input ends, so that
+it cannot outlive its kernel.
+
+In: ``start T`` (the start of the run, on the common clock), ``last ID`` (the last message's id:
+a client that has it is done), ``stop``. Out: a line ``WORD SIZE``, then SIZE bytes: ``ready``
+(each client is connected as far as it will be before the first message), ``events`` (marshalled
+tuples), ``done`` (no client is left, or it was told to stop).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import marshal
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
+
+from . import specs
+from .client import Fleet
+from .health import tick
+from .transports import HALVES
+
+#: How often the events are handed over [s]; a fleet that dies takes no more than this with it.
+HAND_OVER_S = 0.1
+
+
+async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
+    """Run the clients until all have the last message, or the commands say stop or end."""
+    events: list[tuple] = []
+    fleet = Fleet(
+        transport=specs.from_dict(spec["transport"]),
+        workload=specs.from_dict(spec["workload"]),
+        address=tuple(spec["address"]),
+        host=spec["host"],
+        record=events.append,
+    )
+    threading.Thread(target=_read, args=(commands, fleet), name="lpws commands", daemon=True).start()
+
+    # One thread writes, in order: a pipe that is full must not hold up the clients.
+    with ThreadPoolExecutor(1, thread_name_prefix="lpws report") as writer:
+
+        def report(word: str, data: bytes = b"") -> None:
+            writer.submit(_write, out, word, data)
+
+        def hand_over() -> None:
+            report("events", marshal.dumps(events))
+            events.clear()
+
+        listen = HALVES[type(fleet.transport)].listen
+        tasks = [
+            *(asyncio.create_task(listen(client)) for client in fleet.clients),
+            asyncio.create_task(tick(events.append, "client")),
+            asyncio.create_task(_every(HAND_OVER_S, hand_over)),
+        ]
+        await _first(fleet.ready.wait(), fleet.finished.wait(), *tasks)
+        report("ready")
+        await _first(fleet.finished.wait(), *tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for client in fleet.clients:
+            client.close()
+        await _first(_until(lambda: not fleet.open), asyncio.sleep(1))
+        hand_over()
+        report("done")
+
+
+def _read(commands: Iterable[bytes], fleet: Fleet) -> None:
+    """Let the fleet obey each line of the commands, and stop at their end."""
+
+    def obey(line: bytes) -> None:
+        word, _, value = line.decode().strip().partition(" ")
+        if word == "start":
+            fleet.start.set_result(float(value))
+        elif word == "last":
+            fleet.announce_last(int(value))
+        else:
+            fleet.finished.set()
+
+    for line in commands:
+        fleet.loop.call_soon_threadsafe(obey, line)
+    fleet.loop.call_soon_threadsafe(fleet.finished.set)
+
+
+def _write(out: BinaryIO, word: str, data: bytes) -> None:
+    out.write(b"%s %d\n%s" % (word.encode(), len(data), data))
+    out.flush()
+
+
+async def _first(*awaitables: object) -> None:
+    """Wait for the first to end, and raise what it raises; the others are left alone or cancelled."""
+    tasks = {asyncio.ensure_future(awaitable) for awaitable in awaitables}
+    ended, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in running:
+        if task not in awaitables:
+            task.cancel()
+    for task in ended:
+        task.result()
+
+
+async def _every(period_s: float, function: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(period_s)
+        function()
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def main() -> None:
+    """Be a fleet."""
+    spec = json.loads(sys.stdin.buffer.readline())
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # on Windows
+        new_event_loop = None
+    gc.freeze()
+    gc.disable()  # a run is short and its events hold no cycles; a collection would be a pause
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(run(spec, sys.stdin.buffer, sys.stdout.buffer))
+
+
+if __name__ == "__main__":
+    main()

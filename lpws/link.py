@@ -1,0 +1,197 @@
+"""The link: a TCP relay on loopback with the delay, and the faults, of a distance.
+
+On loopback a transit takes some tens of microseconds, and every transport looks alike. The relay
+keeps each chunk until it is due on the other side, and charges a round trip for a new connection,
+which the kernel's own handshake on loopback gives away free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from .loop import LoopThread
+from .specs import Link
+from .trace import NONE, clock
+
+
+class Relay:
+    """A relay to a port of 127.0.0.1; its own port is `address`. A context manager.
+
+    Parameters
+    ----------
+    link
+        Delay and faults. The times of faults are counted from `begin`.
+    port
+        Where the server listens.
+    record
+        Takes an event: when each chunk was due, and when it went.
+    """
+
+    def __init__(self, link: Link, port: int, record: Callable[[tuple], None]) -> None:
+        self.link, self.port, self.record = link, port, record
+        self.crossings: set[Crossing] = set()
+        self.silent = False
+        self.numbers = itertools.count()
+        self._thread = LoopThread("lpws link")
+
+    def __enter__(self) -> Relay:
+        try:
+            self.address = self._thread.start(self._serve())
+        except BaseException:
+            self._thread.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.stop()
+
+    def begin(self, start: float) -> None:
+        """Let the faults happen, counted from `start` [s]."""
+        self._thread.call(self._schedule, start)
+
+    def cut(self) -> None:
+        """Reset every connection that crosses the link; new ones may follow."""
+        self._thread.call(self._cut)
+
+    def silence(self, silent: bool = True) -> None:
+        """Bring nothing to either side from now on, or bring what was kept back.
+
+        Neither side is told, as on a line that is dead. TCP would send again what was lost, so
+        nothing is missing once the line is alive again.
+        """
+        self._thread.call(self._silence, silent)
+
+    def _schedule(self, start: float) -> None:
+        loop, link = asyncio.get_running_loop(), self.link
+        for at_s, fault, *args in (
+            (link.cut_at_s, self._cut),
+            (link.silent_at_s, self._silence, True),
+            (None if link.silent_at_s is None else link.silent_at_s + link.silent_for_s, self._silence, False),
+        ):
+            if at_s is not None:
+                loop.call_later(start + at_s - clock(), fault, *args)
+
+    def _cut(self) -> None:
+        for crossing in list(self.crossings):
+            crossing.reset()
+
+    def _silence(self, silent: bool) -> None:
+        self.silent = silent
+        for crossing in self.crossings:
+            crossing.near.bring()
+            crossing.far.bring()
+
+    @contextlib.asynccontextmanager
+    async def _serve(self) -> AsyncIterator[tuple[str, int]]:
+        loop = asyncio.get_running_loop()
+        listener = await loop.create_server(lambda: Crossing(self).near, "127.0.0.1", 0, backlog=4096)
+        try:
+            yield listener.sockets[0].getsockname()
+        finally:
+            listener.close()
+            self._cut()
+            await asyncio.sleep(0)  # the transports close
+
+
+class Crossing:
+    """One connection over the link: the end near the client, and the end near the server."""
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+        self.loop = asyncio.get_running_loop()
+        self.near, self.far = End(self), End(self)
+        self.near.other, self.far.other = self.far, self.near
+        relay.crossings.add(self)
+
+    def begin(self) -> None:
+        """Knock at the server when the handshake, a round trip and a transit, would have got there."""
+        delay_s = self.relay.link.delay_s
+        # A client waits a round trip for its SYN to be answered, and what it sends then takes a
+        # transit; here it sends at once, so its first bytes are held for the round trip.
+        self.near.open_at = clock() + 2 * delay_s
+        self.loop.call_at(self.loop.time() + 3 * delay_s, self._knock)
+
+    def _knock(self) -> None:
+        self.task = self.loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        try:
+            await self.loop.create_connection(lambda: self.far, "127.0.0.1", self.relay.port)
+        except OSError:
+            self.reset()
+
+    def reset(self) -> None:
+        """End it on both sides at once, with what is in flight."""
+        self.relay.crossings.discard(self)
+        for end in (self.near, self.far):
+            end.lost = True
+            if end.transport is not None:
+                end.transport.abort()
+
+
+class End(asyncio.Protocol):
+    """One end of a crossing: sends on what arrives here, and brings what the other end has sent."""
+
+    other: End
+
+    def __init__(self, crossing: Crossing) -> None:
+        self.crossing, self.relay = crossing, crossing.relay
+        self.transport: asyncio.Transport | None = None
+        self.open_at = 0.0  # [s]; what arrives earlier leaves as if it had arrived then
+        self.lost = False
+        self.chunks: deque[tuple[float, bytes | None]] = deque()  # when due here, what; None: the end
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        self.transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self is self.crossing.near:
+            self.crossing.begin()
+        else:
+            self.bring()
+
+    def data_received(self, data: bytes) -> None:
+        self.send(data)
+
+    def eof_received(self) -> bool:
+        self.send(None)
+        return True  # the other direction may still be open
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.lost = True
+        if self.other.lost:
+            self.relay.crossings.discard(self.crossing)
+        else:
+            self.send(None)
+
+    def send(self, data: bytes | None) -> None:
+        """Send a chunk into the link; it is due at the other end after one transit."""
+        due = max(clock(), self.open_at) + self.relay.link.delay_s
+        self.other.chunks.append((due, data))
+        if len(self.other.chunks) == 1:
+            self.crossing.loop.call_later(due - clock(), self.other.bring)
+
+    def bring(self) -> None:
+        """Hand over the chunks that are due, and come again for the next."""
+        if self.transport is None or self.relay.silent:
+            return  # connection_made or the end of the silence comes back here
+        while self.chunks:
+            due, data = self.chunks[0]
+            now = clock()
+            if now < due:
+                self.crossing.loop.call_later(due - now, self.bring)
+                return
+            self.chunks.popleft()
+            if self.lost:
+                continue
+            if data is None:
+                self.transport.close()
+                continue
+            number = next(self.relay.numbers)
+            self.relay.record((due, "due", "link", NONE, NONE, number, NONE, NONE))
+            self.relay.record((now, "relayed", "link", NONE, NONE, number, NONE, len(data)))
+            self.transport.write(data)

@@ -1,0 +1,119 @@
+"""The mailbox: what was said, who has read how far, and whom to answer now or hold.
+
+There is no socket and no clock in here. The server and the simulator are two shells around the
+same object, so that they share its one decision. Whoever asks is named by any hashable key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import NamedTuple
+
+
+class Message(NamedTuple):
+    """A message of the log: its id, counted from 1, and its text, one line."""
+
+    id: int
+    text: str
+
+
+class Mailbox:
+    """The message log, and the requests that wait for its next entry.
+
+    A *cursor* is the id of the last message that a client has; 0 before the first.
+    """
+
+    def __init__(self) -> None:
+        self.log: list[Message] = []
+        self.held: dict[Hashable, float] = {}  # who waits → when the hold ends [s]
+
+    @property
+    def last(self) -> int:
+        """Id of the newest message; 0 if there is none."""
+        return len(self.log)
+
+    def since(self, cursor: int) -> list[Message]:
+        """Messages after the cursor, oldest first.
+
+        Raises
+        ------
+        ValueError
+            If the cursor names a message that has not been published.
+        """
+        if not 0 <= cursor <= self.last:
+            raise ValueError(f"expected a cursor from 0 to {self.last}, got {cursor}")
+        return self.log[cursor:]
+
+    def publish(self, text: str) -> tuple[Message, list[Hashable]]:
+        """The message that the text became, and everyone who was held and is to be sent it.
+
+        Raises
+        ------
+        ValueError
+            If the text is more than one line: on the wire, a line is a message.
+        """
+        if "\n" in text or "\r" in text:
+            raise ValueError(f"expected a text of one line, got {text!r}")
+        message = Message(self.last + 1, text)
+        self.log.append(message)
+        released = list(self.held)
+        self.held.clear()
+        return message, released
+
+    def ask(self, who: Hashable, cursor: int | None, hold_s: float, now_s: float) -> list[Message] | None:
+        """The messages to answer with now; None if the request is held.
+
+        Parameters
+        ----------
+        who
+            Key under which `publish` and `expire` name the request again.
+        cursor
+            Last message that the client has. With None it only learns what is published while
+            it waits: whatever came in the gap since its last request is lost to it.
+        hold_s
+            The longest time to hold the request [s]; 0 answers at once, if need be with nothing.
+        now_s
+            The present time [s], on the clock that `expire` is given.
+        """
+        news = [] if cursor is None else self.since(cursor)
+        if news or hold_s <= 0:
+            return news
+        self.held[who] = now_s + hold_s
+        return None
+
+    def expire(self, now_s: float) -> list[Hashable]:
+        """Everyone whose hold has ended; they are held no longer and get an empty answer."""
+        ended = [who for who, until_s in self.held.items() if until_s <= now_s]
+        for who in ended:
+            del self.held[who]
+        return ended
+
+    def leave(self, who: Hashable) -> None:
+        """Forget a request whose client has gone."""
+        self.held.pop(who, None)
+
+
+# On the wire a message is a line: its id, a space, its text. Every transport but SSE, which has
+# fields of its own for both, carries these lines.
+
+
+def to_lines(messages: Iterable[Message]) -> bytes:
+    r"""The messages as they go on the wire.
+
+    >>> to_lines([Message(7, "tea is ready")])
+    b'7 tea is ready\n'
+    """
+    return "".join(f"{id} {text}\n" for id, text in messages).encode()
+
+
+def from_lines(data: bytes) -> list[Message]:
+    r"""The messages that came over the wire; the inverse of `to_lines`.
+
+    >>> from_lines(b"7 tea is ready\n8 it is cold\n")
+    [Message(id=7, text='tea is ready'), Message(id=8, text='it is cold')]
+    """
+    messages = []
+    for line in data.decode().split("\n")[:-1]:
+        id, _, text = line.partition(" ")
+        messages.append(Message(int(id), text))
+    return messages

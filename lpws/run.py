@@ -1,0 +1,150 @@
+"""A run: what was asked for, what happened, and on which machine; save and load."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+from . import specs
+from .health import Health
+from .trace import Event
+
+#: Where the recorded runs are; beside the package in a checkout.
+DATA = Path(__file__).resolve().parent.parent / "data"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One experiment, measured or simulated.
+
+    Parameters
+    ----------
+    transport, workload, link
+        What was run; `link` is None where clients and server are side by side on loopback.
+    events
+        All events of both sides, sorted by time; t = 0 is the start, when publishing begins.
+        What has t < 0 prepared the start (connections of the clients, say).
+    origin
+        ``"measured"`` or ``"simulated"``.
+    machine
+        Where it was measured: system, processors, versions.
+    log
+        What the server had to say about faulty requests and handlers, if anything.
+    """
+
+    transport: specs.Transport
+    workload: specs.Workload
+    link: specs.Link | None = None
+    events: list[Event] = field(default_factory=list, repr=False)
+    origin: str = "measured"
+    machine: dict = field(default_factory=dict, repr=False)
+    log: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """Name of the transport, as it stands in figures."""
+        return self.transport.label
+
+    @property
+    def delay_s(self) -> float:
+        """One transit of the link [s]; 0 on loopback."""
+        return self.link.delay_s if self.link else 0.0
+
+    @cached_property
+    def health(self) -> Health:
+        """Whether the run is fit to be believed."""
+        return Health.of(self.events, self.log)
+
+    def __repr__(self) -> str:
+        parts = [repr(self.transport), repr(self.workload), *([repr(self.link)] if self.link else [])]
+        tail = f"; {self.health}" if self.origin == "measured" else ""
+        return f"<{self.origin} run of {', '.join(parts)}: {len(self.events):,} events{tail}>"
+
+
+def save(runs: dict[str, Run], path: str | Path) -> None:
+    """Write runs, each under its label, to one file, times rounded to microseconds; `load` reads it."""
+    text = json.dumps({label: _to_dict(run) for label, run in runs.items()}, separators=(",", ":"))
+    # mtime=0: the same runs make the same file.
+    Path(path).write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def load(path: str | Path) -> dict[str, Run]:
+    """The runs that `save` wrote, label → run.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it holds no runs.
+    """
+    try:
+        return {label: _from_dict(data) for label, data in json.loads(gzip.decompress(Path(path).read_bytes())).items()}
+    except (gzip.BadGzipFile, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"expected runs that lpws saved, but {path} does not hold any ({error!r})") from error
+
+
+def load_run(name: str) -> dict[str, Run]:
+    """The recorded runs of one experiment, ``data/NAME.json.gz``: label → run.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing of that name is recorded; the message lists what is.
+    """
+    path = DATA / f"{name}.json.gz"
+    if not path.exists():
+        known = sorted(path.name.removesuffix(".json.gz") for path in DATA.glob("*.json.gz"))
+        raise FileNotFoundError(f"expected one of the recorded runs ({', '.join(known) or 'none'}), got {name!r}")
+    return load(path)
+
+
+def _to_dict(run: Run) -> dict:
+    rows = [(round(t, 6), *rest) for t, *rest in run.events]
+    columns = dict(zip(Event._fields, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}
+    for name in ("name", "side"):  # few different words: store each once
+        values = columns.get(name, [])
+        words = sorted(set(values))
+        codes = {word: code for code, word in enumerate(words)}
+        columns[name] = {"words": words, "codes": [codes[value] for value in values]}
+    return {
+        "transport": specs.to_dict(run.transport),
+        "workload": specs.to_dict(run.workload),
+        "link": specs.to_dict(run.link) if run.link else None,
+        "origin": run.origin,
+        "machine": run.machine,
+        "log": list(run.log),
+        "events": columns,
+    }
+
+
+def _from_dict(data: dict) -> Run:
+    columns = dict(data["events"])
+    for name in ("name", "side"):
+        words = columns[name]["words"]
+        columns[name] = [words[code] for code in columns[name]["codes"]]
+    return Run(
+        transport=specs.from_dict(data["transport"]),
+        workload=specs.from_dict(data["workload"]),
+        link=specs.from_dict(data["link"]) if data["link"] else None,
+        events=list(zip(*(columns.get(name, []) for name in Event._fields), strict=True)),
+        origin=data["origin"],
+        machine=data["machine"],
+        log=tuple(data["log"]),
+    )
+
+
+def machine() -> dict:
+    """This machine and the versions that matter to a measurement."""
+    packages = ("tornado", "httptools", "picows", "uvloop", "numpy", "pandas", "matplotlib")
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages if not (name == "uvloop" and sys.platform == "win32")},
+    }

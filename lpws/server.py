@@ -1,0 +1,242 @@
+"""The instrumented server: Tornado in a thread of the kernel, with a loop of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import weakref
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from .health import tick
+from .loop import LoopThread
+from .trace import NONE, clock
+from .transports import HALVES
+from .transports.room import NotFound, Room, RoomHandler
+
+#: The largest message or body [bytes] that a client may send.
+MOST_BYTES = 65_536
+_LOGGERS = ("tornado.access", "tornado.application", "tornado.general")
+
+
+class CountedStream(IOStream):
+    """A connection that counts its bytes and records its end."""
+
+    def __init__(
+        self, *args: Any, number: int, record: Callable[[tuple], None], streams: set[CountedStream], **kwargs: Any
+    ) -> None:
+        self.number = number
+        self.record = record
+        self.streams = streams  # all that are open
+        self.bytes_read = self.bytes_written = 0
+        super().__init__(*args, **kwargs)
+        streams.add(self)
+
+    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
+        size = super().read_from_fd(buf)
+        self.bytes_read += size or 0
+        return size
+
+    def write_to_fd(self, data: memoryview) -> int:
+        size = super().write_to_fd(data)
+        self.bytes_written += size
+        return size
+
+    def close_fd(self) -> None:
+        super().close_fd()
+        self.streams.discard(self)
+        t = clock()
+        for name, size in (("read", self.bytes_read), ("written", self.bytes_written), ("closed", NONE)):
+            self.record((t, name, "server", NONE, self.number, NONE, NONE, size))
+
+
+class CountingServer(HTTPServer):
+    """An HTTP server that counts connections where they are accepted."""
+
+    def initialize(self, *args: Any, record: Callable[[tuple], None], **kwargs: Any) -> None:
+        super().initialize(*args, **kwargs)
+        self.record = record
+        self.numbers = itertools.count()
+        self.streams: set[CountedStream] = set()
+
+    def handle_stream(self, stream: IOStream, address: tuple) -> None:
+        number = next(self.numbers)
+        self.record((clock(), "opened", "server", NONE, number, NONE, NONE, NONE))
+        counted = CountedStream(
+            stream.socket,
+            max_buffer_size=self.max_buffer_size,
+            read_chunk_size=self.read_chunk_size,
+            number=number,
+            record=self.record,
+            streams=self.streams,
+        )
+        super().handle_stream(counted, address)
+
+
+class Server:
+    """A server for every transport, on a free port of 127.0.0.1, that prints nothing.
+
+    Parameters
+    ----------
+    origin
+        The one other origin whose pages may reach it, such as ``"http://localhost:8888"``.
+    handlers
+        Path → handler class, in place of the laboratory's own or beside them. A class that is
+        no `RoomHandler` gets no argument and records nothing.
+
+    Examples
+    --------
+    >>> with Server() as server:
+    ...     server.publish("hi")
+    1
+    """
+
+    def __init__(self, *, origin: str | None = None, handlers: dict[str, type[RequestHandler]] | None = None) -> None:
+        if origin is not None and not str(origin).startswith(("http://", "https://")):
+            raise ValueError(f"expected an origin like 'http://localhost:8888', got {origin!r}")
+        self.trace: list[tuple] = []
+        self.log: deque[str] = deque(maxlen=20)
+        self._origin = origin
+        self._handlers = {kind.path: half.Handler for kind, half in HALVES.items()} | (handlers or {})
+        self._thread: LoopThread | None = None
+
+    def start(self) -> Server:
+        """Start it, and return it; harmless if it runs.
+
+        Raises
+        ------
+        OSError
+            If no port can be had.
+        """
+        if self._thread is None:
+            self._thread = LoopThread("lpws server")
+            # A server whose last name is bound to another one, as when a cell runs twice, stops.
+            self._finalizer = weakref.finalize(self, self._thread.stop)
+            try:
+                serving = _serve(self.trace.append, self.log, self._origin, self._handlers)
+                self.room, self.port, self._streams = self._thread.start(serving)
+            except BaseException:
+                self.stop()
+                raise
+        return self
+
+    def stop(self) -> None:
+        """Close every connection and end the thread; harmless if it does not run."""
+        if self._thread is not None:
+            self._finalizer()
+            self._thread = None
+
+    __enter__ = start
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Server at {self.url}>" if self._thread else "<Server, stopped>"
+
+    @property
+    def host(self) -> str:
+        """Name and port, as in the ``Host`` header."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Address of the server, without a path."""
+        return f"http://{self.host}"
+
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return len(self._streams)
+
+    @property
+    def thread(self) -> LoopThread:
+        """The thread of its loop.
+
+        Raises
+        ------
+        RuntimeError
+            If the server does not run.
+        """
+        if self._thread is None:
+            raise RuntimeError("expected a server that runs, got a stopped one: use `with Server() as server:`")
+        return self._thread
+
+    def publish(self, text: str) -> int:
+        """Id of the message that the text became.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the text is not a str of one line.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"expected a text (str), got {text!r}")
+        return self.thread.call(self.room.publish, text)
+
+
+@asynccontextmanager
+async def _serve(
+    record: Callable[[tuple], None], log: deque[str], origin: str | None, handlers: dict[str, type[RequestHandler]]
+) -> AsyncIterator[tuple[Room, int, set[CountedStream]]]:
+    """The room, the port and the open connections of a server that serves inside this context.
+
+    It is no method, so that the thread does not keep the `Server` alive.
+    """
+    sockets = bind_sockets(0, "127.0.0.1", backlog=4096)  # a crowd connects at once
+    port = sockets[0].getsockname()[1]
+    room = Room(record, {f"127.0.0.1:{port}", f"localhost:{port}"}, origin)
+    app = Application(
+        [(path, kind, {"room": room} if issubclass(kind, RoomHandler) else {}) for path, kind in handlers.items()],
+        default_handler_class=NotFound,
+        default_handler_args={"room": room},
+        log_function=lambda _handler: None,
+        websocket_max_message_size=MOST_BYTES,
+    )
+    http = CountingServer(app, record=record, max_header_size=16_384, max_body_size=MOST_BYTES)
+    ticks = asyncio.create_task(tick(record, "server"))
+    with _Quiet(log):
+        http.add_sockets(sockets)
+        try:
+            yield room, port, http.streams
+        finally:
+            ticks.cancel()
+            http.stop()
+            room.close()
+            await asyncio.sleep(0.01)  # the handlers that were woken finish their answers
+            await http.close_all_connections()
+            await asyncio.sleep(0.01)  # and their connections end
+
+
+class _Quiet(logging.Handler):
+    """Keeps what Tornado would print: a thread's output would land in whichever cell is running."""
+
+    running: list[_Quiet] = []
+
+    def __init__(self, log: deque[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = f": {record.exc_info[1]!r}" if record.exc_info else ""
+        self.log.append(record.getMessage().partition("\n")[0] + error)
+
+    def __enter__(self) -> None:
+        self.running.append(self)
+        for name in _LOGGERS:
+            logging.getLogger(name).addHandler(self)
+            logging.getLogger(name).propagate = False
+
+    def __exit__(self, *_: object) -> None:
+        self.running.remove(self)
+        for name in _LOGGERS:
+            logging.getLogger(name).removeHandler(self)
+            logging.getLogger(name).propagate = not self.running

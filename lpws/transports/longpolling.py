@@ -1,0 +1,41 @@
+"""Long polling: a request that the server holds until it has news."""
+
+from __future__ import annotations
+
+from ..client import Client
+from ..trace import clock
+from .room import RoomHandler
+
+#: The longest hold [s] that a client may ask for. RFC 6202 §5.5: browsers give up after 300 s.
+MOST_S = 300.0
+
+
+class Handler(RoomHandler):
+    """The server half: what is new, now or within the hold."""
+
+    async def get(self) -> None:
+        self.answer(await self.room.ask(self, self.cursor(), self.seconds("hold", MOST_S)))
+
+    def on_connection_close(self) -> None:
+        self.room.leave(self)
+
+
+async def listen(client: Client) -> None:
+    """The client half: ask, wait for the answer, ask again."""
+    polling = client.transport
+    if polling.keep_alive:
+        await client.connect()
+    client.ready()  # the first request is on its way; the server says when it is held
+    due_s = None
+    while True:
+        cursor = f"&cursor={client.cursor}" if polling.cursor else ""
+        answered = await client.ask(
+            f"&hold={polling.hold_s}{cursor}",
+            due=due_s,
+            close=not polling.keep_alive,
+            timeout_s=polling.hold_s + 5,
+        )
+        pause_s = polling.pause_s if answered else max(polling.pause_s, 0.1)
+        if pause_s:
+            due_s = clock() + pause_s
+            await client.sleep_until(due_s)

@@ -1,0 +1,26 @@
+"""Plain request/response: a reader who reloads when they feel like it."""
+
+from __future__ import annotations
+
+from ..client import Client
+from ..trace import clock
+from .room import RoomHandler
+
+
+class Handler(RoomHandler):
+    """The server half: what is new, at once."""
+
+    async def get(self) -> None:
+        self.answer(await self.room.ask(self, self.cursor(), hold_s=0))
+
+
+async def listen(client: Client) -> None:
+    """The client half: pause, ask, read, and again."""
+    reload = client.transport
+    client.ready()
+    last_s = await client.started()
+    for pause_s in client.fleet.workload.pauses_s(reload, client.number):
+        due_s = last_s + pause_s
+        await client.sleep_until(due_s)
+        await client.ask(f"&cursor={client.cursor}", due=due_s, close=not reload.keep_alive)
+        last_s = clock()
