@@ -162,6 +162,7 @@ class Client:
     fleet: Fleet
     number: int
     cursor: int = 0
+    asking: bool = False  # whether it waits for an answer
     http: Connection | None = None
     websocket: picows.WSTransport | None = None
 
@@ -240,18 +241,21 @@ class Client:
         if due is not None:
             self.record("due", request=request, t=due)
         connection = status = NONE
+        self.asking = True
         try:
             async with asyncio.timeout(timeout_s):
                 http = await self.connect()
                 connection = http.number
                 response = await http.get(query, request, close=close)
         except (OSError, TimeoutError):
-            self.http = self.drop()
+            self.drop()
         else:
             status = response.status
             if status in (200, 204):
                 self.received(from_lines(response.body), connection, request, response.t)
                 return True
+        finally:
+            self.asking = False
         self.record("failed", connection, request, size=max(status, 0))
         return False
 

@@ -13,6 +13,7 @@ tuples), ``done`` (no client is left, or it was told to stop).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import marshal
@@ -62,6 +63,8 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
         await _first(fleet.ready.wait(), fleet.finished.wait(), *tasks)
         report("ready")
         await _first(fleet.finished.wait(), *tasks)
+        if not fleet.transport.persistent:
+            await _first(_until(lambda: _quiet(fleet, tasks)), asyncio.sleep(1))
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -84,9 +87,10 @@ def _read(commands: Iterable[bytes], fleet: Fleet) -> None:
         else:
             fleet.finished.set()
 
-    for line in commands:
-        fleet.loop.call_soon_threadsafe(obey, line)
-    fleet.loop.call_soon_threadsafe(fleet.finished.set)
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody is left to obey
+        for line in commands:
+            fleet.loop.call_soon_threadsafe(obey, line)
+        fleet.loop.call_soon_threadsafe(fleet.finished.set)
 
 
 def _write(out: BinaryIO, word: str, data: bytes) -> None:
@@ -103,6 +107,18 @@ async def _first(*awaitables: object) -> None:
             task.cancel()
     for task in ended:
         task.result()
+
+
+def _quiet(fleet: Fleet, tasks: list[asyncio.Task]) -> bool:
+    """Whether no client waits for an answer; those that do not wait are let go.
+
+    Nothing that is asked stays without its answer, so that both sides count the same.
+    """
+    asking = [client.asking for client in fleet.clients]
+    for task, busy in zip(tasks, asking, strict=False):  # the tasks of the clients come first
+        if not busy:
+            task.cancel()
+    return not any(asking)
 
 
 async def _every(period_s: float, function: Callable[[], None]) -> None:

@@ -62,6 +62,8 @@ class Health:
         due: dict[tuple, float] = {}
         late: dict[str, list[float]] = {}
         for t, name, side, _client, _connection, request, message, _size in events:
+            if t < 0:  # the crowd of connections before the start disturbs nothing that is measured
+                continue
             key = message if side == "publisher" or name == "published" else request
             if name == "due":
                 due[side, key] = t

@@ -1,0 +1,114 @@
+"""What only a notebook needs: claims, checks of answers, figures with their description."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from IPython.display import Code, Markdown, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def claim(sentence: str, left: Any, relation: str, right: Any, *, needs: dict[str, bool] | None = None) -> None:
+    """Print the sentence behind ✓ if it holds in this kernel, behind ✗ and with both values if not.
+
+    Nothing is raised, so that the rest of the notebook runs; the tests compare what is printed.
+
+    Parameters
+    ----------
+    sentence
+        What is claimed.
+    left, relation, right
+        What makes it true: ``left relation right``, the relation one of ``== != < <= > >=``.
+    needs
+        What the claim depends on, in words → whether it is so. If the reader changed such a
+        value, the claim says what it needs and is not judged.
+
+    Examples
+    --------
+    >>> claim("two and two are four", 2 + 2, "==", 4)
+    ✓ two and two are four
+    >>> claim("the median is below the mean", 3.0, "<", 2.0)
+    ✗ the median is below the mean: found 3 < 2
+    """
+    if relation not in _RELATIONS:
+        raise ValueError(f"expected one of {', '.join(_RELATIONS)}, got {relation!r}")
+    unmet = [need for need, met in (needs or {}).items() if not met]
+    if unmet:
+        print(f"– needs {', '.join(unmet)}: {sentence}")
+    elif _RELATIONS[relation](left, right):
+        print(f"✓ {sentence}")
+    else:
+        print(f"✗ {sentence}: found {_short(left)} {relation} {_short(right)}")
+
+
+def check(answer: Any, right: Any, *, hints: dict[Any, str] | None = None, within: float = 0.0) -> None:
+    """Print whether the answer to an exercise is right, with a hint if it is not.
+
+    Parameters
+    ----------
+    answer
+        The reader's; ``...`` stands for none yet.
+    right
+        The right answer, computed rather than written down.
+    hints
+        Wrong answer → what to think about again.
+    within
+        How far, relative to the right answer, a number may be off.
+    """
+    if answer is ...:
+        print("… put your answer in place of the three dots, and run the cell again")
+        return
+    if not isinstance(answer, type(right)) and not (_is_number(answer) and _is_number(right)):
+        kind = "a number" if _is_number(right) else f"a {type(right).__name__}"
+        print(f"✗ expected {kind}, got {answer!r}")
+        return
+    if answer == right or (_is_number(right) and abs(answer - right) <= within * abs(right)):
+        print("✓ that is right")
+        return
+    hint = next((hint for wrong, hint in (hints or {}).items() if answer == wrong), None)
+    print(f"✗ not {_short(answer)}{': ' + hint if hint else ''}")
+
+
+def show(figure: Axes | Figure, description: str) -> None:
+    """Show a figure, and its description beside it in words.
+
+    The description is also the picture's alternative text, which exports of the notebook use.
+    """
+    if isinstance(figure, Axes):
+        figure = figure.get_figure(root=True)
+    if not isinstance(figure, Figure):
+        raise TypeError(f"expected a figure or its axes, got {figure!r}")
+    if not description.strip():
+        raise ValueError("expected a description of the figure, got an empty one")
+    display(figure, metadata={"image/png": {"alt": description}})
+    display(Markdown(f"*What the figure shows:* {description}"))
+    # The inline backend shows what pyplot still holds at the end of a cell; once is enough.
+    import matplotlib.pyplot as plt
+
+    plt.close(figure)
+
+
+def source(thing: Any) -> Code:
+    """The source code of a function, class or module of the laboratory, to read in the notebook."""
+    return Code(inspect.getsource(thing), language="python")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else f"{value}"
