@@ -20,9 +20,9 @@ _MODULES = {
     "server": ("Server",),
     "experiment": ("measure", "RunError"),
     "simulate": ("simulate",),
-    "frames": ("connections", "requests", "deliveries", "summary"),
+    "frames": ("events", "connections", "requests", "deliveries", "summary"),
     "figures": ("lifelines", "ladder", "ecdf", "timeline"),
-    "notebook": ("claim", "show"),
+    "notebook": ("claim", "check", "show", "source"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -62,7 +62,8 @@ def check(answer: Any, right: Any, *, hints: dict[Any, str] | None = None, withi
     answer
         The reader's; ``...`` stands for none yet.
     right
-        The right answer, computed rather than written down.
+        The right answer, computed rather than written down; or a function that says whether an
+        answer is right.
     hints
         Wrong answer → what to think about again.
     within
@@ -71,11 +72,15 @@ def check(answer: Any, right: Any, *, hints: dict[Any, str] | None = None, withi
     if answer is ...:
         print("… put your answer in place of the three dots, and run the cell again")
         return
-    if not isinstance(answer, type(right)) and not (_is_number(answer) and _is_number(right)):
+    if callable(right):
+        good = right(answer)
+    elif not isinstance(answer, type(right)) and not (_is_number(answer) and _is_number(right)):
         kind = "a number" if _is_number(right) else f"a {type(right).__name__}"
         print(f"✗ expected {kind}, got {answer!r}")
         return
-    if answer == right or (_is_number(right) and abs(answer - right) <= within * abs(right)):
+    else:
+        good = answer == right or (_is_number(right) and abs(answer - right) <= within * abs(right))
+    if good:
         print("✓ that is right")
         return
     hint = next((hint for wrong, hint in (hints or {}).items() if answer == wrong), None)
