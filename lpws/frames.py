@@ -280,8 +280,8 @@ def _summary(run: Run) -> dict:
         row["counts", f"opened_{side}"] = frame.opened_s.notna().sum()
     for side, frame in sides.items():
         row["counts", f"opened_{side}_from_0"] = (frame.opened_s >= 0).sum()
-    for side, frame in sides.items():
-        row["counts", f"open_peak_{side}"] = _open_over_time(trace, side).open.max() if len(frame) else 0
+    for side in sides:
+        row["counts", f"open_peak_{side}"] = max([0, *_open_over_time(trace, side).open])
     asked = _requests(trace, run)
     asked = asked[asked.sent_s.between(0, run.workload.duration_s)]
     answered = asked[asked.answered_s.notna()]

@@ -79,6 +79,8 @@ def ecdf(
     for label, model in (models or {}).items():
         t = np.geomspace(start_s, end_s, 500) if log else np.linspace(start_s, end_s, 500)
         share = np.asarray(model(t), float)
+        if share.shape != t.shape or not ((share >= 0) & (share <= 1)).all():
+            raise ValueError(f"expected shares from 0 to 1 of the model of {label!r}, got {share}")
         ax.plot(t, share, color=INK, linestyle=(0, (4, 2)), linewidth=1.1, label="_model", zorder=3)
         placer.avoid(f"model {label}", t, share)
 
