@@ -125,7 +125,7 @@ def _limits(curves: list, guess_s: float | None, log: bool | None) -> tuple[floa
     if not log:
         return 0.0, 1.15 * max(end_s, guess_s or 0, 1e-6), False
     start_s = max(min(age_s[0] for age_s in there), 1e-6)
-    return 0.6 * min(start_s, guess_s or start_s), 1.4 * max(end_s, guess_s or 0), True
+    return 0.45 * min(start_s, guess_s or start_s), 1.4 * max(end_s, guess_s or 0), True
 
 
 def _draw(ax, placer: Placer, name: str, age_s: np.ndarray, share: np.ndarray, **properties) -> None:

@@ -88,9 +88,10 @@ def _around_the_oldest(run: Run, told: pd.DataFrame) -> tuple[float, float]:
     if not told.latency_s.notna().any():
         return 0.0, run.workload.duration_s
     told = told[told.latency_s.notna()].sort_values("received_s")
-    # Of those that are equally old, the one in the densest company.
+    # Of those that are about equally old, the one in the densest company.
     first, last = (told.received_s.searchsorted(told.received_s + by * least_s / 2) for by in (-1, 1))
-    rank = np.where(told.latency_s > 0.95 * told.latency_s.max(), last - first, -1)
+    about_s = run.delay_s / 2 or 0.05 * told.latency_s.max()
+    rank = np.where(told.latency_s >= told.latency_s.max() - about_s, last - first, -1)
     oldest = told.iloc[rank.argmax()]
     margin_s = max(0.15 * oldest.latency_s, (least_s - oldest.latency_s) / 2, 3 * run.delay_s)
     return oldest.due_s - margin_s, oldest.received_s + margin_s
@@ -118,7 +119,7 @@ def _headline(run: Run, told: pd.DataFrame, window_s: tuple[float, float], clien
 def _note(run: Run) -> str:
     if isinstance(run.transport, EventStream | WebSocket):
         return "coloured: messages, each with its age since it was due"
-    connecting = "" if run.transport.keep_alive else "    ● and bar: connects"
+    connecting = "" if run.transport.keep_alive else "    ● connects"
     return f"grey: requests{connecting}    coloured: answers, thin if empty    bar: held by the server"
 
 

@@ -74,8 +74,8 @@ def timeline(
             label=label,
         )  # fmt: skip
         # What goes up and down says little by where it ends.
-        number = f"{np.average(count[:-1], weights=np.diff(t)):.3g}" if what == "open" else f"{count[-1]:,}"
-        ends.append((f"{label}: {number}", style, count[-1]))
+        number = round(np.average(count[:-1], weights=np.diff(t)), 2) if what == "open" else count[-1]
+        ends.append((f"{label}: {number:,}".removesuffix(".0"), style, count[-1]))
     top = max(1, *(line.get_ydata().max() for line in ax.get_lines()))
     ax.set_ylim(0, 1.05 * top)
     _label_ends(ax, end_s, ends)
