@@ -233,13 +233,15 @@ def test_test_runs_every_step_and_fails_if_any_fails(checkout):
     assert "--nbval --nbval-current-env --nbval-cell-timeout=120 notebooks" in checkout.commands[-1]
 
 
+@pytest.mark.parametrize("system", ["posix", "nt"])
 @pytest.mark.parametrize("code", [0, 5])
-def test_the_exit_code_of_a_command_is_passed_on(run, tmp_path, code):
+def test_the_exit_code_of_a_command_is_passed_on(run, code, system):
     script = f"""
 import importlib.util, sys
 spec = importlib.util.spec_from_file_location("run", {str(ROOT / "run.py")!r})
 run = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(run)
+run.os.name = {system!r}
 run.become(sys.executable, "-c", "raise SystemExit({code})")
 """
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == code
@@ -285,8 +287,10 @@ def test_another_python_gets_a_new_environment(checkout, monkeypatch):
 def test_a_moved_checkout_gets_a_new_environment(checkout, monkeypatch):
     checkout.install()
     (checkout.venv / "mark").touch()
-    moved = checkout.run.stamp().replace(" in ", " in /elsewhere")
-    monkeypatch.setattr(checkout.run, "stamp", lambda: moved)
+    elsewhere = checkout.project.parent / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(checkout.project, elsewhere)
+    monkeypatch.setattr(checkout.run, "ROOT", str(elsewhere))
     assert checkout.install()
     assert not (checkout.venv / "mark").exists()
 
