@@ -1,0 +1,147 @@
+"""Broken servers and clients, and the claims and tests that notice.
+
+Each mutation is put into the race of the first notebook. The transport that it breaks is measured,
+on real sockets; the others are simulated, to save time.
+"""
+
+
+import accounting
+import booklet
+import matplotlib
+import pytest
+
+import lpws
+from lpws.mailbox import Mailbox
+from lpws.trace import clock
+from lpws.transports import eventstream, longpolling, request, shortpolling, websocket
+
+FIRST = booklet.paths()[0]
+
+
+class AnswersAtOnce(longpolling.Handler):
+    def seconds(self, name, most):
+        return 0.0 if name == "hold" else super().seconds(name, most)
+
+
+class NeverTimesOut(longpolling.Handler):
+    def seconds(self, name, most):
+        return most if name == "hold" else super().seconds(name, most)
+
+
+class SkipsOne(longpolling.Handler):
+    def cursor(self):
+        return min(super().cursor() + 1, self.room.mailbox.last)
+
+
+class RepeatsOne(longpolling.Handler):
+    def cursor(self):
+        return max(super().cursor() - 1, 0)
+
+
+class DropsEveryTenth(websocket.Handler):
+    def send(self, frame, messages):
+        if messages[0].id % 10:
+            super().send(frame, messages)
+
+
+class RefusesKeepAlive(request.Handler):
+    def prepare(self):
+        super().prepare()
+        self.request.connection.no_keep_alive = True
+        self.set_header("Connection", "close")
+
+
+class RepeatsTheStream(eventstream.Handler):
+    def take(self, message):
+        super().take(message)
+        super().take(message)
+
+
+async def drifting(client):
+    """Short polling whose timer starts when the answer is in."""
+    client.ready()
+    due_s = await client.started() + client.fleet.workload.first_due_s(client.transport, client.number)
+    while True:
+        await client.sleep_until(due_s)
+        await client.ask(f"&cursor={client.cursor}", due=due_s)
+        due_s = clock() + client.transport.interval_s + 0.05
+
+
+def claims_of_the_race(monkeypatch, broken, **options):
+    """What the first notebook claims of the race, with one transport measured with these options."""
+    matplotlib.use("Agg")
+    runs = {}
+
+    def measure(transport, work, link=None):
+        if isinstance(transport, broken):
+            run = real(transport, work, link, **options)
+            runs[transport.label] = run
+            return run
+        return lpws.simulate(transport, work, link)
+
+    real = lpws.measure
+    monkeypatch.setattr(lpws, "measure", measure)
+    namespace = {"lpws": lpws, "link": lpws.Link(delay_s=0.025)}
+    said = ""
+    for cell in booklet.code(FIRST):
+        if cell.source.startswith(("work =", "told =", "asked =")):
+            said += booklet.execute(cell.source, namespace)
+    (run,) = runs.values()
+    return said, run
+
+
+MUTATIONS = [
+    (lpws.LongPolling, {"handler": AnswersAtOnce}, "no long poll was answered with nothing"),
+    (lpws.LongPolling, {"handler": SkipsOne}, "every client got every message, on every transport"),
+    (lpws.WebSocket, {"handler": DropsEveryTenth}, "every client got every message, on every transport"),
+    (lpws.ShortPolling, {"handler": RefusesKeepAlive}, "short polling opened no more connections"),
+    (lpws.ShortPolling, {"clients_in": "thread"}, "each short-polling client asked five times"),
+]
+
+
+@pytest.mark.parametrize(("broken", "options", "sentence"), MUTATIONS, ids=lambda value: str(value)[:60])
+def test_a_claim_of_the_notebook_notices(monkeypatch, broken, options, sentence):
+    if "clients_in" in options:  # the mutation is in the client
+        monkeypatch.setattr(shortpolling, "listen", drifting)
+    said, _ = claims_of_the_race(monkeypatch, broken, **options)
+    assert f"✗ {sentence}" in said
+    assert "✓" in said  # and not everything is broken
+
+
+def test_no_claim_fails_without_a_mutation(monkeypatch):
+    said, run = claims_of_the_race(monkeypatch, lpws.LongPolling, handler=longpolling.Handler)
+    assert said.count("✓") == len(said.splitlines()) > 10
+    assert accounting.faults(run) == []
+
+
+WORK = lpws.Workload(clients=4, rate_hz=20, duration_s=1.0, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("transport", "handler", "book"),
+    [
+        (lpws.LongPolling(), RepeatsOne, "received once"),
+        (lpws.EventStream(), RepeatsTheStream, "received once"),
+        (lpws.WebSocket(), DropsEveryTenth, "missed in spite of a cursor"),
+    ],
+)
+def test_the_books_notice(transport, handler, book):
+    run = lpws.measure(transport, WORK, handler=handler)
+    assert book in "\n".join(accounting.faults(run))
+
+
+@pytest.mark.parametrize(("handler", "ends"), [(longpolling.Handler, True), (NeverTimesOut, False)])
+def test_a_hold_that_never_ends_is_noticed(handler, ends):
+    """Long polls that are held for 0.1 s, with one message after a second: empty answers must come first."""
+    work = lpws.Workload(clients=2, rate_hz=1, duration_s=1.0, pattern="periodic")
+    run = lpws.measure(lpws.LongPolling(hold_s=0.1), work, handler=handler)
+    assert lpws.requests(run)["empty"].any() == ends
+
+
+def test_a_mailbox_that_forgets_is_noticed(monkeypatch):
+    """The decision itself, broken for server and simulator alike, shows in both."""
+    since = Mailbox.since
+    monkeypatch.setattr(Mailbox, "since", lambda self, cursor: since(self, cursor)[1:])
+    for run_it in (lpws.measure, lpws.simulate):
+        run = run_it(lpws.ShortPolling(interval_s=0.2), WORK)
+        assert (lpws.deliveries(run).state != "delivered").any()

@@ -1,0 +1,164 @@
+"""The form of the notebooks, and their exercises. That they run and say the same again, nbval tests."""
+
+import importlib.util
+import re
+
+import booklet
+import matplotlib
+import pytest
+
+import lpws
+
+PATHS = booklet.paths()
+TAGS = {"navigation", "exercise", "solution", "nbval-ignore-output"}
+
+spec = importlib.util.spec_from_file_location("store", booklet.NOTEBOOKS / "store.py")
+store = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(store)
+
+
+@pytest.fixture(params=PATHS, ids=[path.stem for path in PATHS])
+def path(request):
+    return request.param
+
+
+def test_there_is_a_series():
+    assert PATHS
+    assert store.series() == PATHS
+
+
+def test_every_code_cell_was_executed_in_order(path):
+    cells = booklet.code(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+
+
+def test_outputs_hold_no_error_and_no_warning(path):
+    for cell in booklet.code(path):
+        assert all(output.output_type != "error" for output in cell.outputs), cell.source
+        assert all(output.get("name") != "stderr" for output in cell.outputs), cell.source
+
+
+def test_stored_claims_hold(path):
+    """No ✗ and no claim that is not judged; the answers of exercises are still to be given."""
+    for cell in booklet.code(path):
+        for line in filter(None, booklet.printed(cell).splitlines()):
+            assert line.startswith("…" if booklet.tagged(cell, "exercise") else "✓"), line
+
+
+def test_claims_are_compared(path):
+    """A claim whose output is not compared could not fail."""
+    for cell in booklet.code(path):
+        if "lpws.claim(" in cell.source or "lpws.check(" in cell.source:
+            assert not booklet.tagged(cell, "nbval-ignore-output"), cell.source
+    assert sum(cell.source.count("lpws.claim(") for cell in booklet.code(path)) >= 8
+
+
+def test_every_figure_has_its_description_twice(path):
+    figures = 0
+    for cell in booklet.code(path):
+        for place, output in enumerate(cell.outputs):
+            if "image/png" in output.get("data", {}):
+                figures += 1
+                alt = output.metadata["image/png"]["alt"]
+                assert len(alt.split()) >= 15, alt
+                assert alt in cell.outputs[place + 1].data["text/markdown"]
+    assert figures >= 4
+
+
+def test_every_output_is_announced_and_read(path):
+    """Text stands before and after each figure and table, unless an exercise's solution follows."""
+    cells = booklet.read(path).cells
+    for before, cell, after in zip(cells, cells[1:], cells[2:], strict=False):
+        if cell.cell_type == "code" and any("data" in output for output in cell.outputs):
+            assert before.cell_type == "markdown", cell.source
+            assert after.cell_type == "markdown", cell.source
+
+
+def test_cells_are_short(path):
+    for cell in booklet.code(path):
+        assert len(cell.source.splitlines()) <= 25, cell.source
+        assert all(len(line) <= 120 for line in cell.source.splitlines()), cell.source
+
+
+def test_the_whole_is_short(path):
+    words = sum(len(cell.source.split()) for cell in booklet.read(path).cells if cell.cell_type == "markdown")
+    assert 1500 <= words <= 2750
+    assert path.stat().st_size < 1_000_000
+
+
+def test_it_is_in_the_stored_form(path):
+    notebook = booklet.read(path)
+    again = booklet.read(path)
+    store.tidy(again, path)
+    assert again == notebook, "run: python3 run.py notebooks"
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])} <= TAGS
+    assert booklet.tagged(notebook.cells[0], "navigation")
+    assert booklet.tagged(notebook.cells[-1], "navigation")
+
+
+def test_links_lead_somewhere(path):
+    for cell in booklet.read(path).cells:
+        if cell.cell_type == "markdown":
+            for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", cell.source):
+                other = booklet.NOTEBOOKS / target if target else path
+                assert other.exists(), target
+                if anchor:
+                    text = "\n".join(c.source for c in booklet.read(other).cells if c.cell_type == "markdown")
+                    assert f"# {anchor.replace('-', ' ')}\n" in text, anchor
+
+
+def test_it_begins_with_a_question_and_what_one_will_be_able_to_do(path):
+    opening = booklet.read(path).cells[1].source
+    assert re.match(r"# .*\?\n", opening)
+    assert 3 <= opening.split("You will be able to")[1].count("\n- ") <= 5
+
+
+def test_every_exercise_has_a_collapsed_solution(path):
+    cells = booklet.code(path)
+    places = [place for place, cell in enumerate(cells) if booklet.tagged(cell, "exercise")]
+    assert len(places) >= 3
+    for place in places:
+        assert booklet.tagged(cells[place + 1], "solution")
+        assert cells[place + 1].metadata.jupyter.source_hidden
+        assert booklet.printed(cells[place + 1]).startswith("✓")
+
+
+def test_exercises_know_right_from_wrong(path, monkeypatch):
+    """The stub fails, each wrong answer that was foreseen gets its hint, the solution passes."""
+    matplotlib.use("Agg")
+    monkeypatch.setattr(lpws, "measure", lpws.simulate)
+    namespace, hints = {}, {}
+
+    def check(answer, right, **options):
+        hints.update(options.get("hints", {}))
+        real_check(answer, right, **options)
+
+    real_check = lpws.check
+    monkeypatch.setattr(lpws, "check", check)
+    for cell in booklet.code(path):
+        hints.clear()
+        said = booklet.execute(cell.source, namespace)
+        if booklet.tagged(cell, "exercise"):
+            assert said.startswith("…")
+            assert hints, "an exercise has hints"
+            for wrong, hint in dict(hints).items():
+                said = booklet.execute(re.sub(r"= \.\.\.", f"= {wrong!r}", cell.source, count=1), namespace)
+                assert said.startswith("✗"), (wrong, said)
+                assert hint in said
+            said = booklet.execute(re.sub(r"= \.\.\.", "= None", cell.source, count=1), namespace)
+            assert said.startswith("✗"), "an answer of another type"
+        elif booklet.tagged(cell, "solution"):
+            assert all(line.startswith("✓") for line in filter(None, said.splitlines())), said
+
+
+def test_the_recorded_race_is_the_one_of_the_notebook(monkeypatch):
+    """Grey and coloured lines are runs of one specification."""
+    asked = []
+    monkeypatch.setattr(lpws, "measure", lambda *spec: asked.append(spec))
+    cell = next(c for c in booklet.code(PATHS[0]) if c.source.startswith("work ="))
+    booklet.execute(cell.source, {"lpws": lpws, "link": lpws.Link(delay_s=0.025)})
+    recorded = lpws.load_run("race").values()
+    assert [(run.transport, run.workload, run.link) for run in recorded] == asked
+    assert all(run.machine["tornado"] for run in recorded)
