@@ -81,7 +81,7 @@ def ladder(
 
 def _around_the_oldest(run: Run, told: pd.DataFrame) -> tuple[float, float]:
     """A window [s] around the message that was oldest on arrival, wide enough to see its neighbours."""
-    least_s = max(24 * run.delay_s, 0.005)
+    least_s = max(14 * run.delay_s, 0.005)
     missed = told[(told.state == "missed") & told.due_s.notna()]
     if len(missed):  # infinitely old
         return missed.due_s.iloc[0] - least_s / 2, missed.due_s.iloc[0] + least_s / 2
@@ -230,14 +230,23 @@ def _exchanges(ax, asked: pd.DataFrame, told: pd.DataFrame, run: Run, client: in
 
 def _published(ax, told: pd.DataFrame, window_s: tuple[float, float]) -> None:
     """Arrows from the right where messages enter the server, with their numbers where there is room."""
-    shown = told[told.published_s.between(*window_s)]
+    shown = told[told.published_s.between(*window_s)].sort_values("published_s")
     _head(ax, SERVER + 0.05 + 0.22, "published", "left")
-    labels = []
+    groups: list[list] = []  # messages that are published so close together that their names share a place
     for message in shown.itertuples():
         t = message.published_s
         arrow(ax, (SERVER + 0.22, t), (SERVER + 0.035, t), INK, 1.2, "published")
-        never = "" if message.state == "delivered" else f" {message.state}"
-        text = ax.text(SERVER + 0.24, t, f"#{message.message}{never}", fontsize=SMALL, color=INK, va="center")
-        rank = np.inf if never else message.latency_s
-        labels.append((rank, text))
-    _thinned(ax, labels)
+        if groups and _height(ax, t - groups[-1][0].published_s) < 1.5 * SMALL:
+            groups[-1].append(message)
+        else:
+            groups.append([message])
+    for group in groups:
+        names = [f"#{m.message}{'' if m.state == 'delivered' else f' {m.state}'}" for m in group]
+        words = ", ".join(names) if len(names) <= 3 else f"{names[0]} to {names[-1]}"
+        ax.text(SERVER + 0.24, group[0].published_s, words, fontsize=SMALL, color=INK, va="center")
+
+
+def _height(ax, duration_s: float) -> float:
+    """How high [points] a duration is on the figure."""
+    start_s, end_s = sorted(ax.get_ylim())
+    return duration_s / (end_s - start_s) * ax.get_window_extent().height * 72 / ax.figure.dpi
