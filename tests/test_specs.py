@@ -1,0 +1,288 @@
+"""The specifications: what they refuse and how, their way through JSON, and their random choices."""
+
+import dataclasses
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lpws import specs
+from lpws.specs import EventStream, Link, LongPolling, Request, ShortPolling, WebSocket, Workload
+
+KINDS = (*specs.TRANSPORTS, Workload, Link)
+
+
+# ----------------------------------------------------------------------------------- arguments
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_specification_has_defaults_and_cannot_be_changed(kind):
+    spec = kind()
+    name = dataclasses.fields(kind)[0].name
+    assert spec == kind()
+    assert hash(spec) == hash(kind())
+    assert repr(spec).startswith(f"{kind.__name__}({name}=")
+    assert eval(repr(spec), vars(specs).copy()) == spec
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(spec, name, 1)
+    with pytest.raises(TypeError, match="positional"):
+        kind(1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind) if field.name != "pattern"],
+)
+@pytest.mark.parametrize("value", ["1", [1], 1j])
+def test_a_wrong_type_is_refused(kind, name, value):
+    expected = "True or False" if isinstance(getattr(kind(), name), bool) else "a (whole )?number"
+    says = rf"^{kind.__name__}\({name}=…\): expected {expected}, got "
+    with pytest.raises(TypeError, match=says) as caught:
+        kind(**{name: value})
+    assert str(caught.value).endswith(repr(value))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "says"),
+    [
+        (Request, "keep_alive", 1, "expected True or False, got 1"),
+        (ShortPolling, "aligned", None, "expected True or False, got None"),
+        (ShortPolling, "interval_s", True, "expected a number, got True"),
+        (Workload, "clients", 2.0, "expected a whole number, got 2.0"),
+        (Workload, "clients", True, "expected a whole number, got True"),
+        (Workload, "seed", 1.5, "expected a whole number, got 1.5"),
+        (Link, "delay_s", None, "expected a number, got None"),
+    ],
+)
+def test_a_near_miss_is_refused(kind, name, value, says):
+    with pytest.raises(TypeError) as caught:
+        kind(**{name: value})
+    assert str(caught.value) == f"{kind.__name__}({name}=…): {says}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "least", "most"),
+    [
+        (Request, "pause_s", 0.001, 3600),
+        (ShortPolling, "interval_s", 0.001, 3600),
+        (LongPolling, "hold_s", 0.001, 300),
+        (LongPolling, "pause_s", 0, 3600),
+        (EventStream, "retry_s", 0.001, 3600),
+        (WebSocket, "flush_s", 0, 60),
+        (WebSocket, "ping_s", 0, 3600),
+        (WebSocket, "retry_s", 0.001, 3600),
+        (Workload, "clients", 1, 20_000),
+        (Workload, "rate_hz", 0.001, 10_000),
+        (Workload, "duration_s", 0.001, 3600),
+        (Workload, "burst", 1, 10_000),
+        (Workload, "spacing_s", 0, 60),
+        (Workload, "size_bytes", 1, 65_536),
+        (Workload, "seed", 0, 2**63),
+        (Link, "delay_s", 0, 10),
+        (Link, "cut_at_s", 0, 3600),
+        (Link, "silent_at_s", 0, 3600),
+        (Link, "silent_for_s", 0, 3600),
+    ],
+)
+def test_bounds(kind, name, least, most):
+    for value in (least, most):
+        assert getattr(kind(**{name: value}), name) == value
+    step = 1 if isinstance(getattr(kind(), name), int) else 1e-6
+    outside = [least - step, most + step] + (
+        [math.nan, math.inf, -math.inf] if isinstance(step, float) else []
+    )
+    for value in outside:
+        with pytest.raises(
+            ValueError, match=rf"{kind.__name__}\({name}=…\): expected a .*number from .* to "
+        ) as caught:
+            kind(**{name: value})
+        assert str(caught.value).endswith(f"got {value!r}")
+
+
+@pytest.mark.parametrize("pattern", ["Poisson", "burst", "", None, 3])
+def test_an_unknown_pattern_is_refused(pattern):
+    with pytest.raises(ValueError, match="expected 'poisson', 'periodic' or 'bursts', got ") as caught:
+        Workload(pattern=pattern)
+    assert str(caught.value).endswith(repr(pattern))
+
+
+def test_transports_differ():
+    for name in ("path", "label"):
+        assert len({getattr(kind, name) for kind in specs.TRANSPORTS}) == len(specs.TRANSPORTS)
+    assert {kind for kind in specs.TRANSPORTS if kind.persistent} == {LongPolling, EventStream, WebSocket}
+    assert set(specs.TRANSPORTS) == set(specs.Transport.__args__)
+
+
+def test_patience_is_longer_than_what_it_waits_for():
+    assert ShortPolling(interval_s=3.0).patience_s > 3.0
+    assert LongPolling(pause_s=3.0).patience_s >= 3.0
+    assert WebSocket(flush_s=3.0).patience_s > 3.0
+    assert math.exp(-Request(pause_s=3.0).patience_s / 3.0) < 1e-4
+
+
+# ------------------------------------------------------------------------------- through JSON
+
+times = st.floats(0.001, 60)
+flags = st.booleans()
+any_spec = st.one_of(
+    st.builds(Request, pause_s=times, keep_alive=flags),
+    st.builds(ShortPolling, interval_s=times, keep_alive=flags, aligned=flags),
+    st.builds(LongPolling, hold_s=times, keep_alive=flags, cursor=flags, pause_s=times),
+    st.builds(EventStream, retry_s=times),
+    st.builds(WebSocket, flush_s=times, ping_s=times, retry_s=times),
+    st.builds(
+        Workload,
+        clients=st.integers(1, 20_000),
+        rate_hz=times,
+        duration_s=times,
+        size_bytes=st.integers(1, 65_536),
+        pattern=st.sampled_from(["poisson", "periodic", "bursts"]),
+        seed=st.integers(0, 2**63),
+    ),
+    st.builds(Link, delay_s=st.floats(0, 10), cut_at_s=st.none() | times, silent_at_s=st.none() | times),
+)
+bounded = settings(max_examples=200, derandomize=True, deadline=None, database=None)
+
+
+@bounded
+@given(any_spec)
+def test_a_specification_comes_back_from_json(spec):
+    back = specs.from_dict(json.loads(json.dumps(specs.to_dict(spec))))
+    assert back == spec
+    assert type(back) is type(spec)
+
+
+@pytest.mark.parametrize("kind", ["Polling", "", None, 3])
+def test_an_unknown_kind_is_refused(kind):
+    with pytest.raises(ValueError, match="expected a specification of kind Request, .*Link, got ") as caught:
+        specs.from_dict({"kind": kind})
+    assert str(caught.value).endswith(repr(kind))
+    with pytest.raises(ValueError, match="got None"):
+        specs.from_dict({})
+
+
+def test_an_unknown_field_is_refused():
+    with pytest.raises(
+        ValueError, match="LongPolling has no hold, tau; it has cursor, hold_s, keep_alive, pause_s"
+    ):
+        specs.from_dict({"kind": "LongPolling", "tau": 1, "hold": 2, "pause_s": 0})
+
+
+def test_a_bad_value_is_refused_on_the_way_back():
+    with pytest.raises(ValueError, match="expected a number from"):
+        specs.from_dict({"kind": "LongPolling", "hold_s": 1000})
+
+
+def test_what_is_left_out_has_its_default():
+    assert specs.from_dict({"kind": "Link"}) == Link()
+
+
+# ------------------------------------------------------------------------------ random choices
+
+
+def test_poisson_counts_and_gaps():
+    # 400 runs of 5 s at 4 Hz: the count of each has mean and variance 20.
+    runs = [Workload(rate_hz=4, duration_s=5, seed=seed).due_times_s() for seed in range(400)]
+    counts = np.array([len(run) for run in runs])
+    assert abs(counts.mean() - 20) < 5 * math.sqrt(20 / 400)
+    # The variance of a Poisson sample's variance is (λ + 2λ²)/n, near enough.
+    assert abs(counts.var(ddof=1) - 20) < 5 * math.sqrt((20 + 2 * 20**2) / 400)
+    # Given their number, the times are uniform; thirds of the run do not know of each other.
+    times_s = np.concatenate(runs)
+    assert abs(times_s.mean() - 2.5) < 5 * 5 / math.sqrt(12 * len(times_s))
+    first, second = (np.array([sum(low <= t < low + 2 for t in run) for run in runs]) for low in (0, 2))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 5 / math.sqrt(400)
+    gaps_s = np.diff(Workload(rate_hz=10, duration_s=2000).due_times_s())
+    assert abs(gaps_s.mean() - 0.1) < 5 * 0.1 / math.sqrt(len(gaps_s))
+    assert abs(gaps_s.std() - 0.1) < 5 * 0.1 * math.sqrt(2 / len(gaps_s))
+    assert abs(np.mean(gaps_s > 0.1) - math.exp(-1)) < 5 * 0.5 / math.sqrt(len(gaps_s))
+
+
+def test_periodic():
+    assert Workload(pattern="periodic", rate_hz=4, duration_s=1).due_times_s() == [0.25, 0.5, 0.75, 1.0]
+    assert (
+        len(Workload(pattern="periodic", rate_hz=10, duration_s=0.3).due_times_s()) == 3
+    )  # 0.3 is not 3 × 0.1
+    assert len(Workload(pattern="periodic", rate_hz=7, duration_s=100).due_times_s()) == 700
+
+
+def test_bursts():
+    work = Workload(pattern="bursts", burst=3, spacing_s=0.01, rate_hz=6, duration_s=1)
+    assert work.due_times_s() == pytest.approx([0.5, 0.51, 0.52, 1.0, 1.01, 1.02])
+    at_once = Workload(pattern="bursts", burst=3, spacing_s=0, rate_hz=6, duration_s=1)
+    assert at_once.due_times_s() == [0.5] * 3 + [1.0] * 3
+
+
+@bounded
+@given(
+    st.builds(
+        Workload,
+        rate_hz=st.floats(0.001, 50),
+        duration_s=st.floats(0.001, 20),
+        seed=st.integers(0, 1000),
+        pattern=st.sampled_from(["poisson", "periodic", "bursts"]),
+        burst=st.integers(1, 9),
+        spacing_s=st.floats(0, 2),
+    )
+)
+def test_due_times_are_sorted_within_the_run_and_not_empty(work):
+    times_s = work.due_times_s()
+    assert times_s
+    assert times_s == sorted(times_s) == work.due_times_s()
+    over_s = work.burst * work.spacing_s if work.pattern == "bursts" else 0
+    assert times_s[0] > 0
+    assert times_s[-1] <= work.duration_s + over_s + 1e-6
+    if work.pattern == "bursts":
+        assert len(times_s) % work.burst == 0
+
+
+def test_seeds():
+    a, b, c = (Workload(seed=seed) for seed in (1, 1, 2))
+    assert a.due_times_s() == b.due_times_s() != c.due_times_s()
+    for transport in (ShortPolling(), Request()):
+        firsts = [[work.first_due_s(transport, client) for client in range(20)] for work in (a, b, c)]
+        assert firsts[0] == firsts[1]
+        assert not set(firsts[0]) & set(firsts[2])
+        assert len(set(firsts[0])) == 20
+    # When a client asks does not depend on how many others there are, nor on when messages come.
+    other = Workload(clients=1000, rate_hz=50, duration_s=99)
+    assert other.first_due_s(ShortPolling(), 7) == a.first_due_s(ShortPolling(), 7)
+
+
+def test_the_same_choices_on_every_machine():
+    assert Workload().due_times_s()[:2] == pytest.approx([0.48880709, 0.82386603], abs=1e-8)
+    assert Workload().first_due_s(ShortPolling(), 0) == pytest.approx(0.29350005, abs=1e-8)
+
+
+def test_first_polls_are_spread_over_the_interval():
+    work, n = Workload(), 4000
+    first_s = np.array([work.first_due_s(ShortPolling(interval_s=2.0), client) for client in range(n)])
+    assert 0 <= first_s.min() < first_s.max() < 2
+    assert abs(first_s.mean() - 1) < 5 * 2 / math.sqrt(12 * n)
+    assert abs(first_s.std() - 2 / math.sqrt(12)) < 5 * 0.5 / math.sqrt(n)
+    counts, _ = np.histogram(first_s, bins=10, range=(0, 2))
+    assert abs(counts - n / 10).max() < 5 * math.sqrt(n / 10)
+    # A client's phase is a share of the interval, whatever that is.
+    assert work.first_due_s(ShortPolling(interval_s=4.0), 3) == pytest.approx(2 * first_s[3])
+
+
+@pytest.mark.parametrize(
+    "transport", [ShortPolling(aligned=True), LongPolling(), EventStream(), WebSocket()], ids=str
+)
+def test_the_others_begin_at_the_start(transport):
+    assert {Workload().first_due_s(transport, client) for client in range(9)} == {0.0}
+
+
+def test_pauses_are_exponential():
+    work, reload = Workload(), Request(pause_s=0.5)
+    pauses_s = np.array(list(itertools.islice(work.pauses_s(reload, 3), 5000)))
+    assert pauses_s[0] == work.first_due_s(reload, 3)
+    assert abs(pauses_s.mean() - 0.5) < 5 * 0.5 / math.sqrt(5000)
+    assert abs(pauses_s.std() - 0.5) < 5 * 0.5 * math.sqrt(2 / 5000)
+    assert abs(np.mean(pauses_s > 0.5) - math.exp(-1)) < 5 * 0.5 / math.sqrt(5000)
+    others_s = list(itertools.islice(work.pauses_s(reload, 4), 5000))
+    assert abs(np.corrcoef(pauses_s, others_s)[0, 1]) < 5 / math.sqrt(5000)
