@@ -242,9 +242,10 @@ spec = importlib.util.spec_from_file_location("run", {str(ROOT / "run.py")!r})
 run = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(run)
 run.os.name = {system!r}
-run.become(sys.executable, "-c", "raise SystemExit({code})")
+run.become(sys.executable, "-c", "print('once'); raise SystemExit({code})")
 """
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == code
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (code, "once\n")
     assert run.run(sys.executable, "-c", f"raise SystemExit({code})") == code
 
 
