@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import httptools
 import picows
 
-from .mailbox import Message, from_lines
+from .mailbox import Message, from_lines, to_lines
 from .specs import Transport, Workload
 from .trace import NONE, clock
 
@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.parser = httptools.HttpResponseParser(self)
+        self.gone = self.client.fleet.loop.create_future()
         self.open = True
         self.client.opened(self.number)
 
@@ -95,6 +96,7 @@ class Connection(asyncio.Protocol):
         client.record("response_received", self.number, request, size=response.size_bytes, t=response.t)
         if close:
             self.close()
+            await self.gone  # so that the next connection does not begin before this one ends
         return response
 
     def data_received(self, data: bytes) -> None:
@@ -108,7 +110,10 @@ class Connection(asyncio.Protocol):
     # httptools calls the next two.
 
     def on_body(self, data: bytes) -> None:
-        self.sink(data)
+        try:
+            self.sink(data)
+        except ValueError as error:
+            self.client.fleet.fail(error)
 
     def on_message_complete(self) -> None:
         if self.answer is not None and not self.answer.done():
@@ -121,6 +126,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         self.open = False
         self.client.closed(self.number)
+        if not self.gone.done():  # whoever waits may have been cancelled
+            self.gone.set_result(None)
         self.fail(Gone("the connection ended before the answer was complete"))
 
     def fail(self, error: Exception) -> None:
@@ -143,7 +150,10 @@ class Socket(picows.WSListener):
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         kind = frame.msg_type
         if kind is picows.WSMsgType.TEXT:
-            self.client.received(from_lines(frame.get_payload_as_bytes()), self.number, self.request, clock())
+            try:
+                self.client.read(frame.get_payload_as_bytes(), self.number, self.request, clock())
+            except ValueError as error:
+                self.client.fleet.fail(error)
         elif kind is picows.WSMsgType.CLOSE:
             transport.send_close(picows.WSCloseCode.OK)
             transport.disconnect()
@@ -172,18 +182,47 @@ class Client:
         return self.fleet.transport
 
     def record(
-        self, name: str, connection: int = NONE, request: int = NONE, message: int = NONE, size: int = NONE,
+        self,
+        name: str,
+        connection: int = NONE,
+        request: int = NONE,
+        message: int = NONE,
+        size: int = NONE,
         t: float | None = None,
     ) -> None:
         """Append an event, now or at `t`."""
-        self.fleet.record((clock() if t is None else t, name, "client", self.number, connection, request, message, size))
+        t = clock() if t is None else t
+        self.fleet.record((t, name, "client", self.number, connection, request, message, size))
+
+    def read(self, body: bytes, connection: int, request: int, t: float) -> None:
+        """Record the messages of an answer or a frame.
+
+        Raises
+        ------
+        ValueError
+            If it does not hold messages, one a line.
+        """
+        try:
+            messages = from_lines(body)
+        except ValueError:
+            messages = []
+        if body and not (messages and body.endswith(b"\n")):
+            example = to_lines([Message(7, "tea is ready")])
+            raise ValueError(f"expected lines like {example!r}, got {body[:60]!r}")
+        self.received(messages, connection, request, t)
 
     def received(self, messages: Iterable[Message], connection: int, request: int, t: float) -> None:
-        """Record the messages and move the cursor past them."""
+        """Record the messages and move the cursor past them.
+
+        Raises
+        ------
+        ValueError
+            If a message has no id.
+        """
         for message in messages:
-            self.fleet.record(
-                (t, "message_received", "client", self.number, connection, request, message.id, len(message.text.encode()))
-            )
+            if message.id < 1:
+                raise ValueError(f"expected message ids from 1, got {message.id} with {message.text[:60]!r}")
+            self.record("message_received", connection, request, message.id, len(message.text.encode()), t)
             self.cursor = message.id
         if self.cursor == self.fleet.last:
             self.fleet.has_last(self.number)
@@ -235,7 +274,12 @@ class Client:
         close
             Whether the connection is to serve this request only.
         timeout_s
-            How long to wait for the answer [s].
+            How long the server may take for the answer [s]; the way there and back comes on top.
+
+        Raises
+        ------
+        ValueError
+            If the answer does not hold messages.
         """
         request = next(self.fleet.requests)
         if due is not None:
@@ -243,7 +287,7 @@ class Client:
         connection = status = NONE
         self.asking = True
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s + self.fleet.grace_s):
                 http = await self.connect()
                 connection = http.number
                 response = await http.get(query, request, close=close)
@@ -252,7 +296,7 @@ class Client:
         else:
             status = response.status
             if status in (200, 204):
-                self.received(from_lines(response.body), connection, request, response.t)
+                self.read(response.body, connection, request, response.t)
                 return True
         finally:
             self.asking = False
@@ -287,11 +331,15 @@ class Client:
                 lambda: Socket(self, number, request),
                 f"ws://{host}:{port}{self.transport.path}?client={self.number}&request={request}{query}",
                 extra_headers={"Host": self.fleet.host},
+                websocket_handshake_timeout=5 + self.fleet.grace_s,
                 socket_factory=lambda _url: stream,
             )
-        except BaseException:
+        except BaseException as error:
             stream.close()
             self.closed(number)
+            if isinstance(error, Exception):  # not when the run is over
+                response = getattr(error, "response", None)
+                self.record("failed", number, request, size=int(response.status) if response else 0)
             raise
         self.record("response_received", number, request, size=0)
         self.websocket = websocket
@@ -318,6 +366,8 @@ class Fleet:
         Where to connect: the server, or the link that leads to it.
     host
         The server's own name and port, for the ``Host`` header.
+    grace_s
+        How long a few transits may take [s].
     record
         Takes an event.
     """
@@ -326,6 +376,7 @@ class Fleet:
     workload: Workload
     address: tuple[str, int]
     host: str
+    grace_s: float
     record: Callable[[tuple], None]
     last: int | None = None  # id of the last message of the run, once it is known
     connections: itertools.count = field(default_factory=itertools.count)
@@ -338,8 +389,14 @@ class Fleet:
         self.ready = asyncio.Event()
         self.behind = set(range(self.workload.clients))  # who does not have the last message
         self.finished = asyncio.Event()
+        self.broken = self.loop.create_future()  # raises what must end the run
         self.open: set[int] = set()  # connections
         self.clients = [Client(self, number) for number in range(self.workload.clients)]
+
+    def fail(self, error: Exception) -> None:
+        """End the run with this error."""
+        if not self.broken.done():
+            self.broken.set_exception(error)
 
     def announce_last(self, message: int) -> None:
         """Take note of the id of the last message of the run."""

@@ -16,17 +16,20 @@ from .remote import FleetDied, FleetInThread, RemoteFleet
 from .run import Run, machine
 from .server import Server
 from .trace import NONE, clock
+from .transports.room import RoomHandler
 
 #: The longest time [s] that a fleet may take until it is connected.
 READY_S = 30.0
 #: Time [s] from the barrier to the start of the run, so that no client hears of it too late.
 LEAD_S = 0.05
+#: A run that publishes for longer than this [s] shows a progress bar.
+BAR_S = 3.0
 
 
 class RunError(RuntimeError):
-    """A run that could not be finished; `run` holds what happened until then."""
+    """A run that could not be finished; `run` holds what happened until then, None if it did not begin."""
 
-    run: Run
+    run: Run | None = None
 
 
 class _Stopped(Exception):
@@ -71,8 +74,8 @@ def measure(
             raise TypeError(f"measure({name}=…): expected {expected}, got {value!r}")
     if clients_in not in ("process", "thread"):
         raise ValueError(f"measure(clients_in=…): expected 'process' or 'thread', got {clients_in!r}")
-    if handler is not None and not (isinstance(handler, type) and hasattr(handler, "get")):
-        raise TypeError(f"measure(handler=…): expected a handler class, got {handler!r}")
+    if handler is not None and not (isinstance(handler, type) and issubclass(handler, RoomHandler)):
+        raise TypeError(f"measure(handler=…): expected a subclass of RoomHandler, got {handler!r}")
     _raise_descriptor_limit(workload.clients * (4 if link else 2) + 64)
     return _Experiment(transport, workload, link, handler, clients_in).run()
 
@@ -96,8 +99,9 @@ class _Experiment:
         self.server = Server(handlers={transport.path: handler} if handler else None)
         self.make_fleet = {"process": RemoteFleet, "thread": FleetInThread}[clients_in]
         self.events: list[tuple] = []  # of the publisher, the link and the clients
+        self.machine: dict = {}
         self.start: float | None = None
-        self.stopped = threading.Event()
+        self.stopped, self.over = threading.Event(), threading.Event()
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._work, name="lpws experiment", daemon=True)
 
@@ -106,16 +110,22 @@ class _Experiment:
         try:
             self.thread.start()
             with _progress(self) as show:
-                while self.thread.is_alive():
-                    self.thread.join(0.2)
+                # Not join: Python 3.11 takes a thread for ended when an interrupt comes inside its join.
+                while not self.over.wait(0.2):
                     show()
         except BaseException:
             self.stopped.set()
-            if self.thread.ident is not None:
-                self.thread.join()
+            if self.thread in threading.enumerate():  # it runs, or is about to
+                self.over.wait(READY_S)
             raise
-        if isinstance(self.error, FleetDied | OSError):
-            self.error = RunError(f"the run could not be finished: {self.error}")
+        finally:
+            if self.over.is_set():
+                self.thread.join()
+        if isinstance(self.error, FleetDied):
+            self.error = RunError(str(self.error))
+        elif isinstance(self.error, OSError):
+            said = self.error.strerror or self.error
+            self.error = RunError(f"{said}; run the cell again, and if it says so again, restart the kernel")
         if isinstance(self.error, RunError):
             self.error.run = self._run()
         if self.error is not None:
@@ -124,8 +134,23 @@ class _Experiment:
 
     def _run(self) -> Run:
         start = clock() if self.start is None else self.start
-        events = sorted(((t - start, *rest) for t, *rest in self.server.trace + self.events), key=itemgetter(0))
-        return Run(self.transport, self.workload, self.link, events, "measured", machine(), tuple(self.server.log))
+        events = [(t - start, *rest) for t, *rest in self.server.trace + self.events]
+        events.sort(key=itemgetter(0))
+        log = (*self.server.log, *self._doubts())
+        return Run(self.transport, self.workload, self.link, events, "measured", self.machine, log)
+
+    def _doubts(self) -> Iterator[str]:
+        """What a handler seems to have left undone, if no fault of the link explains it."""
+        if self.error or (self.link and (self.link.cut_at_s, self.link.silent_at_s) != (None, None)):
+            return
+        asked, answered, received = (
+            {event[5] for event in self.events if event[1] == name}
+            for name in ("request_sent", "response_received", "message_received")
+        )
+        if not received:
+            yield "no client received a message: does the handler send them?"
+        elif not self.transport.persistent and asked - answered:
+            yield f"{len(asked - answered)} of {len(asked)} requests got no answer: does the handler finish?"
 
     def _work(self) -> None:
         try:
@@ -133,19 +158,30 @@ class _Experiment:
                 self._measure()
         except BaseException as error:
             self.error = error
+        finally:
+            self.over.set()
 
     def _measure(self) -> None:
+        self.machine = machine()
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(self.server)
-            relay = stack.enter_context(Relay(self.link, server.port, self.events.append)) if self.link else None
-            spec = {
-                "transport": specs.to_dict(self.transport),
-                "workload": specs.to_dict(self.workload),
-                "address": relay.address if relay else ("127.0.0.1", server.port),
-                "host": server.host,
-            }
-            self.clients = stack.enter_context(self.make_fleet(spec))
-            stack.callback(lambda: self.events.extend(self.clients.events()))
+            relay = None
+            if self.link:
+                relay = Relay(self.link, server.port, self.events.append, server.log)
+                stack.enter_context(relay)
+            # How long [s] a few transits may take, on a busy machine.
+            self.grace_s = 1 + 10 * (self.link.delay_s if self.link else 0)
+            self.clients = self.make_fleet(
+                {
+                    "transport": specs.to_dict(self.transport),
+                    "workload": specs.to_dict(self.workload),
+                    "address": relay.address if relay else ("127.0.0.1", server.port),
+                    "host": server.host,
+                    "grace_s": self.grace_s,
+                }
+            )
+            stack.callback(lambda: self.events.extend(self.clients.events()))  # once the fleet has ended
+            stack.enter_context(self.clients)
             self._barrier()
             self.start = clock() + LEAD_S
             self.clients.tell(f"start {self.start!r}")
@@ -156,15 +192,19 @@ class _Experiment:
 
     def _barrier(self) -> None:
         """Wait until every client is connected, and the server knows of it."""
-        here = self.clients.wait_for("ready", READY_S, self.stopped)
-        number = self.workload.clients
-        if here and self.transport.persistent:
-            here = self._until(lambda: self.server.room.listening >= number, READY_S)
-        if not here and not self.stopped.is_set():
-            said = f" The server said: {self.server.log[-1]}" if self.server.log else ""
+        number, server = self.workload.clients, self.server
+
+        def here() -> bool:
+            known = server.room.arrived if self.transport.persistent else number
+            return known >= number and "ready" in self.clients.said
+
+        if not self._until(lambda: here() or server.log, READY_S) or server.log:
+            self._until(lambda: False, 0.5)  # should the clients have died of it, their words say more
+            said = server.log[0] if server.log else "nothing"
             raise RunError(
-                f"expected {number} clients to be connected within {READY_S:g} s, the server knows of "
-                f"{self.server.room.listening}: is the machine too busy, or the handler wrong?{said}"
+                f"expected {number} clients to be connected within {READY_S:g} s, and as many requests; "
+                f"{server.room.arrived} came, and the server says: {said}. "
+                "Is the handler wrong, or the machine too busy?"
             )
 
     def _publish(self) -> int:
@@ -181,13 +221,14 @@ class _Experiment:
 
     def _drain(self, relay: Relay | None) -> None:
         """Let the clients fetch what they lack, as long as their patience lasts, then let them go."""
-        delay_s = self.link.delay_s if self.link else 0.0
-        patience_s = self.transport.patience_s + 1 + 10 * delay_s
-        if not self.clients.wait_for("done", patience_s, self.stopped):
+        patience_s = self.transport.patience_s + self.grace_s
+        if self.link and self.link.silent_at_s is not None:  # patience begins when the link speaks again
+            patience_s += max(0, self.link.silent_at_s + self.link.silent_for_s - self.workload.duration_s)
+        if not self._until(lambda: "done" in self.clients.said, patience_s):
             self.clients.tell("stop")
-            self.clients.wait_for("done", READY_S, self.stopped)
+            self._until(lambda: "done" in self.clients.said, READY_S)
         # What a client sent last is still on its way: let it arrive, so that both sides count the same.
-        self._until(lambda: not (relay and relay.crossings) and not self.server.open, 5)
+        self._until(lambda: not (relay and relay.crossings) and not self.server.open, 4 + self.grace_s)
 
     def _until(self, condition: Callable[[], bool], limit_s: float) -> bool:
         """Whether the condition came true within the limit."""
@@ -207,15 +248,26 @@ class _Experiment:
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
     """No garbage collection and quick changes of thread, as long as a run lasts."""
-    collecting, interval_s = gc.isenabled(), sys.getswitchinterval()
-    gc.disable()
-    sys.setswitchinterval(0.0005)
+    # The first of several runs at once sets it up, the last puts back what was before.
+    with _undisturbed_lock:
+        _undisturbed_before.append((gc.isenabled(), sys.getswitchinterval()))
+        gc.disable()
+        sys.setswitchinterval(0.0005)
     try:
         yield
     finally:
-        sys.setswitchinterval(interval_s)
-        if collecting:
-            gc.enable()
+        with _undisturbed_lock:
+            # The state of one that began later is the quiet one: it goes, whoever ends.
+            collecting, interval_s = _undisturbed_before[0]
+            _undisturbed_before.pop()
+            if not _undisturbed_before:
+                sys.setswitchinterval(interval_s)
+                if collecting:
+                    gc.enable()
+
+
+_undisturbed_lock = threading.Lock()
+_undisturbed_before: list[tuple[bool, float]] = []
 
 
 @contextlib.contextmanager
@@ -223,12 +275,17 @@ def _progress(experiment: _Experiment) -> Iterator[Callable[[], None]]:
     """What to call now and then to move a progress bar, if there is somebody to see it."""
     workload = experiment.workload
     watched = "ipykernel" in sys.modules or sys.stderr.isatty()
-    if workload.duration_s <= 3 or not watched or os.environ.get("LPWS_PROGRESS") == "0":
+    if workload.duration_s <= BAR_S or not watched or os.environ.get("LPWS_PROGRESS") == "0":
         yield lambda: None
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=workload.duration_s, desc=experiment.transport.label, leave=False, bar_format=_BAR) as bar:
+    class Bar(tqdm):
+        monitor_interval = 0  # no thread that watches it
+
+    Bar.set_lock(threading.RLock())  # nor a lock for processes, which on some systems starts one
+
+    with Bar(total=workload.duration_s, desc=experiment.transport.label, leave=False, bar_format=_BAR) as bar:
 
         def show() -> None:
             passed_s = 0 if experiment.start is None else clock() - experiment.start
@@ -242,16 +299,22 @@ _BAR = "{desc} {bar} {n:.0f} of {total:.0f} s"
 
 
 def _raise_descriptor_limit(number: int) -> None:
-    """Let this process and its children open so many files, as far as the system allows."""
+    """Let this process open so many more files, and its children too, as far as the system allows."""
     try:
         import resource
     except ImportError:  # Windows knows no such limit
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        number += len(os.listdir("/dev/fd"))
+    except OSError:  # none is left to look with, or the system has no such list
+        number += soft if os.path.isdir("/dev/fd") else 0
     if soft != resource.RLIM_INFINITY and soft < number:
         if hard != resource.RLIM_INFINITY and hard < number:
             raise RunError(
                 f"expected room for {number} open files, the system allows {hard}: "
-                f"run fewer clients, or start JupyterLab after `ulimit -n {number}`"
+                f"run fewer clients, restart the kernel, or start JupyterLab after `ulimit -n {number}`"
             )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+        # macOS has a lower limit behind an unlimited one; if it is met, opening says so.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))

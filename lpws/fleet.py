@@ -40,6 +40,7 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
         workload=specs.from_dict(spec["workload"]),
         address=tuple(spec["address"]),
         host=spec["host"],
+        grace_s=spec["grace_s"],
         record=events.append,
     )
     threading.Thread(target=_read, args=(commands, fleet), name="lpws commands", daemon=True).start()
@@ -60,18 +61,20 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
             asyncio.create_task(tick(events.append, "client")),
             asyncio.create_task(_every(HAND_OVER_S, hand_over)),
         ]
-        await _first(fleet.ready.wait(), fleet.finished.wait(), *tasks)
-        report("ready")
-        await _first(fleet.finished.wait(), *tasks)
-        if not fleet.transport.persistent:
-            await _first(_until(lambda: _quiet(fleet, tasks)), asyncio.sleep(1))
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        for client in fleet.clients:
-            client.close()
-        await _first(_until(lambda: not fleet.open), asyncio.sleep(1))
-        hand_over()
+        try:
+            await _first(fleet.ready.wait(), fleet.finished.wait(), fleet.broken, *tasks)
+            report("ready")
+            await _first(fleet.finished.wait(), fleet.broken, *tasks)
+            if not fleet.transport.persistent:
+                await _first(_until(lambda: _quiet(fleet, tasks)), asyncio.sleep(fleet.grace_s))
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for client in fleet.clients:
+                client.close()
+            await _first(_until(lambda: not fleet.open), asyncio.sleep(fleet.grace_s))
+            hand_over()
         report("done")
 
 
@@ -134,7 +137,9 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 def main() -> None:
     """Be a fleet."""
-    spec = json.loads(sys.stdin.buffer.readline())
+    # Raw: the thread that waits for commands holds no lock of a buffer, which would stop Python's end.
+    commands = sys.stdin.buffer.raw
+    spec = json.loads(commands.readline())
     try:
         from uvloop import new_event_loop
     except ImportError:  # on Windows
@@ -142,7 +147,7 @@ def main() -> None:
     gc.freeze()
     gc.disable()  # a run is short and its events hold no cycles; a collection would be a pause
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(run(spec, sys.stdin.buffer, sys.stdout.buffer))
+        runner.run(run(spec, commands, sys.stdout.buffer))
 
 
 if __name__ == "__main__":

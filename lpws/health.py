@@ -81,7 +81,7 @@ class Health:
 
     @property
     def resolution_s(self) -> float:
-        """Differences of latency below this [s] may be the laboratory's own; NaN if nothing was late or early."""
+        """Differences of latency below this [s] may be the laboratory's own; NaN if nothing is known."""
         return max((p99 for _median, p99 in self.lateness_s.values()), default=float("nan"))
 
     def __str__(self) -> str:

@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import itertools
 import socket
+import struct
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from .loop import LoopThread
+from .loop import LoopThread, quiet
 from .specs import Link
 from .trace import NONE, clock
 
@@ -30,10 +31,12 @@ class Relay:
         Where the server listens.
     record
         Takes an event: when each chunk was due, and when it went.
+    log
+        Takes what would be printed, a line each.
     """
 
-    def __init__(self, link: Link, port: int, record: Callable[[tuple], None]) -> None:
-        self.link, self.port, self.record = link, port, record
+    def __init__(self, link: Link, port: int, record: Callable[[tuple], None], log: deque[str]) -> None:
+        self.link, self.port, self.record, self.log = link, port, record, log
         self.crossings: set[Crossing] = set()
         self.silent = False
         self.numbers = itertools.count()
@@ -68,13 +71,13 @@ class Relay:
 
     def _schedule(self, start: float) -> None:
         loop, link = asyncio.get_running_loop(), self.link
-        for at_s, fault, *args in (
-            (link.cut_at_s, self._cut),
-            (link.silent_at_s, self._silence, True),
-            (None if link.silent_at_s is None else link.silent_at_s + link.silent_for_s, self._silence, False),
-        ):
-            if at_s is not None:
-                loop.call_later(start + at_s - clock(), fault, *args)
+        now = clock()
+        if link.cut_at_s is not None:
+            loop.call_later(start + link.cut_at_s - now, self._cut)
+        if link.silent_at_s is not None:
+            begin = start + link.silent_at_s - now
+            loop.call_later(begin, self._silence, True)
+            loop.call_later(begin + link.silent_for_s, self._silence, False)
 
     def _cut(self) -> None:
         for crossing in list(self.crossings):
@@ -89,13 +92,19 @@ class Relay:
     @contextlib.asynccontextmanager
     async def _serve(self) -> AsyncIterator[tuple[str, int]]:
         loop = asyncio.get_running_loop()
-        listener = await loop.create_server(lambda: Crossing(self).near, "127.0.0.1", 0, backlog=4096)
-        try:
-            yield listener.sockets[0].getsockname()
-        finally:
-            listener.close()
-            self._cut()
-            await asyncio.sleep(0)  # the transports close
+        with quiet(self.log):
+            listener = await loop.create_server(lambda: Crossing(self).near, "127.0.0.1", 0, backlog=4096)
+            try:
+                yield listener.sockets[0].getsockname()
+            finally:
+                listener.close()
+                # Who was just let in is begun by a task of asyncio; it ends before the last cut.
+                others = asyncio.all_tasks() - {asyncio.current_task()}
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(*others, return_exceptions=True)
+                self._cut()
+                await asyncio.sleep(0)  # the transports close
 
 
 class Crossing:
@@ -106,32 +115,29 @@ class Crossing:
         self.loop = asyncio.get_running_loop()
         self.near, self.far = End(self), End(self)
         self.near.other, self.far.other = self.far, self.near
-        relay.crossings.add(self)
 
     def begin(self) -> None:
         """Knock at the server when the handshake, a round trip and a transit, would have got there."""
+        self.relay.crossings.add(self)
         delay_s = self.relay.link.delay_s
         # A client waits a round trip for its SYN to be answered, and what it sends then takes a
         # transit; here it sends at once, so its first bytes are held for the round trip.
         self.near.open_at = clock() + 2 * delay_s
-        self.loop.call_at(self.loop.time() + 3 * delay_s, self._knock)
+        self.knock = self.loop.create_task(self._knock(3 * delay_s))
 
-    def _knock(self) -> None:
-        self.task = self.loop.create_task(self._connect())
-
-    async def _connect(self) -> None:
+    async def _knock(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
         try:
             await self.loop.create_connection(lambda: self.far, "127.0.0.1", self.relay.port)
-        except OSError:
+        except OSError:  # the server refuses, and so the client is refused
             self.reset()
 
     def reset(self) -> None:
         """End it on both sides at once, with what is in flight."""
         self.relay.crossings.discard(self)
+        self.knock.cancel()
         for end in (self.near, self.far):
-            end.lost = True
-            if end.transport is not None:
-                end.transport.abort()
+            end.reset()
 
 
 class End(asyncio.Protocol):
@@ -143,7 +149,7 @@ class End(asyncio.Protocol):
         self.crossing, self.relay = crossing, crossing.relay
         self.transport: asyncio.Transport | None = None
         self.open_at = 0.0  # [s]; what arrives earlier leaves as if it had arrived then
-        self.lost = False
+        self.heard_all = self.said_all = self.lost = False  # the end came in, went out; all is over here
         self.chunks: deque[tuple[float, bytes | None]] = deque()  # when due here, what; None: the end
 
     def connection_made(self, transport: asyncio.Transport) -> None:
@@ -151,6 +157,8 @@ class End(asyncio.Protocol):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self is self.crossing.near:
             self.crossing.begin()
+        elif self.lost:  # cut while it knocked
+            self.reset()
         else:
             self.bring()
 
@@ -158,8 +166,9 @@ class End(asyncio.Protocol):
         self.send(data)
 
     def eof_received(self) -> bool:
+        self.heard_all = True
         self.send(None)
-        return True  # the other direction may still be open
+        return not self.said_all  # whether the other direction is still open
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.lost = True
@@ -167,6 +176,15 @@ class End(asyncio.Protocol):
             self.relay.crossings.discard(self.crossing)
         else:
             self.send(None)
+
+    def reset(self) -> None:
+        """Drop the connection, so that its peer hears of a reset and not of an orderly end."""
+        self.lost = True
+        if self.transport is not None and not self.transport.is_closing():
+            # SO_LINGER, on and 0 s: the kernel sends RST in place of FIN.
+            stream = self.transport.get_extra_info("socket")
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.transport.abort()
 
     def send(self, data: bytes | None) -> None:
         """Send a chunk into the link; it is due at the other end after one transit."""
@@ -189,9 +207,16 @@ class End(asyncio.Protocol):
             if self.lost:
                 continue
             if data is None:
-                self.transport.close()
+                self._say_end()
                 continue
             number = next(self.relay.numbers)
             self.relay.record((due, "due", "link", NONE, NONE, number, NONE, NONE))
             self.relay.record((now, "relayed", "link", NONE, NONE, number, NONE, len(data)))
             self.transport.write(data)
+
+    def _say_end(self) -> None:
+        self.said_all = True
+        if self.heard_all or self.other.lost:
+            self.transport.close()  # both directions have ended
+        elif not self.transport.is_closing():
+            self.transport.write_eof()  # a half-closed connection still brings answers

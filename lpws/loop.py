@@ -3,11 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import select
+import selectors
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Any
+
+_LOGGERS = ("tornado.access", "tornado.application", "tornado.general")
+
+
+#: select() takes no descriptor from here on (FD_SETSIZE of the C library).
+_FD_SETSIZE = 1024
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """A loop whose timers do not wait for the next whole millisecond."""
+    if hasattr(selectors, "EpollSelector"):
+        selector = _PunctualSelector()
+        if selector.fileno() < _FD_SETSIZE:
+            return asyncio.SelectorEventLoop(selector)
+        selector.close()
+    return asyncio.new_event_loop()
+
+
+if hasattr(selectors, "EpollSelector"):
+
+    class _PunctualSelector(selectors.EpollSelector):
+        """Epoll, except that it waits in select(), which counts microseconds.
+
+        An epoll can itself be waited for, so one descriptor is all that select() has to look at.
+        """
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            ready = super().select(0)
+            if not ready and (timeout is None or timeout > 0):
+                select.select([self], [], [], timeout)
+                ready = super().select(0)
+            return ready
 
 
 class LoopThread:
@@ -25,6 +61,7 @@ class LoopThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._entered: Future[Any] = Future()
         self._stopping: asyncio.Event | None = None
+        self._stopped = False  # whether it was asked to stop
 
     def start(self, context: AbstractAsyncContextManager) -> Any:
         """What the context gives on entering, in the loop; raises what it raises."""
@@ -41,7 +78,7 @@ class LoopThread:
             If called from the loop itself, which would wait for itself, or if the loop has ended.
         """
         if threading.current_thread() is self._thread:
-            raise RuntimeError(f"expected a call from outside the loop of {self._thread.name}, got one from inside")
+            raise RuntimeError(f"expected a call from outside the loop of {self._thread.name}, got one in it")
         answer: Future[Any] = Future()
 
         def run() -> None:
@@ -62,20 +99,24 @@ class LoopThread:
 
     def stop(self) -> None:
         """Leave the context, end the thread, and join it; harmless before the start and after the end."""
+        self._stopped = True  # should an interrupt have come while the thread was being started
         if self._thread.ident is None:
             return
         wait([self._entered])
         if self._stopping is not None and self._thread.is_alive():
-            try:
+            with suppress(RuntimeError):  # it has just ended by itself
                 self._loop.call_soon_threadsafe(self._stopping.set)
-            except RuntimeError:
-                pass  # it has just ended by itself
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
     def _run(self) -> None:
-        with asyncio.Runner() as runner:
-            runner.run(self._main())
+        try:
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
+                runner.run(self._main())
+        except BaseException as error:
+            if self._entered.done():
+                raise
+            self._entered.set_exception(error)  # there was no loop to be had
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -86,5 +127,39 @@ class LoopThread:
             return
         self._stopping = asyncio.Event()
         self._entered.set_result(made)
-        await self._stopping.wait()
+        if not self._stopped:
+            await self._stopping.wait()
         await self._context.__aexit__(None, None, None)
+
+
+@contextmanager
+def quiet(log: deque[str]) -> Iterator[None]:
+    """Keep what this thread would print: its output would land in whichever cell is running.
+
+    What a client does wrong is the client's business and is answered to the client; what is wrong
+    with a handler is noted in the log, a line each.
+    """
+    thread = threading.get_ident()
+
+    def note(what: str, error: BaseException | None) -> None:
+        log.append(what.partition("\n")[0] + (f": {error!r}" if error else ""))
+
+    def keep(record: logging.LogRecord) -> bool:
+        ours = record.thread == thread  # the kernel runs on Tornado, too
+        if ours and record.levelno >= logging.ERROR:
+            note(record.getMessage(), record.exc_info[1] if record.exc_info else None)
+        return not ours
+
+    def missed(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, asyncio.CancelledError):
+            note(context["message"], error)
+
+    asyncio.get_running_loop().set_exception_handler(missed)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(keep)
+    try:
+        yield
+    finally:
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(keep)

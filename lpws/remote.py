@@ -1,12 +1,13 @@
-"""The fleet as the kernel sees it: start it, tell it something, wait for its word."""
+"""The fleet as the kernel sees it: start it, tell it something, hear its words."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import marshal
 import os
-import queue
+import re
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,8 @@ import threading
 from typing import BinaryIO
 
 from . import fleet
-from .trace import clock
+
+_REPORT = re.compile(rb"(ready|events|done) (\d+)\n")
 
 
 class FleetDied(RuntimeError):
@@ -32,9 +34,8 @@ class RemoteFleet:
 
     def __init__(self, spec: dict) -> None:
         self.spec = spec
-        self.words: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.said: set[str] = set()  # the words "ready" and "done", as they come
         self.batches: list[bytes] = []
-        self.done = False  # whether the clients have said so
 
     def __enter__(self) -> RemoteFleet:
         self.commands, reports = self.launch()
@@ -44,68 +45,60 @@ class RemoteFleet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it has ended already
             self.commands.close()  # the fleet takes that as its end
-        except BrokenPipeError:
-            pass  # it has ended already
         self.end()
         self.reader.join()
 
     def launch(self) -> tuple[BinaryIO, BinaryIO]:
         """Where to write commands and where to read reports, of a fleet that has just begun."""
-        self.last_words = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "lpws.fleet"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.last_words,
-            # An interrupt is for the kernel: it lets the fleet go.
-            start_new_session=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-        )
+        with contextlib.ExitStack() as stack:
+            self.last_words = stack.enter_context(tempfile.TemporaryFile())
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "lpws.fleet"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.last_words,
+                # An interrupt is for the kernel: it lets the fleet go.
+                start_new_session=True,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            )
+            stack.pop_all()  # the file stays open as long as the process
         return self.process.stdin, self.process.stdout
 
     def end(self) -> None:
         """Wait until the process is gone."""
-        try:
-            self.process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        self._exit_status()
         self.last_words.close()
 
     def death(self) -> str:
         """What is known of an unexpected end."""
-        code = self.process.wait()
+        code = self._exit_status()
         self.last_words.seek(0)
         lines = self.last_words.read().decode(errors="replace").strip().splitlines()
-        return f"exit status {code}; its last words: {lines[-1] if lines else 'none'}"
+        return f"exit status {code}; their last words: {lines[-1] if lines else 'none'}"
+
+    def _exit_status(self) -> int:
+        """How the process ended; it is helped if it does not."""
+        try:
+            return self.process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
     def tell(self, line: str) -> None:
         """Send a command."""
-        try:
+        with contextlib.suppress(OSError):  # check tells of its death, with its last words
             self.commands.write(line.encode() + b"\n")
             self.commands.flush()
-        except BrokenPipeError:
-            pass  # wait_for and check tell of its death, with its last words
 
     def check(self) -> None:
         """Raise `FleetDied` if it has."""
-        if not self.reader.is_alive() and not self.done:
-            raise FleetDied(f"the clients ended before the run was over ({self.death()}); run the cell again")
-
-    def wait_for(self, word: str, limit_s: float, stopped: threading.Event) -> bool:
-        """Whether the fleet said the word within the limit, or before the run was stopped."""
-        end = clock() + limit_s
-        while clock() < end and not stopped.is_set():
-            try:
-                said = self.words.get(timeout=0.1)
-            except queue.Empty:
-                self.check()
-            else:
-                if said == word:
-                    return True
-        return False
+        if not self.reader.is_alive() and "done" not in self.said:
+            raise FleetDied(
+                f"the clients ended before the run was over ({self.death()}): "
+                "mend what they complain of, or run the cell again"
+            )
 
     def events(self) -> list[tuple]:
         """All events that have been handed over."""
@@ -113,16 +106,18 @@ class RemoteFleet:
 
     def _read(self, reports: BinaryIO) -> None:
         with reports:
-            while line := reports.readline():
-                word, size = line.split()
-                data = reports.read(int(size))
-                if len(data) < int(size):
+            for line in reports:
+                report = _REPORT.fullmatch(line)
+                if report is None:
+                    continue  # something that Python printed there, or the torn line of a sudden death
+                word, size = report[1].decode(), int(report[2])
+                data = reports.read(size)
+                if len(data) < size:
                     return  # it died in the middle of a batch
-                if word == b"events":
+                if word == "events":
                     self.batches.append(data)
                 else:
-                    self.done = self.done or word == b"done"
-                    self.words.put(word.decode())
+                    self.said.add(word)
 
 
 class FleetInThread(RemoteFleet):

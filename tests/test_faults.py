@@ -1,0 +1,558 @@
+"""Whatever happens to a run: one clear sentence, nothing left behind, and the next run is right."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+from errno import EADDRINUSE
+from io import BytesIO
+
+import accounting
+import pytest
+from conftest import _open_things
+
+import lpws
+from lpws import experiment, remote
+from lpws.transports import shortpolling, websocket
+from lpws.transports.room import RoomHandler
+
+LINK = lpws.Link(delay_s=0.005)
+WORK = lpws.Workload(clients=3, rate_hz=30, duration_s=0.3, seed=2)
+SHORT = lpws.Workload(clients=2, rate_hz=50, duration_s=0.05, seed=2)
+TRANSPORTS = [
+    lpws.Request(pause_s=0.05),
+    lpws.ShortPolling(interval_s=0.05, keep_alive=False),
+    lpws.LongPolling(),
+    lpws.EventStream(retry_s=0.1),
+    lpws.WebSocket(retry_s=0.1),
+]
+
+posix = pytest.mark.skipif(os.name != "posix", reason="asks POSIX for it")
+
+
+@contextlib.contextmanager
+def nothing_left_behind():
+    before = _open_things()
+    yield
+    gc.collect()
+    left = {kind: things - before[kind] for kind, things in _open_things().items()}
+    assert not any(left.values()), left
+
+
+def one_sentence(error, *words):
+    """Whether the message is one line without a traceback in which all the words stand."""
+    text = str(error)
+    assert "\n" not in text
+    assert "Traceback" not in text
+    for word in words:
+        assert re.search(word, text), (word, text)
+    return True
+
+
+# ------------------------------------------------------------------------------ interrupts
+
+
+def interrupt(by_signal):
+    if by_signal:  # as the kernel's interrupt
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    else:  # as on Windows: nothing wakes the wait
+        signal.raise_signal(signal.SIGINT)
+
+
+def measure_interrupted(after_s, by_signal, *arguments):
+    """Whether the run was interrupted (else it was over before)."""
+    timer = threading.Timer(after_s, interrupt, (by_signal,))
+    try:
+        try:
+            timer.start()
+            lpws.measure(*arguments)
+        finally:
+            timer.join()  # should the run be over first, the interrupt comes here
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+@posix
+@pytest.mark.parametrize("link", [None, LINK], ids=["loopback", "link"])
+@pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda transport: transport.label)
+def test_an_interrupt_at_any_moment(transport, link):
+    """Five moments each, fifty in all."""
+    draw = random.Random(f"{transport.label} {link}")
+    began = time.perf_counter()
+    lpws.measure(transport, SHORT, link)
+    whole_s = time.perf_counter() - began
+    for number in range(5):
+        with nothing_left_behind():
+            assert measure_interrupted(draw.uniform(0, whole_s), number % 2 == 0, transport, SHORT, link)
+        with nothing_left_behind():
+            # The clients in a thread, mostly, to save the time in which a process starts.
+            run = lpws.measure(transport, SHORT, link, clients_in="thread" if number else "process")
+        assert accounting.faults(run) == []
+        assert not run.log
+        assert gc.isenabled()
+
+
+@posix
+def test_a_second_interrupt_does_no_harm():
+    patient = replace(WORK, duration_s=60)
+    with nothing_left_behind():
+        timers = [threading.Timer(after_s, interrupt, (True,)) for after_s in (0.5, 0.5001)]
+        with contextlib.suppress(KeyboardInterrupt):
+            try:
+                for timer in timers:
+                    timer.start()
+                lpws.measure(lpws.WebSocket(), patient)
+            finally:
+                for timer in timers:
+                    timer.join()
+        # The first wait was cut short by the second interrupt; the run goes on ending.
+        for thread in threading.enumerate():
+            if thread.name.startswith("lpws"):
+                thread.join()
+
+
+# ---------------------------------------------------------------------- the clients' process
+
+
+@pytest.fixture
+def kill_in_the_middle(monkeypatch):
+    """Kills the fleet as soon as it has handed over some events of the run."""
+
+    def publish(self, publish=experiment._Experiment._publish):
+        count = len(self.clients.batches)
+
+        def kill():
+            while len(self.clients.batches) < count + 3:
+                time.sleep(0.001)
+            self.clients.process.kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            return publish(self)
+        finally:
+            killer.join()
+
+    monkeypatch.setattr(experiment._Experiment, "_publish", publish)
+
+
+@posix
+@pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda transport: transport.label)
+def test_clients_that_are_killed(transport, kill_in_the_middle, nothing_left, capfd):
+    with pytest.raises(lpws.RunError) as caught:
+        lpws.measure(transport, replace(WORK, duration_s=30), LINK)
+    assert one_sentence(caught.value, "clients ended", r"exit status -9", "run the cell again")
+    events = caught.value.run.events
+    for side in ("client", "server"):
+        assert "opened" in {event[1] for event in events if event[2] == side}
+    assert events == sorted(events, key=lambda event: event[0])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import os; os.write(2, b'no tea\\n'); os._exit(3)", "exit status 3; their last words: no tea"),
+        ("import lpws.specs as s; s.from_dict = None", "exit status 1; their last words: TypeError: 'None"),
+        ("import lpws.client as c; c.Client.received = lambda *_: 1 / 0", "ZeroDivisionError: division"),
+    ],
+    ids=["at once", "at their specification", "at the first message"],
+)
+def test_clients_that_fail(code, words, tmp_path, monkeypatch, nothing_left, capfd):
+    (tmp_path / "sitecustomize.py").write_text(code)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])  # the clients' path begins with it
+    with pytest.raises(lpws.RunError) as caught:
+        lpws.measure(lpws.LongPolling(), WORK)
+    assert one_sentence(caught.value, "clients ended", words)
+    assert capfd.readouterr() == ("", "")
+    assert ("ZeroDivision" in words) == any(event[2] == "client" for event in caught.value.run.events)
+
+
+def test_clients_in_a_thread_that_fail(monkeypatch, nothing_left, capfd):
+    monkeypatch.setattr("lpws.client.Client.received", lambda *_: 1 / 0)
+    with pytest.raises(lpws.RunError) as caught:
+        lpws.measure(lpws.LongPolling(), WORK, clients_in="thread")
+    assert one_sentence(caught.value, "ZeroDivisionError")
+    assert capfd.readouterr().out == ""
+
+
+def test_what_else_is_printed_by_the_clients_is_ignored(tmp_path, monkeypatch, nothing_left):
+    (tmp_path / "sitecustomize.py").write_text("print('events are great', flush=True)")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert accounting.faults(lpws.measure(lpws.WebSocket(), SHORT)) == []
+
+
+@pytest.mark.parametrize(
+    "torn", [b"", b"eve", b"events", b"events 1", b"events 12\nonly", b"events are great\n", b"\xff\n"]
+)
+def test_the_torn_report_of_a_sudden_death(torn):
+    fleet = remote.RemoteFleet({})
+    fleet._read(BytesIO(b"ready 0\nevents 2\n[]" + torn))
+    assert (fleet.said, fleet.batches) == ({"ready"}, [b"[]"])
+
+
+@posix
+def test_clients_end_with_their_kernel(tmp_path):
+    script = """
+        import threading, lpws
+        from lpws import experiment
+
+        def publish(self):
+            print(self.clients.process.pid, flush=True)
+            threading.Event().wait()
+
+        experiment._Experiment._publish = publish
+        lpws.measure(lpws.LongPolling(), lpws.Workload(clients=2))
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as kernel:
+        clients = int(kernel.stdout.readline())
+        kernel.kill()
+    end = time.monotonic() + 20
+    while running(clients) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not running(clients)
+
+
+def running(pid):
+    try:
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+    except FileNotFoundError:  # no ps: Linux says it itself
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                state = file.read().rpartition(")")[2].strip()
+        except FileNotFoundError:
+            return False
+    return bool(state.strip()) and not state.strip().startswith("Z")
+
+
+# ------------------------------------------------------------------------ what cannot be had
+
+
+def run_script(script):
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr[-3000:]
+    return done.stdout.splitlines()
+
+
+@posix
+def test_too_few_descriptors():
+    said = run_script(
+        """
+        import resource, lpws
+        resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150))
+        try:
+            lpws.measure(lpws.WebSocket(), lpws.Workload(clients=100))
+        except lpws.RunError as error:
+            print(error, error.run)
+        """
+    )
+    assert len(said) == 1
+    assert one_sentence(said[0], r"room for 2\d\d open files, the system allows 150: run fewer", "None$")
+
+
+@posix
+@pytest.mark.parametrize("careful", [True, False], ids=["counted before", "not counted"])
+def test_descriptors_that_run_out_somewhere(careful):
+    """With room for n more files, whatever n is, the run succeeds or says why it does not."""
+    said = run_script(
+        f"""
+        import os, resource, lpws, lpws.simulate
+        from lpws import experiment
+        experiment.READY_S = 0.5
+        if not {careful}:
+            experiment._raise_descriptor_limit = lambda number: None
+            os.dup2(os.open("/dev/null", os.O_WRONLY), 2)  # asyncio complains of its own unfinished loop
+        work = lpws.Workload(clients=4, rate_hz=50, duration_s=0.05)
+        link = lpws.Link(delay_s=0)
+        lpws.measure(lpws.LongPolling(), work, link)  # loads all that it needs
+        resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
+        for room in range(0, 100, 10) if {careful} else range(0, 40, 3):
+            taken = []
+            try:
+                while True:
+                    taken.append(os.open("/dev/null", os.O_RDONLY))
+            except OSError:
+                for _ in range(room):
+                    os.close(taken.pop())
+            try:
+                answer = repr(lpws.measure(lpws.LongPolling(), work, link))
+            except lpws.RunError as error:
+                answer = str(error)
+            for file in taken:
+                os.close(file)
+            print(answer)
+        """
+    )
+    refused = [line for line in said if not line.startswith("<measured run")]
+    assert said == refused + said[len(refused) :]  # from some room on, all is well
+    assert 0 < len(refused) < len(said)
+    for line in refused:
+        assert one_sentence(line, "open files" if careful else "open files|expected 4 clients")
+
+
+@pytest.mark.parametrize("link", [None, LINK], ids=["loopback", "link"])
+def test_no_port(link, monkeypatch, nothing_left, capfd):
+    def none(*_, **__):
+        raise OSError(EADDRINUSE, "Address already in use")
+
+    if link:
+        monkeypatch.setattr("asyncio.BaseEventLoop.create_server", none)
+    else:
+        monkeypatch.setattr("lpws.server.bind_sockets", none)
+    with pytest.raises(lpws.RunError) as caught:
+        lpws.measure(lpws.WebSocket(), SHORT, link)
+    assert one_sentence(caught.value, "[Aa]ddress already in use", "run the cell again")
+    assert capfd.readouterr() == ("", "")
+
+
+# ------------------------------------------------------------------------- faults of the link
+
+FAULTY = [
+    *TRANSPORTS,
+    lpws.Request(pause_s=0.05, keep_alive=True),
+    lpws.ShortPolling(interval_s=0.05),
+    lpws.LongPolling(hold_s=0.1, keep_alive=False),
+    lpws.LongPolling(pause_s=0.05),
+    lpws.WebSocket(flush_s=0.05, retry_s=0.1),
+]
+
+
+def faults_after_a_cut(run):
+    """What does not agree although the cut does not explain it.
+
+    A client has at most one request, and one new connection, on the way when the link is cut.
+    """
+    events = {}
+    for event in run.events:
+        events.setdefault((event[1], event[2]), []).append(event)
+
+    def keys(name, side, *fields):
+        found = [tuple(event[field] for field in fields) for event in events.get((name, side), [])]
+        assert len(set(found)) == len(found) or side == "server", f"doubled: {name}"
+        return set(found)
+
+    client, connection, request, message = 3, 4, 5, 6
+    published = keys("published", "server", message)
+    received = keys("message_received", "client", client, message)
+    sent, arrived = keys("request_sent", "client", request), keys("request_received", "server", request)
+    answered = keys("response_received", "client", request)
+    failed = keys("failed", "client", request)
+    opened = {side: len(keys("opened", side, connection)) for side in ("client", "server")}
+    lost = opened["client"] - opened["server"]
+    most_lost = 0 if getattr(run.transport, "keep_alive", True) else run.workload.clients
+    everything = {(number, *id) for number in range(run.workload.clients) for id in published}
+    books = {
+        "every message to every client": received == everything,
+        "sent before it is received": received <= keys("message_sent", "server", client, message),
+        "requests come from clients": arrived <= sent,
+        "a request is lost only with its connection": len(sent - arrived) <= run.workload.clients,
+        "answers are to requests": answered <= keys("response_sent", "server", request) <= arrived,
+        "what got no answer has failed": run.label == "SSE" or sent - answered - failed <= last_of_each(run),
+        "connections": 0 <= lost <= most_lost,
+        "closed by the client": keys("opened", "client", connection) == keys("closed", "client", connection),
+        "closed by the server": keys("opened", "server", connection) == keys("closed", "server", connection),
+    }
+    return [name for name, good in books.items() if not good]
+
+
+def last_of_each(run):
+    """The last request of each client: a long poll may be held when the run ends."""
+    last = {event[3]: event[5] for event in run.events if event[1] == "request_sent"}
+    return {(request,) for request in last.values()}
+
+
+@pytest.mark.parametrize("transport", FAULTY, ids=repr)
+def test_a_cut_link(transport, nothing_left):
+    work = replace(WORK, clients=5, duration_s=0.6)
+    run = lpws.measure(transport, work, replace(LINK, cut_at_s=0.3))
+    assert faults_after_a_cut(run) == []
+    assert not run.log
+    closed = [event[0] for event in run.events if event[1:3] == ("closed", "client")]
+    if transport.persistent or transport.keep_alive:  # all were there to be cut
+        assert sum(t < 0.6 for t in closed) >= work.clients
+
+
+@pytest.mark.parametrize("transport", FAULTY, ids=repr)
+def test_a_silent_link(transport, nothing_left):
+    run = lpws.measure(transport, WORK, replace(LINK, silent_at_s=0.1, silent_for_s=0.4))
+    assert accounting.faults(run) == []
+    assert not run.log
+    assert lpws.deliveries(run).state.eq("delivered").all()
+    relayed = [event[0] for event in run.events if event[1] == "relayed" and event[0] > 0]
+    assert not [t for t in relayed if 0.2 < t < 0.45]
+
+
+# -------------------------------------------------------------------- handlers of the reader's
+
+
+class Raises(RoomHandler):
+    def get(self):
+        raise ValueError("no tea")
+
+
+class NeverAnswers(RoomHandler):
+    async def get(self):
+        await asyncio.Event().wait()
+
+
+class ForgetsTheLineEnd(RoomHandler):
+    def get(self):
+        self.finish("7 tea is ready")
+
+
+class AnswersProse(RoomHandler):
+    def get(self):
+        self.finish("tea is ready\n")
+
+
+class AnswersBytes(RoomHandler):
+    def get(self):
+        self.finish(b"\xff\xfe\n")
+
+
+class SpeaksNoHTTP(RoomHandler):
+    def get(self):
+        self.detach().write(b"tea is ready\r\n\r\n")
+
+
+class StreamsWithoutIds(RoomHandler):
+    async def get(self):
+        self.write("data: tea is ready\n\n")
+        await self.flush()
+        await asyncio.Event().wait()
+
+
+class SendsProse(websocket.Handler):
+    def open(self):
+        self.write_message("tea is ready")
+
+
+class Hurries(shortpolling.Handler):
+    """A long poll that is answered at once."""
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr(experiment, "READY_S", 1.0)
+
+
+def with_handler(transport, handler):
+    """The run, or the error that came instead of it."""
+    try:
+        return lpws.measure(transport, SHORT, handler=handler)
+    except lpws.RunError as error:
+        return error
+
+
+POLLS = [transport for transport in TRANSPORTS if not transport.persistent]
+HELD = lpws.LongPolling(hold_s=0.1)
+
+
+@pytest.mark.parametrize(
+    ("transport", "handler", "words", "statuses"),
+    [
+        *((transport, Raises, "no tea", {500}) for transport in POLLS),
+        *((transport, NeverAnswers, "no client received", set()) for transport in (*POLLS, HELD)),
+        *((transport, SpeaksNoHTTP, "no client received", {0}) for transport in (*POLLS, HELD)),
+    ],
+)
+def test_a_faulty_handler_is_data(transport, handler, words, statuses, nothing_left, capfd):
+    run = with_handler(transport, handler)
+    assert one_sentence(run.log[0], words)
+    assert not run.health.good
+    assert words in repr(run)
+    assert {event[7] for event in run.events if event[1] == "failed"} == statuses
+    assert lpws.deliveries(run).state.eq("pending").all()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_handler_that_fails_now_and_then(nothing_left, capfd):
+    class Moody(shortpolling.Handler):
+        async def get(self):
+            if self.number % 5 == 3:
+                raise ValueError("no tea")
+            await super().get()
+
+    run = with_handler(lpws.ShortPolling(interval_s=0.02), Moody)
+    assert accounting.faults(run) == []
+    assert lpws.deliveries(run).state.eq("delivered").all()
+    assert {event[5] % 5 for event in run.events if event[1] == "failed"} == {3}
+    assert "no tea" in run.log[0]
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("transport", "handler", "words"),
+    [
+        *((transport, Raises, "no tea") for transport in TRANSPORTS if transport.persistent),
+        (TRANSPORTS[3], NeverAnswers, "expected 2 clients to be connected within 1 s"),
+        (TRANSPORTS[4], NeverAnswers, "expected 2 clients to be connected within 1 s"),
+        (TRANSPORTS[4], SpeaksNoHTTP, "expected 2 clients to be connected within 1 s"),
+        (HELD, AnswersProse, r"expected lines like b'7 tea is ready\\n', got b'tea is ready\\n'"),
+        (TRANSPORTS[0], AnswersProse, "got b'tea is ready"),
+        (TRANSPORTS[1], ForgetsTheLineEnd, r"expected lines like b'7 tea is ready\\n', got b'7 tea"),
+        (TRANSPORTS[1], AnswersBytes, r"got b'\\xff\\xfe"),
+        (TRANSPORTS[3], AnswersBytes, "UnicodeDecodeError"),
+        (TRANSPORTS[3], StreamsWithoutIds, "expected message ids from 1, got 0 with 'tea is ready'"),
+        (TRANSPORTS[4], SendsProse, "expected lines like"),
+    ],
+)
+def test_a_faulty_handler_ends_the_run(transport, handler, words, impatient, nothing_left, capfd):
+    error = with_handler(transport, handler)
+    assert isinstance(error, lpws.RunError)
+    assert one_sentence(error, words)
+    assert {event[2] for event in error.run.events} >= {"server", "client"}
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_long_poll_that_hurries(nothing_left, capfd):
+    run = with_handler(HELD, Hurries)
+    assert accounting.faults(run) == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("handler", [3, "Handler", dict, RoomHandler.get])
+def test_what_is_no_handler(handler):
+    with pytest.raises(TypeError, match="expected a subclass of RoomHandler"):
+        lpws.measure(HELD, SHORT, handler=handler)
+
+
+# ------------------------------------------------------------------------------ again and again
+
+
+def test_twenty_runs_in_a_row():
+    with nothing_left_behind():
+        for number in range(20):
+            run = lpws.measure(TRANSPORTS[number % 5], SHORT, LINK if number % 2 else None)
+            assert accounting.faults(run) == []
+
+
+def test_the_progress_bar_leaves_nothing(monkeypatch, capfd, nothing_left):
+    monkeypatch.setattr(experiment, "BAR_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("LPWS_PROGRESS", "1")
+    lpws.measure(lpws.WebSocket(), WORK)
+    assert "WebSocket" in capfd.readouterr().err
+
+
+def test_runs_at_once_put_back_what_they_found():
+    was = gc.isenabled(), sys.getswitchinterval()
+    first, second = experiment._undisturbed(), experiment._undisturbed()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert (gc.isenabled(), sys.getswitchinterval()) != was
+    second.__exit__(None, None, None)
+    assert (gc.isenabled(), sys.getswitchinterval()) == was
