@@ -1,0 +1,205 @@
+"""The package as a whole: who imports whom, what is public, what loading it costs, its own examples."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lpws
+from lpws.trace import NAMES, SIDES
+
+HOME = Path(lpws.__file__).parent
+#: A module imports only what stands above it.
+ORDER = ["trace", "specs", "mailbox", "health", "run", "client", "transports", "loop", "server", "link", "fleet", "remote", "experiment", "simulate", "frames", "models", "figures", "notebook", "__main__"]
+FILES = sorted(HOME.rglob("*.py"))
+#: What the clients' process must not load, since the run would wait for it.
+HEAVY = {"pandas", "matplotlib", "numpy", "IPython", "tqdm"}
+
+
+def module_name(path):
+    """As in ``lpws.transports.room``; a package has the name of its folder."""
+    parts = path.relative_to(HOME.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = [module_name(path) for path in FILES]
+
+
+def part(name):
+    """The module of `ORDER` in which a module lies; None for the package itself."""
+    return (name.split(".") + [None])[1]
+
+
+def imported(path):
+    """The parts of lpws that a file imports, wherever in the file."""
+    package = path.relative_to(HOME.parent).parent.parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (part(alias.name) for alias in node.names if alias.name.split(".")[0] == "lpws")
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            target = [*base, *(node.module or "").split(".")] if node.module else [*base]
+            if target[0] == "lpws":
+                yield from [target[1]] if len(target) > 1 else [alias.name for alias in node.names]
+
+
+def python(code):
+    """What a fresh Python prints, as lines; nothing may come on stderr."""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def test_the_order_names_every_module():
+    assert sorted(ORDER) == sorted({part(name) for name in MODULES} - {None})
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_go_down_the_order(path):
+    own = part(module_name(path))
+    if own is None:  # the package's own page loads names when they are used
+        assert not list(imported(path))
+        return
+    allowed = {*ORDER[: ORDER.index(own)], own}
+    assert set(imported(path)) <= allowed
+
+
+def test_an_import_against_the_order_is_noticed(tmp_path, monkeypatch):
+    (tmp_path / "lpws" / "figures").mkdir(parents=True)
+    file = tmp_path / "lpws" / "figures" / "bad.py"
+    file.write_text("from ..notebook import claim\nfrom .style import INK\nfrom .. import run\nimport lpws.server\n")
+    monkeypatch.setattr(sys.modules[__name__], "HOME", tmp_path / "lpws")
+    assert list(imported(file)) == ["notebook", "figures", "run", "server"]
+
+
+# ------------------------------------------------------------------------------ public names
+
+
+@pytest.mark.parametrize("name", lpws.__all__)
+def test_a_public_name(name):
+    assert inspect.getdoc(getattr(lpws, name))
+    assert name in dir(lpws)
+
+
+def test_all_public_names():
+    assert sorted(lpws.__all__) == dir(lpws)
+    assert len(set(lpws.__all__)) == len(lpws.__all__)
+    names = {}
+    exec("from lpws import *", names)
+    assert set(lpws.__all__) <= set(names)
+
+
+def test_an_unknown_name():
+    with pytest.raises(AttributeError, match=r"module 'lpws' has no attribute 'long_polling'"):
+        lpws.long_polling  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'long_polling'"):
+        from lpws import long_polling  # noqa: F401
+
+
+# ------------------------------------------------------------------------- what loading costs
+
+
+@pytest.mark.parametrize("module", ["lpws", "lpws.fleet", "lpws.experiment"])
+def test_light_modules_load_nothing_heavy(module):
+    """The clients' process, and the kernel until it draws."""
+    loaded = json.loads(python(f"import sys, json, {module}; print(json.dumps(sorted(sys.modules)))")[0])
+    assert not HEAVY & set(loaded)
+    assert module in loaded
+
+
+def test_the_clients_process_loads_nothing_heavy():
+    """The process itself, which reads an empty specification and says at its end what it has loaded."""
+    code = """
+import atexit, runpy, sys
+atexit.register(lambda: print(*{name.partition('.')[0] for name in sys.modules}, sep='\\n'))
+try:
+    runpy.run_module('lpws.fleet', run_name='__main__')
+except ValueError:
+    pass
+"""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert {"lpws", "picows", "httptools"} <= loaded
+    assert not HEAVY & loaded
+
+
+@pytest.mark.parametrize("module", ["simulate", "frames", "models", "figures", "notebook"])
+def test_what_draws_or_computes_loads_no_server(module):
+    assert python(f"import sys, lpws.{module}; print('tornado' in sys.modules)") == ["False"]
+
+
+def test_importing_prints_and_changes_nothing():
+    code = """
+import logging, random, sys, threading
+import matplotlib, numpy, pandas
+def state():
+    return random.getstate(), threading.active_count(), dict(matplotlib.rcParams), logging.root.handlers
+before = state()
+import lpws, lpws.experiment, lpws.figures, lpws.simulate
+assert state() == before
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    assert python(code) == []
+
+
+# --------------------------------------------------------------------------------- its words
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
+def test_the_examples_of_a_module(name):
+    assert doctest.testmod(importlib.import_module(name), raise_on_error=False).failed == 0
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_every_module_says_what_it_is(path):
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    assert text
+    assert text.splitlines()[0].endswith((".", "?"))
+
+
+def test_events_have_the_names_of_the_table():
+    recorded, words = set(), set()
+    for path in FILES:
+        if path.name == "trace.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words.add(node.value)
+            # An event is a tuple with its side in the third place, or the first argument of record(…).
+            if isinstance(node, ast.Tuple) and len(node.elts) == 8:
+                name, side = node.elts[1:3]
+                if isinstance(side, ast.Constant) and side.value in SIDES and isinstance(name, ast.Constant):
+                    recorded.add(name.value)
+            if isinstance(node, ast.Call) and node.args and getattr(node.func, "attr", "") == "record":
+                name = node.args[0]
+                if isinstance(name, ast.Constant):
+                    recorded.add(name.value)
+    assert recorded <= set(NAMES)
+    assert len(recorded) > len(NAMES) / 2  # so that the search itself is seen to work
+    assert set(NAMES) <= words
+
+
+@pytest.mark.parametrize("link", [None, lpws.Link(delay_s=0.002, cut_at_s=0.1)], ids=["loopback", "cut"])
+def test_events_of_a_run_have_the_names_and_sides_of_the_table(link):
+    work = lpws.Workload(clients=2, rate_hz=30, duration_s=0.2)
+    run = lpws.measure(lpws.ShortPolling(interval_s=0.05), work, link)
+    for event in map(lpws.Event._make, run.events):
+        assert event.name in NAMES
+        assert event.side in NAMES[event.name].partition(":")[0] or event.name == "opened"
+        assert event.side in SIDES
+
+
+def test_the_clock_is_common_to_all_processes():
+    """Stamps of parent, child and parent again are in order."""
+    code = "import lpws; print(repr(lpws.clock()))"
+    for _ in range(3):
+        before = lpws.clock()
+        between = float(python(code)[0])
+        assert before < between < lpws.clock()
