@@ -96,6 +96,7 @@ class _Experiment:
         clients_in: str,
     ) -> None:
         self.transport, self.workload, self.link = transport, workload, link
+        self.handler = handler
         self.server = Server(handlers={transport.path: handler} if handler else None)
         self.make_fleet = {"process": RemoteFleet, "thread": FleetInThread}[clients_in]
         self.events: list[tuple] = []  # of the publisher, the link and the clients
@@ -140,8 +141,9 @@ class _Experiment:
         return Run(self.transport, self.workload, self.link, events, "measured", self.machine, log)
 
     def _doubts(self) -> Iterator[str]:
-        """What a handler seems to have left undone, if no fault of the link explains it."""
-        if self.error or (self.link and (self.link.cut_at_s, self.link.silent_at_s) != (None, None)):
+        """What a handler of the reader's seems to have left undone, if no fault of the link explains it."""
+        faulty = self.link and (self.link.cut_at_s, self.link.silent_at_s) != (None, None)
+        if self.handler is None or self.error or faulty:
             return
         asked, answered, received = (
             {event[5] for event in self.events if event[1] == name}
@@ -169,8 +171,9 @@ class _Experiment:
             if self.link:
                 relay = Relay(self.link, server.port, self.events.append, server.log)
                 stack.enter_context(relay)
-            # How long [s] a few transits may take, on a busy machine.
-            self.grace_s = 1 + 10 * (self.link.delay_s if self.link else 0)
+            # How long [s] ten transits take, and on a busy machine.
+            self.far_s = 10 * self.link.delay_s if self.link else 0.0
+            self.grace_s = 1 + self.far_s
             self.clients = self.make_fleet(
                 {
                     "transport": specs.to_dict(self.transport),
@@ -193,16 +196,17 @@ class _Experiment:
     def _barrier(self) -> None:
         """Wait until every client is connected, and the server knows of it."""
         number, server = self.workload.clients, self.server
+        limit_s = READY_S + self.far_s
 
         def here() -> bool:
             known = server.room.arrived if self.transport.persistent else number
             return known >= number and "ready" in self.clients.said
 
-        if not self._until(lambda: here() or server.log, READY_S) or server.log:
+        if not self._until(lambda: here() or server.log, limit_s) or server.log:
             self._until(lambda: False, 0.5)  # should the clients have died of it, their words say more
             said = server.log[0] if server.log else "nothing"
             raise RunError(
-                f"expected {number} clients to be connected within {READY_S:g} s, and as many requests; "
+                f"expected {number} clients to be connected within {limit_s:g} s, and as many requests; "
                 f"{server.room.arrived} came, and the server says: {said}. "
                 "Is the handler wrong, or the machine too busy?"
             )
@@ -226,7 +230,7 @@ class _Experiment:
             patience_s += max(0, self.link.silent_at_s + self.link.silent_for_s - self.workload.duration_s)
         if not self._until(lambda: "done" in self.clients.said, patience_s):
             self.clients.tell("stop")
-            self._until(lambda: "done" in self.clients.said, READY_S)
+            self._until(lambda: "done" in self.clients.said, READY_S + 2 * self.grace_s)
         # What a client sent last is still on its way: let it arrive, so that both sides count the same.
         self._until(lambda: not (relay and relay.crossings) and not self.server.open, 4 + self.grace_s)
 

@@ -43,7 +43,8 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
         grace_s=spec["grace_s"],
         record=events.append,
     )
-    threading.Thread(target=_read, args=(commands, fleet), name="lpws commands", daemon=True).start()
+    reader = threading.Thread(target=_read, args=(commands, fleet), name="lpws commands", daemon=True)
+    reader.start()
 
     # One thread writes, in order: a pipe that is full must not hold up the clients.
     with ThreadPoolExecutor(1, thread_name_prefix="lpws report") as writer:
@@ -76,6 +77,7 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
             await _first(_until(lambda: not fleet.open), asyncio.sleep(fleet.grace_s))
             hand_over()
         report("done")
+        writer.submit(reader.join)  # the fleet ends when the commands do
 
 
 def _read(commands: Iterable[bytes], fleet: Fleet) -> None:

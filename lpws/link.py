@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import socket
 import struct
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
@@ -182,8 +183,8 @@ class End(asyncio.Protocol):
         self.lost = True
         if self.transport is not None and not self.transport.is_closing():
             # SO_LINGER, on and 0 s: the kernel sends RST in place of FIN.
-            stream = self.transport.get_extra_info("socket")
-            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.transport.abort()
 
     def send(self, data: bytes | None) -> None:

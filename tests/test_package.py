@@ -77,8 +77,12 @@ def test_imports_go_down_the_order(path):
 def test_an_import_against_the_order_is_noticed(tmp_path, monkeypatch):
     (tmp_path / "lpws" / "figures").mkdir(parents=True)
     file = tmp_path / "lpws" / "figures" / "bad.py"
-    lines = ["from ..notebook import claim", "from .style import INK", "from .. import run", "import lpws.server"]
-    file.write_text("\n".join(lines))
+    file.write_text(
+        "from ..notebook import claim\n"
+        "from .style import INK\n"
+        "from .. import run\n"
+        "import lpws.server\n"
+    )
     monkeypatch.setattr(sys.modules[__name__], "HOME", tmp_path / "lpws")
     assert list(imported(file)) == ["notebook", "figures", "run", "server"]
 
