@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
+import re
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
@@ -12,43 +12,69 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream
+from tornado.httputil import HTTPServerRequest
+from tornado.iostream import IOStream, UnsatisfiableReadError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from .health import tick
-from .loop import LoopThread
+from .loop import LoopThread, quiet
 from .trace import NONE, clock
 from .transports import HALVES
-from .transports.room import NotFound, Room, RoomHandler
+from .transports.room import NotFound, Refused, Room, RoomHandler
 
 #: The largest message or body [bytes] that a client may send.
 MOST_BYTES = 65_536
-_LOGGERS = ("tornado.access", "tornado.application", "tornado.general")
+#: The largest head of a request [bytes], and the answer to a larger one (RFC 6585 §5).
+MOST_HEAD_BYTES = 16_384
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 
 
 class CountedStream(IOStream):
-    """A connection that counts its bytes and records its end."""
+    """A connection that counts its bytes, records its end, and does not end without a word."""
 
     def __init__(
-        self, *args: Any, number: int, record: Callable[[tuple], None], streams: set[CountedStream], **kwargs: Any
+        self,
+        *args: Any,
+        number: int,
+        record: Callable[[tuple], None],
+        streams: set[CountedStream],
+        **kwargs: Any,
     ) -> None:
         self.number = number
         self.record = record
         self.streams = streams  # all that are open
         self.bytes_read = self.bytes_written = 0
+        self.farewell: Callable[[], bytes] = bytes  # last words, should Tornado find none; as yet b""
         super().__init__(*args, **kwargs)
         streams.add(self)
 
     def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
         size = super().read_from_fd(buf)
         self.bytes_read += size or 0
+        if size == 0:
+            self.farewell = bytes  # the client has gone
         return size
 
     def write_to_fd(self, data: memoryview) -> int:
         size = super().write_to_fd(data)
         self.bytes_written += size
         return size
+
+    def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
+        # Tornado hands over whole frames as bytes; 0x88 begins a Close frame (RFC 6455 §5.2).
+        if isinstance(data, bytes) and data.startswith(b"\x88"):
+            self.farewell = bytes
+        return super().write(data)
+
+    def close(self, exc_info: Any = False) -> None:
+        if not self.closed() and not self.writing():
+            try:
+                too_large = isinstance(exc_info, UnsatisfiableReadError)
+                self.write_to_fd(memoryview(TOO_LARGE if too_large else self.farewell()))
+            except OSError:
+                pass  # nobody is left to hear it
+        super().close(exc_info)
 
     def close_fd(self) -> None:
         super().close_fd()
@@ -81,6 +107,19 @@ class CountingServer(HTTPServer):
         super().handle_stream(counted, address)
 
 
+class GuardedApplication(Application):
+    """An application that turns strangers away, whatever they ask for."""
+
+    def __init__(self, room: Room, *args: Any, **kwargs: Any) -> None:
+        self.room = room
+        super().__init__(*args, **kwargs)
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        if self.room.refusal(request):
+            return self.get_handler_delegate(request, Refused, {"room": self.room})
+        return super().find_handler(request, **kwargs)
+
+
 class Server:
     """A server for every transport, on a free port of 127.0.0.1, that prints nothing.
 
@@ -99,8 +138,10 @@ class Server:
     1
     """
 
-    def __init__(self, *, origin: str | None = None, handlers: dict[str, type[RequestHandler]] | None = None) -> None:
-        if origin is not None and not str(origin).startswith(("http://", "https://")):
+    def __init__(
+        self, *, origin: str | None = None, handlers: dict[str, type[RequestHandler]] | None = None
+    ) -> None:
+        if origin is not None and not re.fullmatch(r"https?://[^/\s]+", str(origin)):
             raise ValueError(f"expected an origin like 'http://localhost:8888', got {origin!r}")
         self.trace: list[tuple] = []
         self.log: deque[str] = deque(maxlen=20)
@@ -167,7 +208,7 @@ class Server:
             If the server does not run.
         """
         if self._thread is None:
-            raise RuntimeError("expected a server that runs, got a stopped one: use `with Server() as server:`")
+            raise RuntimeError("expected a running server, got a stopped one: use `with Server() as server:`")
         return self._thread
 
     def publish(self, text: str) -> int:
@@ -185,58 +226,57 @@ class Server:
 
 @asynccontextmanager
 async def _serve(
-    record: Callable[[tuple], None], log: deque[str], origin: str | None, handlers: dict[str, type[RequestHandler]]
+    record: Callable[[tuple], None],
+    log: deque[str],
+    origin: str | None,
+    handlers: dict[str, type[RequestHandler]],
 ) -> AsyncIterator[tuple[Room, int, set[CountedStream]]]:
     """The room, the port and the open connections of a server that serves inside this context.
 
     It is no method, so that the thread does not keep the `Server` alive.
     """
-    sockets = bind_sockets(0, "127.0.0.1", backlog=4096)  # a crowd connects at once
+    try:
+        sockets = bind_sockets(0, "127.0.0.1", backlog=4096)  # a crowd connects at once
+    except OSError as error:
+        said = f"expected a free port of 127.0.0.1, got none ({error.strerror or error}): "
+        raise OSError(error.errno, said + "shut down kernels or programs that you do not need") from error
     port = sockets[0].getsockname()[1]
     room = Room(record, {f"127.0.0.1:{port}", f"localhost:{port}"}, origin)
-    app = Application(
-        [(path, kind, {"room": room} if issubclass(kind, RoomHandler) else {}) for path, kind in handlers.items()],
-        default_handler_class=NotFound,
-        default_handler_args={"room": room},
-        log_function=lambda _handler: None,
-        websocket_max_message_size=MOST_BYTES,
-    )
-    http = CountingServer(app, record=record, max_header_size=16_384, max_body_size=MOST_BYTES)
-    ticks = asyncio.create_task(tick(record, "server"))
-    with _Quiet(log):
-        http.add_sockets(sockets)
-        try:
-            yield room, port, http.streams
-        finally:
-            ticks.cancel()
-            http.stop()
-            room.close()
-            await asyncio.sleep(0.01)  # the handlers that were woken finish their answers
-            await http.close_all_connections()
-            await asyncio.sleep(0.01)  # and their connections end
+    given = {"room": room}
+    try:
+        app = GuardedApplication(
+            room,
+            [(path, kind, given if issubclass(kind, RoomHandler) else {}) for path, kind in handlers.items()],
+            default_handler_class=NotFound,
+            default_handler_args=given,
+            log_function=lambda _handler: None,
+            websocket_max_message_size=MOST_BYTES,
+        )
+        http = CountingServer(app, record=record, max_header_size=MOST_HEAD_BYTES, max_body_size=MOST_BYTES)
+        with quiet(log):
+            http.add_sockets(sockets)
+            ticks = asyncio.create_task(tick(record, "server"))
+            try:
+                yield room, port, http.streams
+            finally:
+                ticks.cancel()
+                await _end(http, room)
+    finally:
+        for socket in sockets:
+            socket.close()
 
 
-class _Quiet(logging.Handler):
-    """Keeps what Tornado would print: a thread's output would land in whichever cell is running."""
-
-    running: list[_Quiet] = []
-
-    def __init__(self, log: deque[str]) -> None:
-        super().__init__(logging.WARNING)
-        self.log = log
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = f": {record.exc_info[1]!r}" if record.exc_info else ""
-        self.log.append(record.getMessage().partition("\n")[0] + error)
-
-    def __enter__(self) -> None:
-        self.running.append(self)
-        for name in _LOGGERS:
-            logging.getLogger(name).addHandler(self)
-            logging.getLogger(name).propagate = False
-
-    def __exit__(self, *_: object) -> None:
-        self.running.remove(self)
-        for name in _LOGGERS:
-            logging.getLogger(name).removeHandler(self)
-            logging.getLogger(name).propagate = not self.running
+async def _end(http: CountingServer, room: Room) -> None:
+    """Leave nothing open, and nobody without an answer."""
+    http.stop()
+    room.close()
+    # Fifty turns of the loop: handlers that were woken answer, clients answer a Close frame.
+    for _ in range(50):
+        if not room.busy:
+            break
+        await asyncio.sleep(0.001)
+    for stream in list(http.streams):
+        stream.close()
+    await http.close_all_connections()
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        await asyncio.wait(others, timeout=0.1)

@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
+from time import get_clock_info
+from typing import Any
 
+from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
 from ..mailbox import Mailbox, Message, to_lines
 from ..trace import NONE, clock
+
+#: How much earlier [s] than asked a hold may end: a loop's timers have a resolution.
+EARLY_S = 0.001 + 2 * get_clock_info("monotonic").resolution
+#: The largest number that a client or a request may have: the largest that a browser counts to.
+MOST = 2**53 - 1
 
 
 class Room:
@@ -32,17 +40,31 @@ class Room:
         self.origins = {f"http://{host}" for host in hosts} | ({origin} if origin else set())
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
         self.streams: set[RoomHandler] = set()  # what is open to followers: SSE and WebSocket
+        self.arrived = 0  # how many requests have come so far
         self.waiting: dict[object, asyncio.Future[list[Message]]] = {}
 
+    def refusal(self, request: HTTPServerRequest) -> str | None:
+        """Why the request is refused; None if it is not.
+
+        A page of the web must not reach into the kernel. A name that was made to point here (DNS
+        rebinding) shows in ``Host``, a foreign page in ``Origin`` (RFC 6455 §10.2).
+        """
+        if request.host not in self.hosts:
+            return "Unknown Host"
+        if "Origin" in request.headers and request.headers["Origin"] not in self.origins:
+            return "Foreign Origin"
+        return None
+
     @property
-    def listening(self) -> int:
-        """How many clients would learn of a message at once."""
-        return len(self.mailbox.held) + len(self.streams)
+    def busy(self) -> bool:
+        """Whether a request is held or a stream is open."""
+        return bool(self.waiting or self.streams)
 
     def publish(self, text: str) -> int:
         """Id of the message that the text became, after it was handed to all who listen."""
+        size = len(text.encode())  # first, since it raises for what is no text
         message, released = self.mailbox.publish(text)
-        self.record((clock(), "published", "server", NONE, NONE, NONE, message.id, len(text.encode())))
+        self.record((clock(), "published", "server", NONE, NONE, NONE, message.id, size))
         for who in released:
             self.answer(who, [message])
         for take in list(self.followers.values()):
@@ -61,16 +83,17 @@ class Room:
             return await answer
         finally:
             timer.cancel()
+            del self.waiting[who]
+            self.mailbox.leave(who)
 
     def expire(self) -> None:
         """Answer the requests whose hold has ended, with nothing."""
-        # A loop may wake a timer early by its own resolution; a hold of a millisecond more is no harm.
-        for who in self.mailbox.expire(clock() + 0.001):
+        for who in self.mailbox.expire(clock() + EARLY_S):
             self.answer(who, [])
 
     def answer(self, who: object, messages: list[Message]) -> None:
         """Let the held request go on with these messages."""
-        answer = self.waiting.pop(who)
+        answer = self.waiting[who]
         if not answer.done():
             answer.set_result(messages)
 
@@ -89,24 +112,21 @@ class Room:
 
 
 class RoomHandler(RequestHandler):
-    """A handler that knows its room, refuses strangers, and records what it does."""
+    """A handler that knows its room and records what it does."""
 
     def initialize(self, room: Room) -> None:
         self.room = room
         self.client = self.number = self.connection = NONE
 
     def prepare(self) -> None:
-        # Before anything else: a page of the web must not reach into the kernel. A name that was
-        # made to point here (DNS rebinding) shows in Host, a foreign page in Origin.
-        if self.request.host not in self.room.hosts:
-            raise HTTPError(403, reason="Unknown Host")
-        if self.request.headers.get("Origin", "null") not in self.room.origins and "Origin" in self.request.headers:
-            raise HTTPError(403, reason="Foreign Origin")
         self.stream = self.request.connection.stream
         self.connection = self.stream.number
-        self.client = self.whole("client", NONE)
-        self.number = self.whole("request", NONE)
-        self.record("request_received")
+        try:
+            self.number = self.whole("request", NONE, MOST)
+            self.client = self.whole("client", NONE, MOST)
+        finally:
+            self.record("request_received")
+            self.room.arrived += 1
 
     def record(self, name: str, message: int = NONE, size: int = NONE) -> None:
         """Append an event of this request."""
@@ -117,24 +137,19 @@ class RoomHandler(RequestHandler):
         for message in messages:
             self.record("message_sent", message.id, len(message.text.encode()))
 
-    def whole(self, name: str, default: int | None) -> int | None:
-        """An argument of the request as a whole number; 400 if it is none."""
-        return self._argument(name, default, int)
+    def whole(self, name: str, default: int | None, most: int) -> int | None:
+        """An argument of the request, the default if it is missing; 400 if it is not in 0 … most."""
+        return self._number(int, name, self.get_query_argument(name, None), default, most)
 
     def seconds(self, name: str, most: float) -> float:
         """An argument of the request in seconds, 0 if it is missing; 400 if it is not in [0, most]."""
-        value = self._argument(name, 0.0, float)
-        if not 0 <= value <= most:
-            raise HTTPError(400, reason=f"Expected {name} from 0 to {most:g}")
-        return value
+        return self._number(float, name, self.get_query_argument(name, None), 0.0, most)
 
     def cursor(self) -> int | None:
         """The cursor of the request, None if it has none; 400 if no client can have it."""
         # A browser that lost its stream names the last id that it saw (HTML standard §9.2.4).
-        cursor = self._argument("cursor", None, int, self.request.headers.get("Last-Event-ID"))
-        if cursor is not None and not 0 <= cursor <= self.room.mailbox.last:
-            raise HTTPError(400, reason=f"Expected a cursor from 0 to {self.room.mailbox.last}")
-        return cursor
+        value = self.request.headers.get("Last-Event-ID") or self.get_query_argument("cursor", None)
+        return self._number(int, "cursor", value, None, self.room.mailbox.last)
 
     def answer(self, messages: list[Message]) -> None:
         """Finish the request with the messages; 204 if there are none."""
@@ -154,16 +169,28 @@ class RoomHandler(RequestHandler):
         """No ETag: an answer is never asked for again."""
 
     def write_error(self, status_code: int, **_: object) -> None:
-        self.record("response_sent", size=0)
+        body = f"{status_code} {self._reason}\n"
+        if self.connection != NONE:  # else the request was refused before `prepare` recorded it
+            self.record("response_sent", size=len(body))
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(f"{status_code} {self._reason}\n")
+        self.finish(body)
 
-    def _argument(self, name: str, default: object, kind: type, header: str | None = None) -> object:
-        value = header or self.get_query_argument(name, None)
+    def _number(self, kind: type, name: str, value: str | None, default: float | None, most: float) -> Any:
         try:
-            return default if value is None else kind(value)
+            number = default if value is None else kind(value)
         except ValueError:
-            raise HTTPError(400, reason=f"Expected {name} as {kind.__name__}") from None
+            number = -1
+        if value is not None and not 0 <= number <= most:  # NaN is not
+            whole = "whole " if kind is int else ""
+            raise HTTPError(400, reason=f"Expected {name} to be a {whole}number from 0 to {most}")
+        return number
+
+
+class Refused(RoomHandler):
+    """The answer to a stranger."""
+
+    def prepare(self) -> None:
+        raise HTTPError(403, reason=self.room.refusal(self.request))
 
 
 class NotFound(RoomHandler):
