@@ -7,6 +7,7 @@ import os
 import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -22,7 +23,8 @@ from conftest import _open_things
 
 import lpws
 from lpws import experiment, remote
-from lpws.transports import shortpolling, websocket
+from lpws.client import Fleet
+from lpws.transports import HALVES, shortpolling, websocket
 from lpws.transports.room import RoomHandler
 
 LINK = lpws.Link(delay_s=0.005)
@@ -323,6 +325,28 @@ def test_no_port(link, monkeypatch, nothing_left, capfd):
         lpws.measure(lpws.WebSocket(), SHORT, link)
     assert one_sentence(caught.value, "[Aa]ddress already in use", "run the cell again")
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("transport", [lpws.ShortPolling(interval_s=0.05), lpws.LongPolling()], ids=repr)
+def test_clients_whose_first_connection_fails_try_again(transport):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()  # where nobody listens any more
+
+    async def first_events():
+        events = []
+        spec = {"transport": transport, "workload": SHORT, "address": address, "host": "", "grace_s": 1.0}
+        fleet = Fleet(**spec, record=events.append)
+        tasks = [asyncio.create_task(HALVES[type(transport)].listen(client)) for client in fleet.clients]
+        fleet.start.set_result(lpws.clock())
+        async with asyncio.timeout(20):
+            while sum(event[1] == "failed" for event in events) < 4:
+                await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        return {event[1] for event in events}
+
+    assert asyncio.run(first_events()) <= {"opening", "due", "failed"}
 
 
 # ------------------------------------------------------------------------- faults of the link

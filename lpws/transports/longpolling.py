@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ..client import Client
 from ..trace import clock
 from .room import RoomHandler
@@ -24,7 +26,8 @@ async def listen(client: Client) -> None:
     """The client half: ask, wait for the answer, ask again."""
     polling = client.transport
     if polling.keep_alive:
-        await client.connect()
+        with suppress(OSError):  # the first request tries again
+            await client.connect()
     client.ready()  # the first request is on its way; the server says when it is held
     due_s = None
     while True:

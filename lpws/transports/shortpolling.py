@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ..client import Client
 from ..trace import clock
 from .request import Handler as Handler  # the server cannot tell a poll from a reload
@@ -11,7 +13,8 @@ async def listen(client: Client) -> None:
     """The client half: ask at every due time."""
     polling = client.transport
     if polling.keep_alive:
-        await client.connect()
+        with suppress(OSError):  # the first request tries again
+            await client.connect()
     client.ready()
     due_s = await client.started() + client.fleet.workload.first_due_s(polling, client.number)
     while True:
