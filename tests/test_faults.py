@@ -280,7 +280,7 @@ def test_descriptors_that_run_out_somewhere(careful):
         f"""
         import os, resource, lpws, lpws.simulate
         from lpws import experiment
-        experiment.READY_S = 0.5
+        experiment.READY_S = 5.0
         if not {careful}:
             experiment._raise_descriptor_limit = lambda number: None
             os.dup2(os.open("/dev/null", os.O_WRONLY), 2)  # asyncio complains of its own unfinished loop
