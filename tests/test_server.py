@@ -62,11 +62,12 @@ class BugInSocket(websocket.Handler):
 
 
 @pytest.fixture(autouse=True)
-def _prints_nothing(request):
+def _prints_nothing(request, caplog):
     # capfd opens files, and anew in each phase of a test, which `nothing_left` would notice.
     captured = request.getfixturevalue("capsys" if "nothing_left" in request.fixturenames else "capfd")
     yield
     assert captured.readouterr() == ("", "")
+    assert not caplog.get_records("call"), "these would be printed where there is no pytest"
 
 
 @pytest.fixture
@@ -831,6 +832,18 @@ def test_a_hold_ends_with_nothing_and_not_too_early(server, hold_s):
         assert time.perf_counter() - start_s >= hold_s - EARLY_S
     assert not server.room.busy
     assert not server.room.mailbox.held
+
+
+def test_holds_that_end_one_after_the_other_take_none_with_them(server):
+    with contextlib.ExitStack() as wires:
+        held = []
+        for number in range(10):
+            hold_s = 0.2 + 0.005 * number
+            start_s = time.perf_counter()
+            held.append((start_s + hold_s, wires.enter_context(hold(server, f"hold={hold_s}&cursor=0"))))
+        for end_s, wire in held:
+            assert wire.take_answer() == (204, "")
+            assert time.perf_counter() >= end_s - EARLY_S
 
 
 def test_the_shorter_hold_ends_first(server):

@@ -98,8 +98,7 @@ class Room:
             answer.set_result(messages)
 
     def leave(self, who: object) -> None:
-        """Forget a request whose client has gone; its handler goes on with nothing."""
-        self.mailbox.leave(who)
+        """Let a held request go on with nothing, since its client has gone."""
         if who in self.waiting:
             self.answer(who, [])
 
