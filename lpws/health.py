@@ -41,7 +41,7 @@ _ACTS = {
 LIMIT_S = 0.010
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Health:
     """Lateness of each part of the laboratory, and what the server complained of.
 
@@ -89,6 +89,9 @@ class Health:
         verdict = "healthy" if self.good else "unfit"
         said = f"; the server said: {self.log[0]}" if self.log else ""
         return f"{verdict} (late at p99: {worst or 'nothing recorded'}{said})"
+
+    def __repr__(self) -> str:
+        return f"<{self}>"
 
 
 def _median_and_p99(values: list[float]) -> tuple[float, float]:

@@ -73,7 +73,11 @@ def check(answer: Any, right: Any, *, hints: dict[Any, str] | None = None, withi
         print("… put your answer in place of the three dots, and run the cell again")
         return
     if callable(right):
-        good = right(answer)
+        try:
+            good = right(answer)
+        except (TypeError, ValueError) as error:
+            print(f"✗ {error}")
+            return
     elif not isinstance(answer, type(right)) and not (_is_number(answer) and _is_number(right)):
         kind = "a number" if _is_number(right) else f"a {type(right).__name__}"
         print(f"✗ expected {kind}, got {answer!r}")

@@ -72,9 +72,15 @@ def store(path: Path) -> None:
     NotebookClient(
         notebook, timeout=CELL_LIMIT_S, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}
     ).execute()
+    write(notebook, path)
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write a notebook in the stored form, unless it stands there already."""
     tidy(notebook, path)
     nbformat.validate(notebook)
-    nbformat.write(notebook, path)
+    if notebook != nbformat.read(path, as_version=4):
+        nbformat.write(notebook, path)
 
 
 def main(names: list[str]) -> None:
@@ -86,6 +92,8 @@ def main(names: list[str]) -> None:
             sys.exit(f"There is no notebook {name}; there are {', '.join(known)}.")
         print(f"{name} ...", flush=True)
         store(known[name])
+    for path in known.values():  # the links of the others may lead elsewhere now
+        write(nbformat.read(path, as_version=4), path)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def test_outputs_hold_no_error_and_no_warning(path):
 def test_stored_claims_hold(path):
     """No ✗ and no claim that is not judged; the answers of exercises are still to be given."""
     for cell in booklet.code(path):
+        if booklet.tagged(cell, "nbval-ignore-output"):  # holds no claim, see below
+            continue
         for line in filter(None, booklet.printed(cell).splitlines()):
             assert line.startswith("…" if booklet.tagged(cell, "exercise") else "✓"), line
 
@@ -77,12 +79,13 @@ def test_every_output_is_announced_and_read(path):
 def test_cells_are_short(path):
     for cell in booklet.code(path):
         assert len(cell.source.splitlines()) <= 25, cell.source
-        assert all(len(line) <= 120 for line in cell.source.splitlines()), cell.source
+        assert all(len(line) <= 100 for line in cell.source.splitlines()), cell.source
 
 
 def test_the_whole_is_short(path):
-    words = sum(len(cell.source.split()) for cell in booklet.read(path).cells if cell.cell_type == "markdown")
-    assert 1500 <= words <= 2750
+    texts = (cell.source for cell in booklet.read(path).cells if cell.cell_type == "markdown")
+    lines = (line for text in texts for line in text.splitlines() if not line.startswith("|"))
+    assert 1500 <= sum(len(line.split()) for line in lines) <= 2500
     assert path.stat().st_size < 1_000_000
 
 
