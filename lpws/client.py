@@ -41,14 +41,17 @@ class Connection(asyncio.Protocol):
         self.client = client
         self.number = next(client.fleet.connections)
         self.open = False
+        self.wanted = True  # whether somebody still waits for it
         self.answer: asyncio.Future[Response] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.parser = httptools.HttpResponseParser(self)
         self.gone = self.client.fleet.loop.create_future()
-        self.open = True
+        self.open = self.wanted
         self.client.opened(self.number)
+        if not self.wanted:
+            transport.abort()
 
     async def get(
         self,
@@ -255,9 +258,18 @@ class Client:
     async def connect(self) -> Connection:
         """An open connection: the present one, or a new one."""
         if self.http is None or not self.http.open:
-            self.http = Connection(self)
-            self.record("opening", self.http.number)
-            await self.fleet.loop.create_connection(lambda: self.http, *self.fleet.address)
+            self.http = http = Connection(self)
+            self.record("opening", http.number)
+            loop, opening = self.fleet.loop, self.fleet.opening
+            task = loop.create_task(loop.create_connection(lambda: http, *self.fleet.address))
+            opening.add(task)
+            task.add_done_callback(opening.discard)
+            try:
+                # Shielded, since the server may know of it already: it is opened, and then closed.
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                http.wanted = False
+                raise
         return self.http
 
     async def ask(
@@ -390,6 +402,7 @@ class Fleet:
         self.behind = set(range(self.workload.clients))  # who does not have the last message
         self.finished = asyncio.Event()
         self.broken = self.loop.create_future()  # raises what must end the run
+        self.opening: set[asyncio.Task] = set()  # connections that are being made
         self.open: set[int] = set()  # connections
         self.clients = [Client(self, number) for number in range(self.workload.clients)]
 

@@ -74,7 +74,7 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
             await asyncio.gather(*tasks, return_exceptions=True)
             for client in fleet.clients:
                 client.close()
-            await _first(_until(lambda: not fleet.open), asyncio.sleep(fleet.grace_s))
+            await _first(_until(lambda: not fleet.opening and not fleet.open), asyncio.sleep(fleet.grace_s))
             hand_over()
         report("done")
         writer.submit(reader.join)  # the fleet ends when the commands do

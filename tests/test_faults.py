@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import importlib
 import os
 import random
 import re
@@ -37,6 +38,10 @@ TRANSPORTS = [
     lpws.EventStream(retry_s=0.1),
     lpws.WebSocket(retry_s=0.1),
 ]
+
+LOOPS = [asyncio.new_event_loop]
+with contextlib.suppress(ImportError):
+    LOOPS.append(importlib.import_module("uvloop").new_event_loop)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="asks POSIX for it")
 
@@ -347,6 +352,39 @@ def test_clients_whose_first_connection_fails_try_again(transport):
         return {event[1] for event in events}
 
     assert asyncio.run(first_events()) <= {"opening", "due", "failed"}
+
+
+@pytest.mark.parametrize("new_loop", LOOPS)
+@pytest.mark.parametrize("turns", range(6))
+def test_a_connection_that_is_given_up_while_it_is_made(turns, new_loop):
+    """Whichever turn of the loop it is: what the server has accepted, the client has opened, and closed."""
+
+    async def books():
+        accepted, events = [], []
+        server = await asyncio.start_server(lambda _reader, writer: accepted.append(writer), "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        fleet = Fleet(lpws.LongPolling(), SHORT, address, "", grace_s=1.0, record=events.append)
+        client = fleet.clients[0]
+        task = asyncio.create_task(client.connect())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        client.close()
+        async with asyncio.timeout(20):
+            while fleet.opening or fleet.open or not accepted and events:
+                await asyncio.sleep(0)
+        for writer in accepted:
+            writer.close()
+            await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+        return len(accepted), [event[1] for event in events]
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        accepted, names = runner.run(books())
+    # In the turn 0 it has not begun.
+    assert (accepted, names) == ((1, ["opening", "opened", "closed"]) if turns else (0, []))
 
 
 # ------------------------------------------------------------------------- faults of the link
