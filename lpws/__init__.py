@@ -16,10 +16,10 @@ from typing import Any
 _MODULES = {
     "trace": ("Event", "clock"),
     "specs": ("Request", "ShortPolling", "LongPolling", "EventStream", "WebSocket", "Workload", "Link"),
-    "run": ("Run", "load", "load_run", "save"),
+    "run": ("Run", "RunError", "load", "load_run", "save"),
     "server": ("Server",),
-    "experiment": ("measure", "RunError"),
-    "simulate": ("simulate",),
+    "experiment": ("measure",),
+    "simulation": ("simulate",),
     "frames": ("events", "connections", "requests", "deliveries", "summary"),
     "figures": ("lifelines", "ladder", "ecdf", "timeline"),
     "notebook": ("claim", "check", "show", "source"),

@@ -1,8 +1,9 @@
-"""``python -m lpws record NAME``: measure a recorded run of ``data/`` again."""
+"""``python -m lpws record NAME``: measure a recorded run of ``data/`` again, and draw it."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from . import specs
 from .experiment import measure
@@ -23,13 +24,29 @@ def race() -> dict[str, Run]:
     return {transport.label: measure(transport, work, link) for transport in transports}
 
 
+def draw(runs: dict[str, Run], path: Path) -> None:
+    """Draw the latencies of the runs beside the connections of one client."""
+    from matplotlib.figure import Figure
+
+    from .figures import ecdf, lifelines
+
+    figure = Figure(figsize=(15.5, 4.4))
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.3})
+    ecdf(runs, ax=left)
+    lifelines(runs, ax=right)
+    # Without the version of matplotlib: the same runs make the same picture.
+    figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
+
+
 #: Name of a recording → what measures it.
 RECORDINGS = {"race": race}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m lpws", description="The laboratory, from the command line.")
+    parser = argparse.ArgumentParser(
+        prog="python -m lpws", description="The laboratory, from the command line."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     record = commands.add_parser("record", help="measure a recorded run of data/ again, on this machine")
     record.add_argument("name", choices=sorted(RECORDINGS))
@@ -39,6 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(run)
     path = DATA / f"{name}.json.gz"
     save(runs, path)
+    draw(runs, DATA / f"{name}.png")
     print(f"{path.relative_to(DATA.parent)}: {path.stat().st_size:,} bytes")
 
 

@@ -1,8 +1,4 @@
-"""Recording clients: one HTTP/1.1 connection, one WebSocket, and the client that owns them.
-
-They are light, so that the machine is left to what is measured: httptools and picows read the
-wire, and an event is appended for each thing that happens.
-"""
+"""A client of a fleet: its cursor, its connections and what it records; and what the fleet shares."""
 
 from __future__ import annotations
 
@@ -12,157 +8,12 @@ import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import httptools
 import picows
 
+from .connection import Connection, Socket
 from .mailbox import Message, from_lines, to_lines
 from .specs import Transport, Workload
 from .trace import NONE, clock
-
-
-class Gone(ConnectionError):
-    """The connection ended before the answer was complete."""
-
-
-@dataclass(slots=True)
-class Response:
-    """An answer: status, body, its bytes on the wire, and when it was complete."""
-
-    status: int
-    body: bytes
-    size_bytes: int
-    t: float
-
-
-class Connection(asyncio.Protocol):
-    """One HTTP/1.1 connection; one request at a time."""
-
-    def __init__(self, client: Client) -> None:
-        self.client = client
-        self.number = next(client.fleet.connections)
-        self.open = False
-        self.wanted = True  # whether somebody still waits for it
-        self.answer: asyncio.Future[Response] | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
-        self.parser = httptools.HttpResponseParser(self)
-        self.gone = self.client.fleet.loop.create_future()
-        self.open = self.wanted
-        self.client.opened(self.number)
-        if not self.wanted:
-            transport.abort()
-
-    async def get(
-        self,
-        query: str,
-        request: int,
-        *,
-        close: bool = False,
-        headers: str = "",
-        sink: Callable[[bytes], None] | None = None,
-    ) -> Response:
-        """The answer to a request.
-
-        Parameters
-        ----------
-        query
-            What stands behind the path of the transport, after ``client`` and ``request``.
-        request
-            Number of the request, for the trace.
-        close
-            Whether to ask that the connection be closed after the answer.
-        headers
-            Further header lines, each with its line end.
-        sink
-            Called with each piece of the body as it arrives, which is then not gathered.
-
-        Raises
-        ------
-        Gone
-            If the connection ended first.
-        """
-        client = self.client
-        if close:
-            headers += "Connection: close\r\n"
-        data = (
-            f"GET {client.transport.path}?client={client.number}&request={request}{query} HTTP/1.1\r\n"
-            f"Host: {client.fleet.host}\r\n{headers}\r\n"
-        ).encode()
-        self.body: list[bytes] = []
-        self.sink = sink or self.body.append
-        self.size_bytes = 0
-        self.answer = client.fleet.loop.create_future()
-        client.record("request_sent", self.number, request, size=len(data))
-        self.transport.write(data)
-        response = await self.answer
-        client.record("response_received", self.number, request, size=response.size_bytes, t=response.t)
-        if close:
-            self.close()
-            await self.gone  # so that the next connection does not begin before this one ends
-        return response
-
-    def data_received(self, data: bytes) -> None:
-        self.size_bytes += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError as error:
-            self.fail(Gone(f"expected an HTTP response, got {data[:40]!r} ({error})"))
-            self.close()
-
-    # httptools calls the next two.
-
-    def on_body(self, data: bytes) -> None:
-        try:
-            self.sink(data)
-        except ValueError as error:
-            self.client.fleet.fail(error)
-
-    def on_message_complete(self) -> None:
-        if self.answer is not None and not self.answer.done():
-            status = self.parser.get_status_code()
-            self.answer.set_result(Response(status, b"".join(self.body), self.size_bytes, clock()))
-
-    def eof_received(self) -> None:
-        """Let the transport close; a body without a length would end here, and ours all have one."""
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        self.open = False
-        self.client.closed(self.number)
-        if not self.gone.done():  # whoever waits may have been cancelled
-            self.gone.set_result(None)
-        self.fail(Gone("the connection ended before the answer was complete"))
-
-    def fail(self, error: Exception) -> None:
-        """Hand the error to whoever waits for an answer."""
-        if self.answer is not None and not self.answer.done():
-            self.answer.set_exception(error)
-
-    def close(self) -> None:
-        """Close the connection after what was sent; nothing more can be asked on it."""
-        self.open = False
-        self.transport.close()
-
-
-class Socket(picows.WSListener):
-    """One WebSocket connection that hands on the lines it receives."""
-
-    def __init__(self, client: Client, number: int, request: int) -> None:
-        self.client, self.number, self.request = client, number, request
-
-    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        kind = frame.msg_type
-        if kind is picows.WSMsgType.TEXT:
-            try:
-                self.client.read(frame.get_payload_as_bytes(), self.number, self.request, clock())
-            except ValueError as error:
-                self.client.fleet.fail(error)
-        elif kind is picows.WSMsgType.CLOSE:
-            transport.send_close(picows.WSCloseCode.OK)
-            transport.disconnect()
-
-    def on_ws_disconnected(self, _transport: picows.WSTransport) -> None:
-        self.client.closed(self.number)
 
 
 @dataclass

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from operator import itemgetter
 
 from . import specs
+from .conditions import make_room_for_files, progress, undisturbed
 from .link import Relay
 from .remote import FleetDied, FleetInThread, RemoteFleet
-from .run import Run, machine
+from .run import Run, RunError, machine
 from .server import Server
 from .trace import NONE, clock
 from .transports.room import RoomHandler
@@ -22,14 +20,6 @@ from .transports.room import RoomHandler
 READY_S = 30.0
 #: Time [s] from the barrier to the start of the run, so that no client hears of it too late.
 LEAD_S = 0.05
-#: A run that publishes for longer than this [s] shows a progress bar.
-BAR_S = 3.0
-
-
-class RunError(RuntimeError):
-    """A run that could not be finished; `run` holds what happened until then, None if it did not begin."""
-
-    run: Run | None = None
 
 
 class _Stopped(Exception):
@@ -76,7 +66,7 @@ def measure(
         raise ValueError(f"measure(clients_in=…): expected 'process' or 'thread', got {clients_in!r}")
     if handler is not None and not (isinstance(handler, type) and issubclass(handler, RoomHandler)):
         raise TypeError(f"measure(handler=…): expected a subclass of RoomHandler, got {handler!r}")
-    _raise_descriptor_limit(workload.clients * (4 if link else 2) + 64)
+    make_room_for_files(workload.clients * (4 if link else 2) + 64)
     return _Experiment(transport, workload, link, handler, clients_in).run()
 
 
@@ -110,7 +100,7 @@ class _Experiment:
         """Do the work, and return its run."""
         try:
             self.thread.start()
-            with _progress(self) as show:
+            with progress(self.transport.label, self.workload.duration_s, self._passed_s) as show:
                 # Not join: Python 3.11 takes a thread for ended when an interrupt comes inside its join.
                 while not self.over.wait(0.2):
                     show()
@@ -132,6 +122,10 @@ class _Experiment:
         if self.error is not None:
             raise self.error
         return self._run()
+
+    def _passed_s(self) -> float:
+        """Time [s] since the start of the run; 0 before."""
+        return 0.0 if self.start is None else clock() - self.start
 
     def _run(self) -> Run:
         start = clock() if self.start is None else self.start
@@ -156,7 +150,7 @@ class _Experiment:
 
     def _work(self) -> None:
         try:
-            with _undisturbed():
+            with undisturbed():
                 self._measure()
         except BaseException as error:
             self.error = error
@@ -247,78 +241,3 @@ class _Experiment:
             if self.stopped.wait(min(rest, 0.25)):
                 raise _Stopped
             self.clients.check()
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No garbage collection and quick changes of thread, as long as a run lasts."""
-    # The first of several runs at once sets it up, the last puts back what was before.
-    with _undisturbed_lock:
-        _undisturbed_before.append((gc.isenabled(), sys.getswitchinterval()))
-        gc.disable()
-        sys.setswitchinterval(0.0005)
-    try:
-        yield
-    finally:
-        with _undisturbed_lock:
-            # The state of one that began later is the quiet one: it goes, whoever ends.
-            collecting, interval_s = _undisturbed_before[0]
-            _undisturbed_before.pop()
-            if not _undisturbed_before:
-                sys.setswitchinterval(interval_s)
-                if collecting:
-                    gc.enable()
-
-
-_undisturbed_lock = threading.Lock()
-_undisturbed_before: list[tuple[bool, float]] = []
-
-
-@contextlib.contextmanager
-def _progress(experiment: _Experiment) -> Iterator[Callable[[], None]]:
-    """What to call now and then to move a progress bar, if there is somebody to see it."""
-    workload = experiment.workload
-    watched = "ipykernel" in sys.modules or sys.stderr.isatty()
-    if workload.duration_s <= BAR_S or not watched or os.environ.get("LPWS_PROGRESS") == "0":
-        yield lambda: None
-        return
-    from tqdm.auto import tqdm
-
-    class Bar(tqdm):
-        monitor_interval = 0  # no thread that watches it
-
-    Bar.set_lock(threading.RLock())  # nor a lock for processes, which on some systems starts one
-
-    with Bar(total=workload.duration_s, desc=experiment.transport.label, leave=False, bar_format=_BAR) as bar:
-
-        def show() -> None:
-            passed_s = 0 if experiment.start is None else clock() - experiment.start
-            bar.n = min(max(passed_s, 0), workload.duration_s)
-            bar.refresh()
-
-        yield show
-
-
-_BAR = "{desc} {bar} {n:.0f} of {total:.0f} s"
-
-
-def _raise_descriptor_limit(number: int) -> None:
-    """Let this process open so many more files, and its children too, as far as the system allows."""
-    try:
-        import resource
-    except ImportError:  # Windows knows no such limit
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        number += len(os.listdir("/dev/fd"))
-    except OSError:  # none is left to look with, or the system has no such list
-        number += soft if os.path.isdir("/dev/fd") else 0
-    if soft != resource.RLIM_INFINITY and soft < number:
-        if hard != resource.RLIM_INFINITY and hard < number:
-            raise RunError(
-                f"expected room for {number} open files, the system allows {hard}: "
-                f"run fewer clients, restart the kernel, or start JupyterLab after `ulimit -n {number}`"
-            )
-        # macOS has a lower limit behind an unlimited one; if it is met, opening says so.
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))

@@ -21,7 +21,9 @@ _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def claim(sentence: str, left: Any, relation: str, right: Any, *, needs: dict[str, bool] | None = None) -> None:
+def claim(
+    sentence: str, left: Any, relation: str, right: Any, *, needs: dict[str, bool] | None = None
+) -> None:
     """Print the sentence behind ✓ if it holds in this kernel, behind ✗ and with both values if not.
 
     Nothing is raised, so that the rest of the notebook runs; the tests compare what is printed.

@@ -68,6 +68,12 @@ class Run:
         return f"<{self.origin} run of {', '.join(parts)}: {len(self.events):,} events{tail}>"
 
 
+class RunError(RuntimeError):
+    """A run that could not be finished; `run` holds what happened until then, None if it did not begin."""
+
+    run: Run | None = None
+
+
 def save(runs: dict[str, Run], path: str | Path) -> None:
     """Write runs, each under its label, to one file, times rounded to microseconds; `load` reads it."""
     text = json.dumps({label: _to_dict(run) for label, run in runs.items()}, separators=(",", ":"))
@@ -84,9 +90,14 @@ def load(path: str | Path) -> dict[str, Run]:
         If there is no such file, or it holds no runs.
     """
     try:
-        return {label: _from_dict(data) for label, data in json.loads(gzip.decompress(Path(path).read_bytes())).items()}
+        return {
+            label: _from_dict(data)
+            for label, data in json.loads(gzip.decompress(Path(path).read_bytes())).items()
+        }
     except (gzip.BadGzipFile, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"expected runs that lpws saved, but {path} does not hold any ({error!r})") from error
+        raise ValueError(
+            f"expected runs that lpws saved, but {path} does not hold any ({error!r})"
+        ) from error
 
 
 def load_run(name: str) -> dict[str, Run]:
@@ -100,7 +111,9 @@ def load_run(name: str) -> dict[str, Run]:
     path = DATA / f"{name}.json.gz"
     if not path.exists():
         known = sorted(path.name.removesuffix(".json.gz") for path in DATA.glob("*.json.gz"))
-        raise FileNotFoundError(f"expected one of the recorded runs ({', '.join(known) or 'none'}), got {name!r}")
+        raise FileNotFoundError(
+            f"expected one of the recorded runs ({', '.join(known) or 'none'}), got {name!r}"
+        )
     return load(path)
 
 

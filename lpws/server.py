@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import re
 import weakref
 from collections import deque
@@ -11,100 +10,20 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
-from tornado.iostream import IOStream, UnsatisfiableReadError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
+from .counting import CountedStream, CountingServer
 from .health import tick
 from .loop import LoopThread, quiet
-from .trace import NONE, clock
 from .transports import HALVES
 from .transports.room import NotFound, Refused, Room, RoomHandler
 
 #: The largest message or body [bytes] that a client may send.
 MOST_BYTES = 65_536
-#: The largest head of a request [bytes], and the answer to a larger one (RFC 6585 §5).
+#: The largest head of a request [bytes].
 MOST_HEAD_BYTES = 16_384
-TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
-
-
-class CountedStream(IOStream):
-    """A connection that counts its bytes, records its end, and does not end without a word."""
-
-    def __init__(
-        self,
-        *args: Any,
-        number: int,
-        record: Callable[[tuple], None],
-        streams: set[CountedStream],
-        **kwargs: Any,
-    ) -> None:
-        self.number = number
-        self.record = record
-        self.streams = streams  # all that are open
-        self.bytes_read = self.bytes_written = 0
-        self.farewell: Callable[[], bytes] = bytes  # last words, should Tornado find none; as yet b""
-        super().__init__(*args, **kwargs)
-        streams.add(self)
-
-    def read_from_fd(self, buf: bytearray | memoryview) -> int | None:
-        size = super().read_from_fd(buf)
-        self.bytes_read += size or 0
-        if size == 0:
-            self.farewell = bytes  # the client has gone
-        return size
-
-    def write_to_fd(self, data: memoryview) -> int:
-        size = super().write_to_fd(data)
-        self.bytes_written += size
-        return size
-
-    def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
-        # Tornado hands over whole frames as bytes; 0x88 begins a Close frame (RFC 6455 §5.2).
-        if isinstance(data, bytes) and data.startswith(b"\x88"):
-            self.farewell = bytes
-        return super().write(data)
-
-    def close(self, exc_info: Any = False) -> None:
-        if not self.closed() and not self.writing():
-            try:
-                too_large = isinstance(exc_info, UnsatisfiableReadError)
-                self.write_to_fd(memoryview(TOO_LARGE if too_large else self.farewell()))
-            except OSError:
-                pass  # nobody is left to hear it
-        super().close(exc_info)
-
-    def close_fd(self) -> None:
-        super().close_fd()
-        self.streams.discard(self)
-        t = clock()
-        for name, size in (("read", self.bytes_read), ("written", self.bytes_written), ("closed", NONE)):
-            self.record((t, name, "server", NONE, self.number, NONE, NONE, size))
-
-
-class CountingServer(HTTPServer):
-    """An HTTP server that counts connections where they are accepted."""
-
-    def initialize(self, *args: Any, record: Callable[[tuple], None], **kwargs: Any) -> None:
-        super().initialize(*args, **kwargs)
-        self.record = record
-        self.numbers = itertools.count()
-        self.streams: set[CountedStream] = set()
-
-    def handle_stream(self, stream: IOStream, address: tuple) -> None:
-        number = next(self.numbers)
-        self.record((clock(), "opened", "server", NONE, number, NONE, NONE, NONE))
-        counted = CountedStream(
-            stream.socket,
-            max_buffer_size=self.max_buffer_size,
-            read_chunk_size=self.read_chunk_size,
-            number=number,
-            record=self.record,
-            streams=self.streams,
-        )
-        super().handle_stream(counted, address)
 
 
 class GuardedApplication(Application):

@@ -336,5 +336,7 @@ def from_dict(data: dict) -> Transport | Workload | Link:
         raise ValueError(f"expected a specification of kind {', '.join(_KINDS)}, got {data.get('kind')!r}")
     names = {field.name for field in fields(kind)}
     if unknown := data.keys() - names - {"kind"}:
-        raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(names))}")
+        raise ValueError(
+            f"{kind.__name__} has no {', '.join(sorted(unknown))}; it has {', '.join(sorted(names))}"
+        )
     return kind(**{name: value for name, value in data.items() if name != "kind"})

@@ -16,7 +16,9 @@ def faults(run: Run) -> list[str]:
             found.append(f"{what}: {left} against {right}")
 
     def count(name: str, side: str, *fields: int) -> Counter:
-        return Counter(tuple(event[field] for field in fields) for event in run.events if event[1:3] == (name, side))
+        return Counter(
+            tuple(event[field] for field in fields) for event in run.events if event[1:3] == (name, side)
+        )
 
     client, request, message, size = 3, 5, 6, 7
     clients = range(run.workload.clients)
@@ -31,7 +33,11 @@ def faults(run: Run) -> list[str]:
     delivered = set(received)
     missed = {(c, m) for c in clients for m in range(1, last[c]) if (c, m) not in received}
     pending = {(c, m) for c in clients for (m,) in published if m > last[c]}
-    expect("delivered, missed and pending", len(delivered) + len(missed) + len(pending), len(published) * len(clients))
+    expect(
+        "delivered, missed and pending",
+        len(delivered) + len(missed) + len(pending),
+        len(published) * len(clients),
+    )
     expect("received once", set(received.values()) - {1}, set())
     expect("received but not published", {m for _, m in received} - {m for (m,) in published}, set())
     if getattr(run.transport, "cursor", True):
@@ -42,7 +48,10 @@ def faults(run: Run) -> list[str]:
     asked = count("request_sent", "client", client, request)
     expect("requests sent and received", asked, count("request_received", "server", client, request))
     expect("requests sent once", set(asked.values()) - {1}, set())
-    sent, got = count("response_sent", "server", client, request), count("response_received", "client", client, request)
+    sent, got = (
+        count("response_sent", "server", client, request),
+        count("response_received", "client", client, request),
+    )
     expect("answers sent once, to a request", set((sent - asked).elements()), set())
     if run.label != "SSE":  # whose answer does not end
         # A long poll may be held when the run ends, or its empty answer be on the way.
@@ -65,7 +74,9 @@ def faults(run: Run) -> list[str]:
         read, written = (sum(e[size] for e in run.events if e[1] == name) for name in ("read", "written"))
         expect("bytes of requests", sum(e[size] for e in run.events if e[1] == "request_sent"), read)
         if got == sent:
-            expect("bytes of answers", sum(e[size] for e in run.events if e[1] == "response_received"), written)
+            expect(
+                "bytes of answers", sum(e[size] for e in run.events if e[1] == "response_received"), written
+            )
     return found
 
 

@@ -23,7 +23,7 @@ import pytest
 from conftest import _open_things
 
 import lpws
-from lpws import experiment, remote
+from lpws import conditions, experiment, remote
 from lpws.client import Fleet
 from lpws.transports import HALVES, shortpolling, websocket
 from lpws.transports.room import RoomHandler
@@ -283,11 +283,11 @@ def test_descriptors_that_run_out_somewhere(careful):
     """With room for n more files, whatever n is, the run succeeds or says why it does not."""
     said = run_script(
         f"""
-        import os, resource, lpws, lpws.simulate
+        import os, resource, lpws, lpws.simulation
         from lpws import experiment
         experiment.READY_S = 5.0
         if not {careful}:
-            experiment._raise_descriptor_limit = lambda number: None
+            experiment.make_room_for_files = lambda number: None
             os.dup2(os.open("/dev/null", os.O_WRONLY), 2)  # asyncio complains of its own unfinished loop
         work = lpws.Workload(clients=4, rate_hz=50, duration_s=0.05)
         link = lpws.Link(delay_s=0)
@@ -613,7 +613,7 @@ def test_twenty_runs_in_a_row():
 
 
 def test_the_progress_bar_leaves_nothing(monkeypatch, nothing_left, capfd):
-    monkeypatch.setattr(experiment, "BAR_S", 0.0)
+    monkeypatch.setattr(conditions, "BAR_S", 0.0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("LPWS_PROGRESS", "1")
     lpws.measure(lpws.WebSocket(), WORK)
@@ -622,7 +622,7 @@ def test_the_progress_bar_leaves_nothing(monkeypatch, nothing_left, capfd):
 
 def test_runs_at_once_put_back_what_they_found():
     was = gc.isenabled(), sys.getswitchinterval()
-    first, second = experiment._undisturbed(), experiment._undisturbed()
+    first, second = conditions.undisturbed(), conditions.undisturbed()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)

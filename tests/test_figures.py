@@ -13,8 +13,9 @@ from matplotlib.figure import Figure  # noqa: E402
 from lpws import frames  # noqa: E402
 from lpws.figures import TRANSPORT_STYLE, ecdf, ladder, lifelines, timeline  # noqa: E402
 from lpws.figures.labels import spread  # noqa: E402
+from lpws.frames import requests as lpws_requests
 from lpws.run import Run  # noqa: E402
-from lpws.simulate import simulate  # noqa: E402
+from lpws.simulation import simulate  # noqa: E402
 from lpws.specs import (  # noqa: E402
     TRANSPORTS,
     EventStream,
@@ -186,6 +187,21 @@ def test_lifelines_show_every_connection_and_message(side):
         column = told.received_s if side == "client" else told.sent_s
         ticks = [segment[0][0] for segment in collections(ax, "message")[n].get_segments()]
         assert ticks == pytest.approx(sorted(column[column.between(start_s, end_s)]))
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_lifelines_mark_every_request_and_count_what_comes_together(side):
+    run = simulate(ShortPolling(interval_s=1.0), Workload(clients=3, rate_hz=5.0, duration_s=4.0), Link())
+    ax = lifelines(run, client=1, side=side, window_s=(0, 4))
+    asked = lpws_requests(run).query("client == 1")
+    asked_s = asked.sent_s if side == "client" else asked.received_s
+    (marks,) = lines(ax, "request")
+    assert marks.get_xdata() == pytest.approx(asked_s[asked_s.between(0, 4)])
+    numbers = sorted(int(text.get_text()) for text in ax.texts if text.get_text().isdigit())
+    moment_s = asked.response_s if side == "client" else asked.answered_s
+    several = asked.messages[moment_s.between(0, 4) & (asked.messages > 1)]
+    assert numbers == sorted(several)
+    assert len(numbers) > 1
 
 
 def test_lifelines_are_dark_while_a_request_is_held():

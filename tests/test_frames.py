@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lpws import frames
 from lpws.run import Run
-from lpws.simulate import simulate
+from lpws.simulation import simulate
 from lpws.specs import EventStream, Link, LongPolling, Request, ShortPolling, WebSocket, Workload
 from lpws.trace import NONE, Event
 

@@ -113,7 +113,8 @@ def test_wrong_arguments_raise_at_once(arguments, error, words):
 def test_two_runs_at_once_do_not_disturb_each_other(nothing_left):
     runs = {}
     threads = [
-        threading.Thread(target=lambda n=n: runs.setdefault(n, lpws.measure(lpws.WebSocket(), WORK))) for n in (1, 2)
+        threading.Thread(target=lambda n=n: runs.setdefault(n, lpws.measure(lpws.WebSocket(), WORK)))
+        for n in (1, 2)
     ]
     for thread in threads:
         thread.start()

@@ -4,7 +4,6 @@ Each mutation is put into the race of the first notebook. The transport that it 
 on real sockets; the others are simulated, to save time.
 """
 
-
 import accounting
 import booklet
 import matplotlib

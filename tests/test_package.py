@@ -17,9 +17,10 @@ from lpws.trace import NAMES, SIDES
 HOME = Path(lpws.__file__).parent
 #: A module imports only what stands above it.
 ORDER = [
-    *("trace", "specs", "mailbox", "health", "run", "client", "transports", "loop", "server", "link"),
-    *("fleet", "remote", "experiment"),
-    *("simulate", "frames", "models", "figures", "notebook", "__main__"),
+    *("trace", "specs", "mailbox", "health", "run", "connection", "client", "transports"),
+    *("loop", "counting", "server", "link"),
+    *("fleet", "remote", "conditions", "experiment"),
+    *("simulation", "frames", "models", "figures", "notebook", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))
 #: What the clients' process must not load, since the run would wait for it.
@@ -78,10 +79,7 @@ def test_an_import_against_the_order_is_noticed(tmp_path, monkeypatch):
     (tmp_path / "lpws" / "figures").mkdir(parents=True)
     file = tmp_path / "lpws" / "figures" / "bad.py"
     file.write_text(
-        "from ..notebook import claim\n"
-        "from .style import INK\n"
-        "from .. import run\n"
-        "import lpws.server\n"
+        "from ..notebook import claim\nfrom .style import INK\nfrom .. import run\nimport lpws.server\n"
     )
     monkeypatch.setattr(sys.modules[__name__], "HOME", tmp_path / "lpws")
     assert list(imported(file)) == ["notebook", "figures", "run", "server"]
@@ -139,7 +137,7 @@ except ValueError:
     assert not HEAVY & loaded
 
 
-@pytest.mark.parametrize("module", ["simulate", "frames", "models", "figures", "notebook"])
+@pytest.mark.parametrize("module", ["simulation", "frames", "models", "figures", "notebook"])
 def test_what_draws_or_computes_loads_no_server(module):
     assert python(f"import sys, lpws.{module}; print('tornado' in sys.modules)") == ["False"]
 
@@ -151,7 +149,7 @@ import matplotlib, numpy, pandas
 def state():
     return random.getstate(), threading.active_count(), dict(matplotlib.rcParams), logging.root.handlers
 before = state()
-import lpws, lpws.experiment, lpws.figures, lpws.simulate
+import lpws, lpws.experiment, lpws.figures, lpws.simulation
 assert state() == before
 """
     assert python(code) == []

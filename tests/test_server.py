@@ -21,8 +21,9 @@ from wsproto import WSConnection
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import AcceptConnection, CloseConnection, Pong, RejectConnection, Request, TextMessage
 
+from lpws.counting import CountedStream
 from lpws.mailbox import Message, from_lines, to_lines
-from lpws.server import MOST_BYTES, MOST_HEAD_BYTES, CountedStream, Server
+from lpws.server import MOST_BYTES, MOST_HEAD_BYTES, Server
 from lpws.specs import EventStream, LongPolling, ShortPolling, WebSocket
 from lpws.transports import HALVES, eventstream, websocket
 from lpws.transports.room import EARLY_S

@@ -99,7 +99,7 @@ def lifelines(
     entitle(
         ax,
         title or f"The connections of {whose}, as the {side} sees them",
-        f"● opens    pale: open    dark: the server holds a request    | a message {verb}",
+        f"● opens    pale: open    ▴ a request    dark: the server holds it    | a message {verb}",
         runs.values(),
     )
     return ax
@@ -121,24 +121,29 @@ def _row(ax, y: float, run: Run, client: int, style, side: str, window_s: tuple[
     ends = lines.closed_s.fillna(np.inf)
     bar(ax, begins, ends, window_s, y, 0.52, facecolor=style.color, alpha=0.3, label="open")
 
+    asked = requests(run)
+    asked = asked[asked.client == client]
     if not isinstance(run.transport, EventStream | WebSocket):  # their one request only opens the stream
-        asked = requests(run)
-        asked = asked[asked.client == client]
         # What is not answered is held until its client leaves, which ends the last connection.
-        bar(ax, asked.received_s, asked.answered_s.fillna(ends.max()), window_s, y, 0.24,
-            facecolor=style.color, label="held")  # fmt: skip
+        held_until = asked.answered_s.fillna(ends.max())
+        bar(ax, asked.received_s, held_until, window_s, y, 0.24, facecolor=style.color, label="held")
+    asked_s = (asked.sent_s if side == "client" else asked.received_s).dropna()
+    asked_s = asked_s[asked_s.between(*window_s)]
+    mark = {"linestyle": "none", "color": style.ink, "clip_on": False, "zorder": 4}
+    ax.plot(asked_s, np.full(len(asked_s), y - 0.31), marker="^", markersize=3.5, label="request", **mark)
 
     trace = events(run)
     trace = trace[trace.client == client]
     message_s = trace.t[trace["name"] == ("message_received" if side == "client" else "message_sent")]
     message_s = message_s[message_s.between(*window_s)]
     ax.vlines(message_s, y - 0.2, y + 0.2, color=INK, linewidth=1.4, label="message")
+    together = message_s.value_counts()
+    for t, number in together[together > 1].items():
+        place = {"xytext": (0, 1), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+        ax.annotate(f"{number}", (t, y + 0.2), fontsize=SMALL - 1, color=INK, **place)
 
     inside = begins[begins.between(*window_s)]
-    ax.plot(
-        inside, np.full(len(inside), y + 0.26), linestyle="none", marker="o", markersize=5, label="opening",
-        color=style.ink, clip_on=False, zorder=4,
-    )  # fmt: skip
+    ax.plot(inside, np.full(len(inside), y + 0.26), marker="o", markersize=5, label="opening", **mark)
     before = np.count_nonzero((begins < start_s) & (ends > start_s))
     return f"{len(inside)} opened" + (f",\n{before} before" if before else "")
 

@@ -64,6 +64,7 @@ async def drive(port: int) -> int:
         workload=Workload(clients=CONNECTIONS),
         address=("127.0.0.1", port),
         host=f"127.0.0.1:{port}",
+        grace_s=1.0,
         record=lambda _event: None,
     )
     answered = itertools.count()
@@ -106,15 +107,20 @@ def main(pairs: int) -> None:
         order = (with_instruments, without) if pair % 2 else (without, with_instruments)
         results = {measure: measure() for measure in order}
         (rate, cost), (bare_rate, bare_cost) = results[with_instruments], results[without]
-        print(f"{'warm-up' if pair < 0 else f'pair {pair + 1}'}: {rate:,.0f} and {bare_rate:,.0f} requests/s, "
-              f"{1e6 * cost:.0f} and {1e6 * bare_cost:.0f} µs of CPU a request", flush=True)
+        print(
+            f"{'warm-up' if pair < 0 else f'pair {pair + 1}'}: {rate:,.0f} and {bare_rate:,.0f} requests/s, "
+            f"{1e6 * cost:.0f} and {1e6 * bare_cost:.0f} µs of CPU a request",
+            flush=True,
+        )
         if pair >= 0:
             rates.append(rate / bare_rate)
             costs.append(cost / bare_cost)
     for name, ratios in (("requests/s", rates), ("CPU a request", costs)):
         ratios.sort()
-        print(f"{name}, with over without: median {statistics.median(ratios):.3f} "
-              f"(from {ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} pairs)")
+        print(
+            f"{name}, with over without: median {statistics.median(ratios):.3f} "
+            f"(from {ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} pairs)"
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lpws import models
 from lpws.mailbox import Mailbox
-from lpws.simulate import HEAD_BYTES, REQUEST_BYTES, simulate
+from lpws.simulation import HEAD_BYTES, REQUEST_BYTES, simulate
 from lpws.specs import EventStream, Link, LongPolling, Request, ShortPolling, WebSocket, Workload
 from lpws.trace import NAMES, SIDES
 
