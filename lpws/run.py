@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
@@ -94,7 +95,7 @@ def load(path: str | Path) -> dict[str, Run]:
             label: _from_dict(data)
             for label, data in json.loads(gzip.decompress(Path(path).read_bytes())).items()
         }
-    except (gzip.BadGzipFile, json.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"expected runs that lpws saved, but {path} does not hold any ({error!r})"
         ) from error

@@ -1,0 +1,48 @@
+"""What is in data/ is described there and can be read."""
+
+import csv
+
+import pytest
+
+import lpws
+from lpws.run import DATA
+
+DESCRIPTION = (DATA / "README.md").read_text()
+
+
+def test_every_file_is_described():
+    assert all(path.name in DESCRIPTION for path in DATA.iterdir() if path.name != "README.md")
+
+
+def test_published_figures_have_source_and_caveat():
+    with open(DATA / "published.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) >= 20
+    for row in rows:
+        assert row["source"], row
+        assert row["what"], row
+        assert float(row["value"]) >= 0
+        assert row["unit"]
+        assert row["read"] in ("original", "in copies", "abstract only")
+        if row["read"] == "in copies" and row["source"].startswith(("Lubbers", "Grigorik", "Bozdag")):
+            assert row["caveat"], row
+
+
+def test_the_recorded_race_is_fit_to_be_shown():
+    runs = lpws.load_run("race")
+    assert list(runs) == ["reload", "short polling", "long polling", "SSE", "WebSocket"]
+    for run in runs.values():
+        assert run.health.good, run
+        assert (lpws.deliveries(run).state == "delivered").all()
+
+
+def test_what_is_not_recorded_says_what_is():
+    with pytest.raises(FileNotFoundError, match=r"expected one of the recorded runs \(race\), got 'rice'"):
+        lpws.load_run("rice")
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", b"\x1f\x8b\x08\x00broken"])
+def test_a_file_that_holds_no_run_is_refused(tmp_path, content):
+    (tmp_path / "x.json.gz").write_bytes(content)
+    with pytest.raises(ValueError, match="expected runs that lpws saved"):
+        lpws.load(tmp_path / "x.json.gz")
