@@ -33,7 +33,8 @@ def lesson():
     matplotlib.use("Agg")
     namespace = {}
     namespace["second"] = b""  # what `words` in the cell of the guess looks at
-    run(namespace, "import lpws", "import socket", "import pandas", "def stays_open", "import asyncio")
+    cells = ("import lpws", "import socket", "def ask", "import pandas", "def stays_open", "import asyncio")
+    run(namespace, *cells)
     return namespace
 
 
@@ -191,7 +192,7 @@ def test_no_claim_fails_without_a_mutation(monkeypatch, lesson):
 def test_by_hand_a_server_that_closes_is_noticed(lesson):
     news = lesson["News"]
     lesson["News"] = type("Closing", (news,), {"on_finish": lambda self: self.stream.close()})
-    said = run(lesson, "with lpws.Server", 'lpws.claim("the answer began')
+    said = run(lesson, "with lpws.Server")
     assert "✗ the second request was answered on the same connection" in said
     assert "✓ the answer began" in said
 
@@ -241,7 +242,7 @@ def test_a_reader_with_a_timer_is_noticed(monkeypatch, lesson):
     monkeypatch.setattr(lpws, "show", lambda *_: plt.close("all"))
     monkeypatch.setattr(lpws, "measure", lpws.simulate)
     lesson |= {"link": lpws.Link(delay_s=0.05), "d": 0.05, "models": lpws.models}
-    cells = ("guess_s", "crowd_work", "mean_s")
+    cells = ("guess_s", "crowd_work", "cycle_s", "mean_s")
     said = run(lesson, *cells)
     assert said.count("✓") == len(said.splitlines()) == 4
     monkeypatch.setattr(
