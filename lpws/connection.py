@@ -22,12 +22,13 @@ class Gone(ConnectionError):
 
 @dataclass(slots=True)
 class Response:
-    """An answer: status, body, its bytes on the wire, and when it was complete."""
+    """An answer: status, body, bytes on the wire, when it was complete, whether the connection ends with it."""
 
     status: int
     body: bytes
     size_bytes: int
     t: float
+    last: bool
 
 
 class Connection(asyncio.Protocol):
@@ -99,7 +100,7 @@ class Connection(asyncio.Protocol):
         self.transport.write(data)
         response = await self.answer
         client.record("response_received", self.number, request, size=response.size_bytes, t=response.t)
-        if close:
+        if close or response.last:  # RFC 9112 §9.6: either side may say that it is the last
             self.close()
             await self.gone  # so that the next connection does not begin before this one ends
         return response
@@ -122,8 +123,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self.answer is not None and not self.answer.done():
-            status = self.parser.get_status_code()
-            self.answer.set_result(Response(status, b"".join(self.body), self.size_bytes, clock()))
+            status, last = self.parser.get_status_code(), not self.parser.should_keep_alive()
+            self.answer.set_result(Response(status, b"".join(self.body), self.size_bytes, clock(), last))
 
     def eof_received(self) -> None:
         """Let the transport close; a body without a length would end here, and ours all have one."""

@@ -129,6 +129,13 @@ def test_the_books_notice(transport, handler, book):
     assert book in "\n".join(accounting.faults(run))
 
 
+def test_a_server_that_closes_is_no_fault():
+    """A mutation for the notebook's claim, and legal HTTP: every request has its answer all the same."""
+    run = lpws.measure(lpws.ShortPolling(interval_s=0.2), WORK, handler=RefusesKeepAlive)
+    assert accounting.faults(run) == []
+    assert len(lpws.connections(run)) >= len(lpws.requests(run))
+
+
 @pytest.mark.parametrize(("handler", "ends"), [(longpolling.Handler, True), (NeverTimesOut, False)])
 def test_a_hold_that_never_ends_is_noticed(handler, ends):
     """Long polls that are held for 0.1 s, with one message after a second: empty answers must come first."""
