@@ -22,7 +22,7 @@ class Gone(ConnectionError):
 
 @dataclass(slots=True)
 class Response:
-    """An answer: status, body, bytes on the wire, when it was complete, whether the connection ends with it."""
+    """An answer: status, body, bytes on the wire, when it was complete, and whether it is the last."""
 
     status: int
     body: bytes
