@@ -1,7 +1,7 @@
 """Formula, simulation and measurement of the same specifications, side by side.
 
-The simulation has no computer in it that could be slow. So a measurement is never faster than it,
-and wherever two transports differ clearly there, they differ in the same direction when measured.
+The simulation has no computer in it that could be slow. Wherever two transports differ clearly in
+it and in the formula, they differ in the same direction when measured.
 """
 
 from itertools import combinations
@@ -59,11 +59,17 @@ def means(runs):
     }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["WebSocket", "SSE", "short"])
 def test_a_measurement_is_never_faster_than_the_simulation(means, name):
+    """Where the moments of asking are fixed beforehand; elsewhere a late answer moves the next request."""
     _, simulated, measured = means[name]
-    # Random phases and pauses are the same in both; a request may slip past a message by a hair.
-    assert measured > 0.9 * simulated
+    assert measured > 0.98 * simulated
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_message_is_faster_than_the_line(runs, name):
+    for run in runs[name]:
+        assert lpws.deliveries(run).latency_s.min() >= 0.999 * D
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(CASES, 2)))
