@@ -125,10 +125,12 @@ def test_a_client_that_is_gone_before_its_request_is_looked_at_is_not_waited_for
     namespace = built()
     with lpws.Server(handlers={"/held": namespace["Forgetful"]}) as server:
         with namespace["connect"](server) as line:
+            namespace["ask"](line, "hold=0")
+            namespace["hear"](line)
             server.thread.post(time.sleep, 0.2)  # request and goodbye are read together
             namespace["ask"](line, "hold=20")
-        namespace["until"](lambda: server.room.arrived)
-        assert server.room.arrived == 1
+        namespace["until"](lambda: server.room.arrived == 2)
+        assert server.room.arrived == 2
         namespace["until"](lambda: server.open == 0 and not server.room.followers)
         assert not server.room.followers
 
