@@ -140,7 +140,7 @@ class Server:
         self.streams = isinstance(world.transport, EventStream | WebSocket)
         self.hold_s = math.inf if self.streams else getattr(world.transport, "hold_s", 0.0)
         self.flush_s = getattr(world.transport, "flush_s", 0.0)
-        self.expiry_s = 0.0  # up to when the ends of holds are planned
+        self.expiry_s = -math.inf  # up to when the ends of holds are planned
 
     def accept(self, client: Client) -> None:
         """A client has connected."""

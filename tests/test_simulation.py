@@ -504,6 +504,12 @@ def check(run):
     return counts
 
 
+def test_a_hold_that_ends_before_the_start():
+    """Set-up is a part of the run: a short hold of a first request may be over before t = 0."""
+    work = Workload(clients=1, rate_hz=1.0, duration_s=1.0, seed=0)
+    check(simulate(LongPolling(hold_s=0.03125, keep_alive=False), work, Link(delay_s=0.05)))
+
+
 @settings(max_examples=250, derandomize=True, deadline=None, database=None)
 @given(transports, workloads, links)
 def test_every_run(transport, workload, link):
