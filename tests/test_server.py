@@ -868,6 +868,26 @@ def test_a_client_that_goes_away_while_held_leaves_nothing(server, reset):
     assert not server.log
 
 
+def test_a_client_that_is_gone_before_its_request_is_looked_at_is_not_held(server):
+    """Request and goodbye are read together, while the loop is busy with something else."""
+    ready, go = threading.Event(), threading.Event()
+
+    def occupy():
+        ready.set()
+        go.wait(PATIENCE_S)
+
+    server.thread.post(occupy)
+    assert ready.wait(PATIENCE_S)
+    with Wire(server) as wire:
+        request = f"GET {HOLD}?hold=60&cursor=0 HTTP/1.1\r\nHost: {server.host}\r\n\r\n"
+        wire.socket.sendall(request.encode())
+    go.set()
+    until(lambda: names(server, "closed"))
+    until(lambda: not server.room.busy and not server.room.mailbox.held)
+    assert not names(server, "response_sent")
+    assert not server.log
+
+
 @pytest.fixture
 def many_files():
     """Enough file descriptors for a thousand connections with both ends here."""

@@ -16,6 +16,8 @@ class Handler(RoomHandler):
     """The server half: what is new, now or within the hold."""
 
     async def get(self) -> None:
+        if self.stream.closed():
+            return  # request and goodbye came together: on_connection_close will not be called
         self.answer(await self.room.ask(self, self.cursor(), self.seconds("hold", MOST_S)))
 
     def on_connection_close(self) -> None:

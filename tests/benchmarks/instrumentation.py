@@ -19,17 +19,20 @@ from contextlib import asynccontextmanager
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
-from tornado.web import Application
 
 from lpws import Server, Workload, specs
 from lpws.client import Fleet
+from lpws.conditions import undisturbed
 from lpws.loop import LoopThread
+from lpws.server import GuardedApplication
 from lpws.trace import NONE
 from lpws.transports import request
 from lpws.transports.room import Room
 
 CONNECTIONS = 50
-SECONDS = 2.0
+#: A pair is so many turns of each server, in alternation, since the machine's own speed drifts.
+TURNS = 10
+TURN_S = 0.2
 
 
 class BareHandler(request.Handler):
@@ -49,7 +52,8 @@ async def bare_tornado():
     sockets = bind_sockets(0, "127.0.0.1", backlog=4096)
     port = sockets[0].getsockname()[1]
     room = Room(lambda _event: None, {f"127.0.0.1:{port}"})
-    app = Application([("/request", BareHandler, {"room": room})], log_function=lambda _handler: None)
+    routes = [("/request", BareHandler, {"room": room})]
+    app = GuardedApplication(room, routes, log_function=lambda _handler: None)  # strangers refused here too
     http = HTTPServer(app)
     http.add_sockets(sockets)
     yield room, port
@@ -57,9 +61,9 @@ async def bare_tornado():
     await http.close_all_connections()
 
 
-async def drive(port: int) -> int:
-    """How many requests are answered while the clients ask as fast as they can."""
-    fleet = Fleet(
+def crowd(port: int) -> Fleet:
+    """Clients of one server that record nothing."""
+    return Fleet(
         transport=specs.Request(keep_alive=True),
         workload=Workload(clients=CONNECTIONS),
         address=("127.0.0.1", port),
@@ -67,64 +71,55 @@ async def drive(port: int) -> int:
         grace_s=1.0,
         record=lambda _event: None,
     )
-    answered = itertools.count()
-    end = time.perf_counter() + SECONDS
+
+
+async def answered(fleet: Fleet) -> int:
+    """How many requests are answered in a turn in which the clients ask as fast as they can."""
+    end, number = time.perf_counter() + TURN_S, itertools.count()
 
     async def ask(client) -> None:
         while time.perf_counter() < end:
             assert await client.ask("&cursor=0")
-            next(answered)
+            next(number)
 
     await asyncio.gather(*map(ask, fleet.clients))
-    return next(answered)
+    return next(number)
 
 
-def driven(port: int) -> tuple[float, float]:
-    """Requests per second, and CPU time of this process per request [s]."""
-    busy_s = time.process_time()
-    command = [sys.executable, __file__, "drive", str(port)]
-    count = int(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    return count / SECONDS, (time.process_time() - busy_s) / count
-
-
-def with_instruments() -> tuple[float, float]:
-    with Server() as server:
-        return driven(server.port)
-
-
-def without() -> tuple[float, float]:
-    thread = LoopThread("bare")
-    _, port = thread.start(bare_tornado())
-    try:
-        return driven(port)
-    finally:
-        thread.stop()
+async def drive(ports: list[int], pairs: int) -> None:
+    """Print, for each pair, how many requests each server answered."""
+    fleets = [crowd(port) for port in ports]
+    for _ in range(pairs):
+        counts = [0, 0]
+        for turn in range(2 * TURNS):
+            which = (turn + turn // 2) % 2  # 0 1 1 0 0 1 1 0 …
+            counts[which] += await answered(fleets[which])
+        print(*counts, flush=True)
 
 
 def main(pairs: int) -> None:
-    rates, costs = [], []
-    for pair in range(-1, pairs):  # the first pair warms up
-        order = (with_instruments, without) if pair % 2 else (without, with_instruments)
-        results = {measure: measure() for measure in order}
-        (rate, cost), (bare_rate, bare_cost) = results[with_instruments], results[without]
-        print(
-            f"{'warm-up' if pair < 0 else f'pair {pair + 1}'}: {rate:,.0f} and {bare_rate:,.0f} requests/s, "
-            f"{1e6 * cost:.0f} and {1e6 * bare_cost:.0f} µs of CPU a request",
-            flush=True,
-        )
-        if pair >= 0:
-            rates.append(rate / bare_rate)
-            costs.append(cost / bare_cost)
-    for name, ratios in (("requests/s", rates), ("CPU a request", costs)):
-        ratios.sort()
-        print(
-            f"{name}, with over without: median {statistics.median(ratios):.3f} "
-            f"(from {ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} pairs)"
-        )
+    bare = LoopThread("bare")
+    _, bare_port = bare.start(bare_tornado())
+    ratios = []
+    with undisturbed(), Server() as server:  # as in `measure`
+        command = [sys.executable, __file__, "drive", str(server.port), str(bare_port), str(pairs + 1)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as clients:
+            for pair, line in enumerate(clients.stdout):
+                ours, theirs = (int(count) / (TURNS * TURN_S) for count in line.split())
+                name = f"pair {pair}" if pair else "warm-up"
+                print(f"{name}: {ours:,.0f} with, {theirs:,.0f} without [requests/s]: {ours / theirs:.3f}")
+                if pair:
+                    ratios.append(ours / theirs)
+    bare.stop()
+    ratios.sort()
+    print(
+        f"requests/s, with over without: median {statistics.median(ratios):.3f} "
+        f"(from {ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} pairs)"
+    )
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["drive"]:
-        print(asyncio.run(drive(int(sys.argv[2]))))
+        asyncio.run(drive([int(port) for port in sys.argv[2:4]], int(sys.argv[4])))
     else:
         main(int(sys.argv[1]) if sys.argv[1:] else 9)
