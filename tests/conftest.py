@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import contextlib
 import gc
 import os
 import threading
@@ -7,14 +8,21 @@ import threading
 import pytest
 
 
-@pytest.fixture
-def nothing_left():
-    """Fails the test that leaves a thread, an open file, or a child process behind."""
+@contextlib.contextmanager
+def nothing_left_behind():
+    """Fails if what runs inside leaves a thread, an open file, or a child process behind."""
     before = _open_things()
     yield
     gc.collect()
     left = {kind: things - before[kind] for kind, things in _open_things().items()}
     assert not any(left.values()), left
+
+
+@pytest.fixture
+def nothing_left():
+    """`nothing_left_behind` around a whole test."""
+    with nothing_left_behind():
+        yield
 
 
 def _open_things() -> dict[str, set]:

@@ -20,7 +20,7 @@ from io import BytesIO
 
 import accounting
 import pytest
-from conftest import _open_things
+from conftest import nothing_left_behind
 
 import lpws
 from lpws import conditions, experiment, remote
@@ -44,15 +44,6 @@ with contextlib.suppress(ImportError):
     LOOPS.append(importlib.import_module("uvloop").new_event_loop)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="asks POSIX for it")
-
-
-@contextlib.contextmanager
-def nothing_left_behind():
-    before = _open_things()
-    yield
-    gc.collect()
-    left = {kind: things - before[kind] for kind, things in _open_things().items()}
-    assert not any(left.values()), left
 
 
 def one_sentence(error, *words):
