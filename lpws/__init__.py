@@ -20,9 +20,9 @@ _MODULES = {
     "server": ("Server",),
     "experiment": ("measure",),
     "simulation": ("simulate",),
-    "frames": ("events", "connections", "requests", "deliveries", "summary"),
+    "frames": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
     "figures": ("lifelines", "ladder", "ecdf", "timeline"),
-    "notebook": ("claim", "check", "show", "source"),
+    "notebook": ("claim", "guess", "check", "show", "source"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -5,23 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import specs
-from .experiment import measure
+from .recordings import RECORDINGS
 from .run import DATA, Run, save
-
-
-def race() -> dict[str, Run]:
-    """The race of the first notebook, each transport in turn."""
-    work = specs.Workload(clients=20, rate_hz=3.0, duration_s=5.0, seed=4)
-    link = specs.Link(delay_s=0.025)
-    transports = (
-        specs.Request(pause_s=1.0),
-        specs.ShortPolling(interval_s=1.0),
-        specs.LongPolling(hold_s=20.0),
-        specs.EventStream(),
-        specs.WebSocket(),
-    )
-    return {transport.label: measure(transport, work, link) for transport in transports}
 
 
 def draw(runs: dict[str, Run], path: Path) -> None:
@@ -36,10 +21,6 @@ def draw(runs: dict[str, Run], path: Path) -> None:
     lifelines(runs, ax=right)
     # Without the version of matplotlib: the same runs make the same picture.
     figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
-
-
-#: Name of a recording → what measures it.
-RECORDINGS = {"race": race}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,13 +21,14 @@ TICK_REQUEST = -2
 
 
 async def tick(record: Callable[[tuple], None], side: str) -> None:
-    """Record when a loop should wake and when it does, without end."""
+    """Record without end when a loop should wake, when it does, and how long its thread has computed."""
     due = clock()
     for number in itertools.count():
         due = max(due + TICK_S, clock())
         await asyncio.sleep(due - clock())
         record((due, "due", side, NONE, NONE, TICK_REQUEST - number, NONE, NONE))
-        record((clock(), "ticked", side, NONE, NONE, TICK_REQUEST - number, NONE, NONE))
+        used_us = time.thread_time_ns() // 1000
+        record((clock(), "ticked", side, NONE, NONE, TICK_REQUEST - number, NONE, used_us))
 
 
 #: The act that makes good on a ``due`` event: (side, name of the act) → what is late.

@@ -29,7 +29,7 @@ class Event(NamedTuple):
     connection: int  #: number of the connection; each side counts its own
     request: int  #: number of the request, the same on both sides
     message: int  #: id of the message, from 1
-    size: int  #: bytes; of what, `NAMES` says
+    size: int  #: bytes, unless `NAMES` says otherwise; of what, it says
 
 
 SIDES = ("publisher", "server", "client", "link")
@@ -51,5 +51,6 @@ NAMES = {
     "message_received": "client: a message has arrived; size: its payload",
     "failed": "client: a connection or a request came to nothing; size: the HTTP status, or 0",
     "relayed": "link: a chunk leaves the link; size: its bytes",
-    "ticked": "server or client: the loop woke for a tick that was due",
+    "ticked": "server or client: the loop woke for a tick that was due; "
+    "size: processor time [µs] that its thread has used so far",
 }

@@ -96,6 +96,25 @@ def test_events_that_no_table_knows(name, side):
         frames.events(run_of(event(0, name, side)))
 
 
+def test_processor_time_is_that_of_the_run():
+    ticks = [
+        event(t, "ticked", side, request=-2 - n, size=size)
+        for side, sizes in (("server", (100, 400, 1_400, 3_400, 9_999)), ("client", (7, 8, 9, 10, 11)))
+        for n, (t, size) in enumerate(zip((-0.1, 0.1, 2.0, 4.0, 99.0), sizes, strict=True))
+    ]
+    run = run_of(ticks)
+    assert 4.0 <= run.workload.duration_s < 99
+    assert frames.processor_time_s(run) == 0.003
+    assert frames.processor_time_s(run, "client") == 2e-6
+    with pytest.raises(ValueError, match="'client' or 'server', got 'link'"):
+        frames.processor_time_s(run, "link")
+
+
+def test_processor_time_that_nobody_measured():
+    assert np.isnan(frames.processor_time_s(run_of(POLLS)))
+    assert np.isnan(frames.processor_time_s(simulate(WebSocket(), WORK)))
+
+
 def test_connections_of_the_client():
     check(
         frames.connections(run_of(POLLS)),

@@ -115,6 +115,26 @@ def test_a_tick_tells_how_late_its_loop_is():
     assert Health.of(events).resolution_s == max(lateness_s)
 
 
+def test_a_tick_tells_what_its_thread_has_computed():
+    events = []
+
+    async def work():
+        ticking = asyncio.create_task(tick(events.append, "server"))
+        await asyncio.sleep(0.2)
+        begun = time.thread_time()
+        while time.thread_time() < begun + 0.2:
+            pass
+        await asyncio.sleep(0.2)
+        ticking.cancel()
+
+    begun = time.thread_time()
+    asyncio.run(work())
+    limit_us = 1e6 * (time.thread_time() - begun)
+    used_us = [event[7] for event in events if event[1] == "ticked"]
+    assert used_us == sorted(used_us)
+    assert 200_000 <= used_us[-1] - used_us[0] <= limit_us  # not the time that it slept
+
+
 def test_a_run_that_was_measured_knows_every_part():
     run = lpws.measure(lpws.WebSocket(), WORK, lpws.Link(delay_s=0.002))
     assert run.health.lateness_s.keys() == {"publisher", "link", "server loop", "clients' loop"}

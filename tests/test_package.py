@@ -19,7 +19,7 @@ HOME = Path(lpws.__file__).parent
 ORDER = [
     *("trace", "specs", "mailbox", "health", "run", "connection", "client", "transports"),
     *("loop", "counting", "server", "link"),
-    *("fleet", "remote", "conditions", "experiment"),
+    *("fleet", "remote", "conditions", "experiment", "recordings"),
     *("simulation", "frames", "models", "figures", "notebook", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))
