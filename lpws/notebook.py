@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import numbers
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -54,6 +56,33 @@ def claim(
         print(f"✓ {sentence}")
     else:
         print(f"✗ {sentence}: found {_short(left)} {relation} {_short(right)}")
+
+
+def guess(value: Any, *, least: float = 0.0, most: float = 1e6) -> float:
+    """The reader's guess, a number; NaN if it is none, so that figures and tables leave it out.
+
+    Nothing is raised, so that the rest of the notebook runs. On a figure, mark it with `plot` and
+    name it with `annotate`, which leaves out what is outside the axes; `text` would not.
+
+    Parameters
+    ----------
+    value
+        What the reader wrote. What is no guess is printed, and what was expected.
+    least, most
+        The range of sensible guesses.
+
+    Examples
+    --------
+    >>> guess(0.3, most=1)
+    0.3
+    >>> guess("half", most=1)
+    ✗ your guess: expected a number from 0 to 1, got 'half'; it is left out
+    nan
+    """
+    if _is_number(value) and least <= value <= most:
+        return float(value)
+    print(f"✗ your guess: expected a number from {least:,g} to {most:,g}, got {value!r}; it is left out")
+    return math.nan
 
 
 def check(answer: Any, right: Any, *, hints: dict[Any, str] | None = None, within: float = 0.0) -> None:
@@ -118,7 +147,7 @@ def source(thing: Any) -> Code:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _short(value: Any) -> str:

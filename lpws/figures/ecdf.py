@@ -36,7 +36,7 @@ def ecdf(
     recorded
         A recorded run, or label → run, to compare with; drawn thin and grey.
     guess_s
-        A latency [s] to mark: the reader's guess.
+        A latency [s] to mark: the reader's guess. NaN is none.
     log
         Whether the time axis is logarithmic; if not given, where latencies differ tenfold.
     title
@@ -53,6 +53,8 @@ def ecdf(
     for label, model in (models or {}).items():
         if not callable(model):
             raise TypeError(f"expected a function of the latency as the model of {label!r}, got {model!r}")
+    if guess_s != guess_s:  # NaN
+        guess_s = None
     if guess_s is not None and not guess_s > 0:
         raise ValueError(f"expected a guess above 0 s, got {guess_s!r}")
     curves = {label: _curve(run) for label, run in runs.items()}
