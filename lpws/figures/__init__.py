@@ -2,12 +2,16 @@
 
 They share one grammar: one colour a transport, names on the lines and no legend box, time to scale,
 the model dashed, the recorded run grey, the reader's guess dotted, a title that says what to see.
+A notebook draws figures of its own in it with the colours, `axes` and `entitle`.
 """
 
 from .ecdf import ecdf
 from .ladder import ladder
 from .lifelines import lifelines
-from .style import TRANSPORT_STYLE, Style
+from .style import GREY, INK, PALE, TRANSPORT_STYLE, Style, axes, entitle
 from .timeline import timeline
 
-__all__ = ["TRANSPORT_STYLE", "Style", "ecdf", "ladder", "lifelines", "timeline"]
+__all__ = [
+    "GREY", "INK", "PALE", "TRANSPORT_STYLE", "Style",
+    "axes", "ecdf", "entitle", "ladder", "lifelines", "timeline",
+]  # fmt: skip
