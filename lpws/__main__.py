@@ -1,45 +1,46 @@
-"""``python -m lpws record NAME``: measure a recorded run of ``data/`` again, and draw it."""
+"""The laboratory, from the command line: ``python -m lpws doctor`` and ``python -m lpws record NAME``."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-
-from .recordings import RECORDINGS
-from .run import DATA, Run, save
+import sys
 
 
-def draw(runs: dict[str, Run], path: Path) -> None:
-    """Draw the latencies of the runs beside the connections of one client."""
-    from matplotlib.figure import Figure
+def doctor(_arguments: argparse.Namespace) -> int:
+    """Say what is wrong with this environment, and what to type."""
+    from .doctor import examine
 
-    from .figures import ecdf, lifelines
-
-    figure = Figure(figsize=(15.5, 4.4))
-    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.3})
-    ecdf(runs, ax=left)
-    lifelines(runs, ax=right)
-    # Without the version of matplotlib: the same runs make the same picture.
-    figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
+    faults = 0
+    for finding in examine():
+        print(finding, flush=True)
+        faults += bool(finding.cure)
+    return int(faults > 0)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Do what the command line says."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lpws", description="The laboratory, from the command line."
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    record = commands.add_parser("record", help="measure a recorded run of data/ again, on this machine")
-    record.add_argument("name", choices=sorted(RECORDINGS))
-    name = parser.parse_args(arguments).name
-    runs = RECORDINGS[name]()
-    for run in runs.values():
-        print(run)
-    path = DATA / f"{name}.json.gz"
-    save(runs, path)
-    draw(runs, DATA / f"{name}.png")
-    print(f"{path.relative_to(DATA.parent)}: {path.stat().st_size:,} bytes")
+def record(arguments: argparse.Namespace) -> int:
+    """Measure a recorded run of data/ again, on this machine, and draw it."""
+    from .recordings import RECORDINGS, record
+
+    if arguments.name not in RECORDINGS:
+        known = ", ".join(sorted(RECORDINGS))
+        print(f"expected one of the recorded runs ({known}), got {arguments.name!r}", file=sys.stderr)
+        return 2
+    record(arguments.name)
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit status of what the command line says: 1 if the doctor found a fault, 2 if it makes no sense."""
+    # What a command needs is imported when it is called: the doctor must come where much is missing.
+    parser = argparse.ArgumentParser(prog="python -m lpws", description=__doc__.partition(":")[0] + ".")
+    commands = parser.add_subparsers(required=True)
+    commands.add_parser("doctor", help=doctor.__doc__).set_defaults(do=doctor)
+    recording = commands.add_parser("record", help=record.__doc__)
+    recording.add_argument("name", help="of the recording")
+    recording.set_defaults(do=record)
+    parsed = parser.parse_args(arguments)
+    return parsed.do(parsed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -89,6 +89,8 @@ class Health:
     def __str__(self) -> str:
         worst = ", ".join(f"{part} {1e3 * p99:.1f} ms" for part, (_median, p99) in self.lateness_s.items())
         verdict = "healthy" if self.good else "unfit"
+        if self.lateness_s:
+            verdict += f": trust differences of latency above {1e3 * self.resolution_s:.1f} ms"
         said = f"; the server said: {self.log[0]}" if self.log else ""
         return f"{verdict} (late at p99: {worst or 'nothing recorded'}{said})"
 

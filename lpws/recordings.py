@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from . import specs
 from .experiment import measure
-from .run import Run
+from .run import DATA, Run, save
 
 
 def race() -> dict[str, Run]:
@@ -25,3 +26,28 @@ def race() -> dict[str, Run]:
 
 #: Name of a recording → what measures it: label → run.
 RECORDINGS: dict[str, Callable[[], dict[str, Run]]] = {"race": race}
+
+
+def record(name: str) -> None:
+    """Measure the runs of this name again, store them in ``data/``, and draw them."""
+    runs = RECORDINGS[name]()
+    for run in runs.values():
+        print(run)
+    path = DATA / f"{name}.json.gz"
+    save(runs, path)
+    draw(runs, DATA / f"{name}.png")
+    print(f"{path.relative_to(DATA.parent)}: {path.stat().st_size:,} bytes")
+
+
+def draw(runs: dict[str, Run], path: Path) -> None:
+    """Draw the latencies of the runs beside the connections of one client."""
+    from matplotlib.figure import Figure
+
+    from .figures import ecdf, lifelines
+
+    figure = Figure(figsize=(15.5, 4.4))
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.3})
+    ecdf(runs, ax=left)
+    lifelines(runs, ax=right)
+    # Without the version of matplotlib: the same runs make the same picture.
+    figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})

@@ -58,8 +58,8 @@ def test_each_part_can_be_late(part, make):
     assert good.good
     assert not bad.good
     assert bad.resolution_s == pytest.approx(3 * LIMIT_S)
-    assert str(good) == f"healthy (late at p99: {part} 0.1 ms)"
-    assert str(bad) == f"unfit (late at p99: {part} 30.0 ms)"
+    assert str(good) == f"healthy: trust differences of latency above 0.1 ms (late at p99: {part} 0.1 ms)"
+    assert str(bad) == f"unfit: trust differences of latency above 30.0 ms (late at p99: {part} 30.0 ms)"
 
 
 def test_parts_are_kept_apart():
