@@ -18,9 +18,9 @@ HOME = Path(lpws.__file__).parent
 #: A module imports only what stands above it.
 ORDER = [
     *("trace", "specs", "mailbox", "health", "run", "connection", "client", "transports"),
-    *("loop", "counting", "server", "link"),
-    *("fleet", "remote", "conditions", "experiment", "recordings"),
-    *("simulation", "frames", "models", "figures", "notebook", "__main__"),
+    *("loop", "kernel", "counting", "server", "link"),
+    *("fleet", "remote", "conditions", "experiment"),
+    *("simulation", "frames", "models", "figures", "notebook", "recordings", "doctor", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))
 #: What the clients' process must not load, since the run would wait for it.
