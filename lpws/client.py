@@ -192,7 +192,7 @@ class Client:
             self.record("request_sent", number, request, size=0)
             websocket, _ = await picows.ws_connect(
                 lambda: Socket(self, number, request),
-                f"ws://{host}:{port}{self.transport.path}?client={self.number}&request={request}{query}",
+                f"ws://{host}:{port}{self.fleet.path}?client={self.number}&request={request}{query}",
                 extra_headers={"Host": self.fleet.host},
                 websocket_handshake_timeout=5 + self.fleet.grace_s,
                 socket_factory=lambda _url: stream,
@@ -233,6 +233,8 @@ class Fleet:
         How long a few transits may take [s].
     record
         Takes an event.
+    prefix
+        What every path of the server begins with: its token, if it has one.
     """
 
     transport: Transport
@@ -241,11 +243,13 @@ class Fleet:
     host: str
     grace_s: float
     record: Callable[[tuple], None]
+    prefix: str = ""
     last: int | None = None  # id of the last message of the run, once it is known
     connections: itertools.count = field(default_factory=itertools.count)
     requests: itertools.count = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
+        self.path = self.prefix + self.transport.path
         self.loop = asyncio.get_running_loop()
         self.start: asyncio.Future[float] = self.loop.create_future()
         self.unready = set(range(self.workload.clients))  # who is not connected yet

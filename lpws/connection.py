@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
         if close:
             headers += "Connection: close\r\n"
         data = (
-            f"GET {client.transport.path}?client={client.number}&request={request}{query} HTTP/1.1\r\n"
+            f"GET {client.fleet.path}?client={client.number}&request={request}{query} HTTP/1.1\r\n"
             f"Host: {client.fleet.host}\r\n{headers}\r\n"
         ).encode()
         self.body: list[bytes] = []

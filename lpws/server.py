@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler
+from tornado.web import Application, OutputTransform, RequestHandler
 
 from .counting import CountedStream, CountingServer
 from .health import tick
 from .loop import LoopThread, quiet
 from .transports import HALVES
-from .transports.room import NotFound, Refused, Room, RoomHandler
+from .transports.room import NotFound, Preflight, Refused, Room, RoomHandler
 
 #: The largest message or body [bytes] that a client may send.
 MOST_BYTES = 65_536
@@ -34,9 +36,28 @@ class GuardedApplication(Application):
         super().__init__(*args, **kwargs)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        kind = None
         if self.room.refusal(request):
-            return self.get_handler_delegate(request, Refused, {"room": self.room})
+            kind = Refused
+        elif request.method == "OPTIONS" and request.headers.get("Origin", "") == self.room.origin:
+            kind = Preflight
+        if kind is not None:
+            return self.get_handler_delegate(request, kind, {"room": self.room})
+        request.path = request.path.removeprefix(self.room.prefix)
         return super().find_handler(request, **kwargs)
+
+
+class LetIn(OutputTransform):
+    """What lets the pages of one other origin, and of no other, read the answers (Fetch standard §3.3)."""
+
+    def __init__(self, request: HTTPServerRequest, origin: str) -> None:
+        self.origin = origin
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        headers["Access-Control-Allow-Origin"] = self.origin
+        return status_code, headers, chunk
 
 
 class Server:
@@ -49,6 +70,9 @@ class Server:
     handlers
         Path → handler class, in place of the laboratory's own or beside them. A class that is
         no `RoomHandler` gets no argument and records nothing.
+    token
+        Whether its address has a part that nobody can guess, drawn anew for each server: every user
+        of the machine reaches 127.0.0.1.
 
     Examples
     --------
@@ -58,13 +82,18 @@ class Server:
     """
 
     def __init__(
-        self, *, origin: str | None = None, handlers: dict[str, type[RequestHandler]] | None = None
+        self,
+        *,
+        origin: str | None = None,
+        handlers: dict[str, type[RequestHandler]] | None = None,
+        token: bool = False,
     ) -> None:
         if origin is not None and not re.fullmatch(r"https?://[^/\s]+", str(origin)):
             raise ValueError(f"expected an origin like 'http://localhost:8888', got {origin!r}")
         self.trace: list[tuple] = []
         self.log: deque[str] = deque(maxlen=20)
         self._origin = origin
+        self.prefix = f"/{secrets.token_urlsafe(16)}" if token else ""  # 128 bits
         self._handlers = {kind.path: half.Handler for kind, half in HALVES.items()} | (handlers or {})
         self._thread: LoopThread | None = None
 
@@ -81,7 +110,7 @@ class Server:
             # A server whose last name is bound to another one, as when a cell runs twice, stops.
             self._finalizer = weakref.finalize(self, self._thread.stop)
             try:
-                serving = _serve(self.trace.append, self.log, self._origin, self._handlers)
+                serving = _serve(self.trace.append, self.log, self._origin, self.prefix, self._handlers)
                 self.room, self.port, self._streams = self._thread.start(serving)
             except BaseException:
                 self.stop()
@@ -109,8 +138,8 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Address of the server, without a path."""
-        return f"http://{self.host}"
+        """Address of the server with its token, if it has one, and without a path."""
+        return f"http://{self.host}{self.prefix}"
 
     @property
     def open(self) -> int:
@@ -148,6 +177,7 @@ async def _serve(
     record: Callable[[tuple], None],
     log: deque[str],
     origin: str | None,
+    prefix: str,
     handlers: dict[str, type[RequestHandler]],
 ) -> AsyncIterator[tuple[Room, int, set[CountedStream]]]:
     """The room, the port and the open connections of a server that serves inside this context.
@@ -160,7 +190,7 @@ async def _serve(
         said = f"expected a free port of 127.0.0.1, got none ({error.strerror or error}): "
         raise OSError(error.errno, said + "shut down kernels or programs that you do not need") from error
     port = sockets[0].getsockname()[1]
-    room = Room(record, {f"127.0.0.1:{port}", f"localhost:{port}"}, origin)
+    room = Room(record, {f"127.0.0.1:{port}", f"localhost:{port}"}, origin, prefix)
     given = {"room": room}
     try:
         app = GuardedApplication(
@@ -168,6 +198,7 @@ async def _serve(
             [(path, kind, given if issubclass(kind, RoomHandler) else {}) for path, kind in handlers.items()],
             default_handler_class=NotFound,
             default_handler_args=given,
+            transforms=[partial(LetIn, origin=origin)] if origin else [],
             log_function=lambda _handler: None,
             websocket_max_message_size=MOST_BYTES,
         )

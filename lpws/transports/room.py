@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from hmac import compare_digest
 from http import HTTPStatus
 from time import get_clock_info
 from typing import Any
@@ -31,12 +32,18 @@ class Room:
         The values of ``Host`` that a request may have.
     origin
         The one other origin whose pages may reach this room, if any.
+    prefix
+        What every path begins with: a slash and a token, if there is one.
     """
 
-    def __init__(self, record: Callable[[tuple], None], hosts: set[str], origin: str | None = None) -> None:
+    def __init__(
+        self, record: Callable[[tuple], None], hosts: set[str], origin: str | None = None, prefix: str = ""
+    ) -> None:
         self.mailbox = Mailbox()
         self.record = record
         self.hosts = hosts
+        self.origin = origin
+        self.prefix = prefix
         self.origins = {f"http://{host}" for host in hosts} | ({origin} if origin else set())
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
         self.streams: set[RoomHandler] = set()  # what is open to followers: SSE and WebSocket
@@ -47,12 +54,18 @@ class Room:
         """Why the request is refused; None if it is not.
 
         A page of the web must not reach into the kernel. A name that was made to point here (DNS
-        rebinding) shows in ``Host``, a foreign page in ``Origin`` (RFC 6455 §10.2).
+        rebinding) shows in ``Host``, a foreign page in ``Origin`` (RFC 6455 §10.2). Another user of
+        the machine does not know the token.
         """
         if request.host not in self.hosts:
             return "Unknown Host"
         if "Origin" in request.headers and request.headers["Origin"] not in self.origins:
             return "Foreign Origin"
+        if self.prefix:
+            start = request.path[: len(self.prefix) + 1].encode()
+            # How long it takes says nothing about how much of it is right.
+            if not compare_digest(start, f"{self.prefix}/".encode()):
+                return "Wrong Token"
         return None
 
     @property
@@ -190,6 +203,16 @@ class Refused(RoomHandler):
 
     def prepare(self) -> None:
         raise HTTPError(403, reason=self.room.refusal(self.request))
+
+
+class Preflight(RoomHandler):
+    """The answer to a page of the other origin that asks what it may do (Fetch standard §4.8)."""
+
+    def options(self) -> None:
+        self.set_header("Access-Control-Allow-Methods", "GET, POST")
+        self.set_header("Access-Control-Allow-Headers", "Content-Type")
+        self.set_status(HTTPStatus.NO_CONTENT)
+        self.record("response_sent", size=0)
 
 
 class NotFound(RoomHandler):
