@@ -24,18 +24,41 @@ def race() -> dict[str, Run]:
     return {transport.label: measure(transport, work, link) for transport in transports}
 
 
+def side_by_side() -> dict[str, Run]:
+    """Six ways at several message rates, each as ``"way, rate"``; the ways of the last core lesson."""
+    link, interval_s = specs.Link(delay_s=0.025), 0.25
+    polls = {
+        "short polling": specs.ShortPolling(interval_s=interval_s),
+        "long polling": specs.LongPolling(),
+        # The gap of this one, a round trip and the pause, is as long as the interval.
+        "long polling, paused": specs.LongPolling(pause_s=interval_s - 2 * link.delay_s),
+    }
+    others = {
+        "reload": specs.Request(pause_s=interval_s - 4 * link.delay_s),
+        "SSE": specs.EventStream(),
+        "WebSocket": specs.WebSocket(),
+    }
+    runs = {}
+    for rate_hz in (1.5, 3.0, 6.0, 12.0, 20.0):
+        work = specs.Workload(clients=10, rate_hz=rate_hz, duration_s=4.0, seed=4)
+        for name, way in (polls | (others if rate_hz in (1.5, 20.0) else {})).items():
+            runs[f"{name}, {rate_hz:g}"] = measure(way, work, link)
+    return runs
+
+
 #: Name of a recording → what measures it: label → run.
-RECORDINGS: dict[str, Callable[[], dict[str, Run]]] = {"race": race}
+RECORDINGS: dict[str, Callable[[], dict[str, Run]]] = {"race": race, "side_by_side": side_by_side}
 
 
 def record(name: str) -> None:
-    """Measure the runs of this name again, store them in ``data/``, and draw them."""
+    """Measure the runs of this name again, store them in ``data/``, and draw them if they are few."""
     runs = RECORDINGS[name]()
     for run in runs.values():
         print(run)
     path = DATA / f"{name}.json.gz"
     save(runs, path)
-    draw(runs, DATA / f"{name}.png")
+    if len(runs) <= 6:  # more would not fit into one picture
+        draw(runs, DATA / f"{name}.png")
     print(f"{path.relative_to(DATA.parent)}: {path.stat().st_size:,} bytes")
 
 
