@@ -43,6 +43,8 @@ NAMES = {
     "closed": "client or server: the connection is gone from this side",
     "read": "server, at closed: size: all bytes that the connection brought",
     "written": "server, at closed: size: all bytes that the connection took away",
+    "kernel_read": "server, at closed: size: the same as read, counted by the kernel's own TCP (Linux)",
+    "kernel_written": "server, at closed: size: the same as written, counted by the kernel's own TCP",
     "request_sent": "client: a request leaves; size: its bytes (0 for a handshake that picows writes)",
     "request_received": "server: a request has arrived and its handler begins",
     "response_sent": "server: the answer is handed to the connection; size: its body",

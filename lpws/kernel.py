@@ -1,0 +1,50 @@
+"""What the operating system's own TCP counted of a connection (``TCP_INFO``; Linux, without root)."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import sys
+
+# Of struct tcp_info, linux/tcp.h: tcpi_state; tcpi_bytes_received, tcpi_notsent_bytes, and, since
+# Linux 4.19, tcpi_bytes_sent and tcpi_bytes_retrans. `x` passes over what lies between.
+_TCP_INFO = struct.Struct("=B127xQ8xI52xQQ")
+# tcpi_state, linux/tcp_states.h: reset, or closed by both sides; closed by the peer alone.
+_CLOSE, _CLOSE_WAIT = 7, 8
+
+
+def _tcp_info(connection: socket.socket) -> tuple[int, ...]:
+    return _TCP_INFO.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+
+
+def payload_bytes(connection: socket.socket) -> tuple[int, int] | None:
+    """Bytes that the kernel took in from the peer, and that it took over for the peer.
+
+    What it has not yet handed to the program, or to the wire, is counted; what it sent again is
+    counted once. Neither SYN nor FIN is, though both have a number in TCP's sequence (RFC 9293 §3.4).
+    To be asked last, before the connection is closed: the error of a reset is taken from the socket.
+
+    Returns
+    -------
+    tuple or None
+        (read, written), seen from the program; None where the system does not tell: on other
+        systems than Linux, on a Linux before 4.19, and after a reset whose error is taken already.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        # The state is read outside the lock under which the rest is: it goes with a number of bytes
+        # that is the same before it and after it.
+        _, received, *_ = _tcp_info(connection)
+        while (info := _tcp_info(connection))[1] != received:
+            received = info[1]
+        state, received, unsent, sent, again = info
+        # A reset finds EPIPE where the peer's FIN came before it, else ECONNRESET (tcp_reset in Linux).
+        reset = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if state == _CLOSE else None
+    except (OSError, struct.error):  # no TCP, or an older and shorter tcp_info
+        return None
+    if reset not in (None, errno.EPIPE, errno.ECONNRESET):
+        return None  # whether there was a FIN, nothing says any more
+    # A FIN is the last that was received, and stands in the number.
+    return received - (state == _CLOSE_WAIT or reset == errno.EPIPE), sent - again + unsent
