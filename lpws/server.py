@@ -81,6 +81,9 @@ class Server:
     1
     """
 
+    #: What is made when it starts.
+    room_class: type[Room] = Room
+
     def __init__(
         self,
         *,
@@ -109,8 +112,9 @@ class Server:
             self._thread = LoopThread("lpws server")
             # A server whose last name is bound to another one, as when a cell runs twice, stops.
             self._finalizer = weakref.finalize(self, self._thread.stop)
+            make_room = partial(self.room_class, self.trace.append, origin=self._origin, prefix=self.prefix)
             try:
-                serving = _serve(self.trace.append, self.log, self._origin, self.prefix, self._handlers)
+                serving = _serve(self.trace.append, self.log, make_room, self._handlers)
                 self.room, self.port, self._streams = self._thread.start(serving)
             except BaseException:
                 self.stop()
@@ -176,8 +180,7 @@ class Server:
 async def _serve(
     record: Callable[[tuple], None],
     log: deque[str],
-    origin: str | None,
-    prefix: str,
+    make_room: Callable[..., Room],
     handlers: dict[str, type[RequestHandler]],
 ) -> AsyncIterator[tuple[Room, int, set[CountedStream]]]:
     """The room, the port and the open connections of a server that serves inside this context.
@@ -190,7 +193,7 @@ async def _serve(
         said = f"expected a free port of 127.0.0.1, got none ({error.strerror or error}): "
         raise OSError(error.errno, said + "shut down kernels or programs that you do not need") from error
     port = sockets[0].getsockname()[1]
-    room = Room(record, {f"127.0.0.1:{port}", f"localhost:{port}"}, origin, prefix)
+    room = make_room(hosts={f"127.0.0.1:{port}", f"localhost:{port}"})
     given = {"room": room}
     try:
         app = GuardedApplication(
@@ -198,7 +201,7 @@ async def _serve(
             [(path, kind, given if issubclass(kind, RoomHandler) else {}) for path, kind in handlers.items()],
             default_handler_class=NotFound,
             default_handler_args=given,
-            transforms=[partial(LetIn, origin=origin)] if origin else [],
+            transforms=[partial(LetIn, origin=room.origin)] if room.origin else [],
             log_function=lambda _handler: None,
             websocket_max_message_size=MOST_BYTES,
         )
