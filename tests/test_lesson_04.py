@@ -41,7 +41,7 @@ def cell(start):
 def definitions():
     """What the notebook defines: everything but what its cells do with it."""
     parts = [cell("def dial("), cell("def flip("), cell("def decode(")]
-    parts += [cell("def accept(").split("\n\n\nfresh =")[0], cell("def hang_up(").split("\n\n\nsilent_up")[0]]
+    parts += [cell("def accept(").split("\n\n\nfresh =")[0], cell("def hang_up(")]
     parts += [cell("def stream(").split("\n\n\nprint(")[0], cell("def poll(").split("\n\n\nempty,")[0]]
     parts += [cell("class ByHand").split("\n\n\nmine =")[0], cell("class Listening"), cell("def ending(")]
     parts += [cell("PUBLISHED ="), cell("class Page")]
@@ -194,7 +194,7 @@ CLAIMS = {
     "each transport": ("silent_up,", "empty, full =", 'lpws.claim("a WebSocket message'),
     "both at once": ("transit_s, number =", "expected ="),
     "ping": ("    pong =",),
-    "codes": ("cases =", 'lpws.claim("each of the six'),
+    "codes": ("guess_code =", "cases =", 'lpws.claim("each of the six'),
     "mask": ("evil =",),
     "page": ("page_server =", "page_server.publish(", "received = twin", "published =", "page_server.stop("),
 }
@@ -417,8 +417,8 @@ def claims_of_the_runs(monkeypatch, measured, handler=None):
 
     monkeypatch.setattr(lpws, "measure", measure)
     namespace = built(np=numpy, models=models, text=20 * "x", empty=(82, 118), full=(82, 194), held=(91, 194))
-    sources = [cell("mine =").replace("duration_s=3.0", "duration_s=2.0"), cell("def total(")]
-    sources += [cell("rate, p ="), cell("far ="), cell("formula =")]
+    starts = ("mine =", "def total(", "rate, p =", "far =", "given =", "formula =")
+    sources = [cell(start) for start in starts]
     return "".join(booklet.execute(source, namespace) for source in sources)
 
 
