@@ -69,7 +69,7 @@ class Parser:
     Parameters
     ----------
     take
-        Called with the id and the data of each event.
+        Called with the id and the data of each event that is a message.
     """
 
     def __init__(self, take: Callable[[int, str], None]) -> None:
@@ -77,6 +77,7 @@ class Parser:
         self.rest = b""
         self.id = 0
         self.data: list[str] = []
+        self.type = ""
         self.retry_s = 1.0
 
     def feed(self, chunk: bytes) -> None:
@@ -89,11 +90,13 @@ class Parser:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not line:  # a blank line dispatches the event
-            if self.data:
+            if self.data and self.type in ("", "message"):  # others are for those who listen to them
                 self.take(self.id, "\n".join(self.data))
-            self.data = []
+            self.data, self.type = [], ""
         elif name == "data":
             self.data.append(value)
+        elif name == "event":
+            self.type = value
         elif name == "id" and value.isdecimal():
             self.id = int(value)
         elif name == "retry" and value.isdecimal():

@@ -1,0 +1,4 @@
+"""A chat on every transport: one room, five ways in, the page that people have of it, and robots."""
+
+from .robots import Robots as Robots
+from .server import ChatServer as ChatServer

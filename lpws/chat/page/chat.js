@@ -1,0 +1,325 @@
+// The page: people, messages, and how things stand. Whatever somebody typed is put in as text only.
+
+import { Clock } from "./clock.js";
+import { Journal, median } from "./journal.js";
+import { Listener, Refusal } from "./listener.js";
+import { Outbox, secret } from "./outbox.js";
+import { Strip } from "./strip.js";
+import { TRANSPORTS } from "./transports.js";
+
+const $ = (id) => document.getElementById(id);
+const SHOWN = 500; // messages that the page keeps in sight
+const me = { secret: secret(), name: null, number: null };
+const people = new Map(); // number → {name, by}
+const clock = new Clock();
+const journal = new Journal(clock);
+let entered = Infinity; // when this page came in, on the server's clock [s]
+
+// ---------------------------------------------------------------------------- to the server
+
+/** What the server answers to this object, posted. */
+async function send(path, letter, signal) {
+  const response = await fetch(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(letter),
+    signal: signal ?? AbortSignal.timeout(1000 * (listener.times.timeout_s ?? 10)),
+  });
+  if (!response.ok) throw new Refusal(response.status);
+  return [await response.json(), response];
+}
+
+async function time() {
+  const response = await fetch("clock", { cache: "no-store" });
+  if (!response.ok) throw new Refusal(response.status);
+  return (await response.json()).now;
+}
+
+async function enter(by, signal) {
+  // A computer that slept has a clock that stood still.
+  await clock.set(time, clock.error === Infinity ? 8 : 2);
+  const [answer] = await send("enter", { secret: me.secret, name: me.name, by }, signal);
+  me.number = journal.client = answer.client;
+  rename(answer.name);
+  if (entered === Infinity) entered = clock.now();
+  return answer.times;
+}
+
+async function post(letter) {
+  const request = journal.begin("post");
+  try {
+    const [, response] = await send(`post?client=${me.number}&request=${request.number}`, letter);
+    request.connection = Number(response.headers.get("Lpws-Connection"));
+  } catch (error) {
+    request.failed = true;
+    throw error;
+  } finally {
+    journal.end(request);
+  }
+  listener.reload(); // who posts a form gets the page anew
+}
+
+const listener = new Listener({ journal, enter, hear, state });
+const outbox = new Outbox({
+  letter: ({ key, text, typed }) => ({ secret: me.secret, key, text, typed }),
+  post,
+  line: listener,
+  changed: showWaiting,
+  refused: ({ text }) => note(`The room does not take “${text.slice(0, 40)}”.`),
+});
+
+async function report() {
+  const key = secret();
+  const events = journal.report();
+  for (let attempt = 0; attempt < 3; attempt++) {
+    try {
+      return await send("report", { secret: me.secret, key, events });
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+  }
+}
+
+// ------------------------------------------------------------------------------- what comes
+
+function hear(message) {
+  if (message.kind === "said") said(message);
+  else if (message.kind === "came") came(message);
+  else if (message.kind === "left") left(message);
+  else if (message.kind === "report") report();
+}
+
+function said({ who, name, by, text, key, typed, at, id }) {
+  const mine = who === me.number;
+  const now = clock.now();
+  if (mine) outbox.seen(key);
+  const row = line(mine ? "said mine" : "said", id);
+  row.dataset.by = by;
+  row.dataset.key = key;
+  const author = element("span", "author", name);
+  author.title = `by ${by}`;
+  const body = element("span", "text", text);
+  body.dir = "auto";
+  row.append(author, body);
+  if (at >= entered) {
+    const age = element("span", "age", duration(now - typed));
+    age.dataset.s = now - typed;
+    age.title = `Typed ${duration(at - typed)} before the server had it, here ${duration(now - at)} later. `
+      + `The clocks agree to ${duration(clock.error)}.`;
+    row.append(element("span", "unseen", mine ? ", there and back " : ", on arrival "), age);
+    if (!mine) journal.ages.push(now - typed);
+  } else {
+    row.append(element("span", "age", "earlier"));
+  }
+  add(row);
+}
+
+function came({ who, name, by, id }) {
+  const before = people.get(who);
+  people.set(who, { name, by });
+  showPeople();
+  const way = by === "reload" ? "reloading" : by;
+  if (!before) add(line("note", id, `${name} came in, by ${way}`));
+  else if (before.name !== name) add(line("note", id, `${before.name} is now ${name}`));
+  else if (before.by !== by) add(line("note", id, `${name} now listens by ${way}`));
+}
+
+function left({ who, name, id }) {
+  people.delete(who);
+  showPeople();
+  add(line("note", id, `${name} has gone`));
+}
+
+// ----------------------------------------------------------------------------- what is shown
+
+function element(tag, kind, text = "") {
+  const made = document.createElement(tag);
+  made.className = kind;
+  made.textContent = text;
+  return made;
+}
+
+function line(kind, id, text) {
+  const row = element("li", kind, text);
+  row.dataset.id = id;
+  return row;
+}
+
+function duration(seconds) {
+  const ms = 1000 * Math.max(seconds, 0);
+  if (ms < 9.95) return `${ms.toFixed(1)} ms`;
+  if (ms < 995) return `${ms.toFixed(0)} ms`;
+  return seconds < 99.5 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds / 60)} min`;
+}
+
+const atEnd = () => $("scroll").scrollHeight - $("scroll").scrollTop - $("scroll").clientHeight < 60;
+const toEnd = () => $("scroll").scrollTo({ top: $("scroll").scrollHeight });
+
+function add(row) {
+  const follow = atEnd() || row.classList.contains("mine");
+  $("empty").hidden = true;
+  $("log").append(row);
+  while ($("log").childElementCount > SHOWN) $("log").firstElementChild.remove();
+  if (follow) toEnd();
+  else $("newer").hidden = false;
+}
+
+function showWaiting() {
+  const follow = atEnd();
+  $("waiting").replaceChildren(...outbox.waiting.map(({ text }) => {
+    const row = element("li", "said mine");
+    const body = element("span", "text", text);
+    body.dir = "auto";
+    row.append(body, element("span", "age", "on its way"));
+    return row;
+  }));
+  if (follow) toEnd();
+}
+
+function showPeople() {
+  $("here").replaceChildren(...Array.from(people, ([number, { name, by }]) => {
+    const row = element("li", "person");
+    row.dataset.by = by;
+    row.append(element("bdi", "", name), element("span", "way", by));
+    if (number === me.number) row.append(element("span", "you", "you"));
+    return row;
+  }));
+  $("here-title").textContent = `Here now: ${people.size}`;
+}
+
+function showCounts() {
+  const { ages, asked, bytes, connections } = journal;
+  const some = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
+  const parts = [some(connections.size, "connection"), some(asked, "request")];
+  if (bytes) parts.push(`${(bytes / 1000).toFixed(1)} kB of answers`);
+  if (ages.length) parts.push(`${some(ages.length, "message")}, at the median ${duration(median(ages))} old`);
+  if (clock.error < Infinity) parts.push(`clock set to ± ${duration(clock.error)}`);
+  $("counts").textContent = parts.join(" · ");
+}
+
+function note(text) {
+  $("note").textContent = text;
+}
+
+function state(name, wait) {
+  const { dataset } = document.documentElement;
+  if (name === "here") {
+    if (dataset.state === "here") return;
+    note("");
+    outbox.hurry();
+  }
+  dataset.state = name;
+  $("state-text").textContent = {
+    here: "In the room",
+    away: navigator.onLine ? `Connection lost; trying again within ${duration(wait)}` : "You are offline",
+    closed: "This room is closed",
+    coming: "Coming in …",
+  }[name];
+  $("hurry").hidden = name !== "away";
+  if (name === "closed") note("The notebook has closed this room. Run its cell again for a new one.");
+}
+
+// ---------------------------------------------------------------------- what the reader does
+
+function rename(name) {
+  me.name = name;
+  $("me").textContent = name;
+  try {
+    sessionStorage.setItem("name", name);
+  } catch { /* some browsers keep nothing for a frame */ }
+}
+
+function comeIn(name) {
+  me.name = name;
+  $("door").hidden = true;
+  $("speak").hidden = false;
+  $("text").focus({ preventScroll: true });
+  if (me.number === null) state("coming");
+  listener.choose(chosen());
+}
+
+function chosen() {
+  return new FormData($("ways")).get("by");
+}
+
+function choose(by) {
+  const known = by in TRANSPORTS ? by : "WebSocket";
+  for (const radio of $("ways").elements.by) radio.checked = radio.value === known;
+  document.documentElement.dataset.by = known;
+  $("says").textContent = TRANSPORTS[known].says;
+  $("interval").hidden = known !== "short polling";
+  $("reload").hidden = known !== "reload";
+  if (me.name !== null) listener.choose(known);
+}
+
+for (const by of Object.keys(TRANSPORTS)) {
+  const label = element("label", "way");
+  const radio = element("input", "");
+  Object.assign(radio, { type: "radio", name: "by", value: by });
+  label.dataset.by = by;
+  label.append(radio, element("span", "", by));
+  document.querySelector(".ways").append(label);
+}
+
+$("ways").addEventListener("change", ({ target }) => {
+  if (target.name === "by") choose(target.value);
+  else listener.interval = Number(target.value);
+});
+$("ways").addEventListener("submit", (event) => event.preventDefault());
+$("reload").addEventListener("click", () => listener.reload());
+$("hurry").addEventListener("click", () => {
+  listener.hurry();
+  outbox.hurry();
+});
+$("door").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const name = $("name").value.trim();
+  if (name) comeIn(name);
+});
+$("rename").addEventListener("click", () => {
+  $("door").hidden = false;
+  $("speak").hidden = true;
+  $("name").value = me.name;
+  $("name").focus();
+  $("name").select();
+});
+$("speak").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = $("text").value.trim();
+  if (!text) return;
+  note("");
+  outbox.say(text, clock.now());
+  $("text").value = "";
+});
+$("newer").addEventListener("click", toEnd);
+$("scroll").addEventListener("scroll", () => {
+  if (atEnd()) $("newer").hidden = true;
+});
+addEventListener("online", () => {
+  listener.hurry();
+  outbox.hurry();
+});
+addEventListener("offline", () => {
+  if (document.documentElement.dataset.state === "away") state("away", 0);
+});
+addEventListener("pagehide", () => {
+  listener.stop();
+  const goodbye = new Blob([JSON.stringify({ secret: me.secret })], { type: "application/json" });
+  if (me.number !== null) navigator.sendBeacon("leave", goodbye);
+});
+addEventListener("pageshow", ({ persisted }) => {
+  if (persisted && me.name !== null) listener.choose(chosen());
+});
+
+new Strip($("strip"), journal);
+setInterval(showCounts, 500);
+
+// An address may name a guest, who then comes in at once: …/#name=Ada&by=SSE
+const wish = new URLSearchParams(location.hash.slice(1));
+choose(wish.get("by") ?? "WebSocket");
+let kept = null;
+try {
+  kept = sessionStorage.getItem("name");
+} catch { /* as above */ }
+if (wish.get("name")) comeIn(wish.get("name").slice(0, 24));
+else $("name").value = kept ?? "";

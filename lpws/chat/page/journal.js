@@ -1,0 +1,78 @@
+// What this page did and got: the strip draws it, and the server gets it if it asks.
+
+const KEPT_S = 120; // how long the strip may look back
+const MOST_EVENTS = 1000; // in one report
+
+export class Journal {
+  client = -1; // number of this page in the trace
+  requests = []; // {number, path, start, end, connection, first, messages: [times], failed}
+  connections = new Set(); // their numbers, as the server says
+  asked = 0;
+  bytes = 0; // of the answers, as the browser counts them
+  spoken = []; // when this page spoke on a socket [s]
+  ages = []; // [s] of messages of others on their arrival
+  #events = []; // [t, name, request, message, size] on the server's clock
+  #numbers = 0;
+
+  constructor(clock) {
+    this.clock = clock;
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) this.bytes += entry.transferSize;
+    }).observe({ type: "resource", buffered: true });
+  }
+
+  /** A request that leaves now. */
+  begin(path) {
+    const number = this.client * 1_000_000 + this.#numbers++;
+    const request = { number, path, start: this.clock.now(), end: null, messages: [] };
+    this.requests.push(request);
+    this.asked++;
+    this.#note("request_sent", request);
+    const old = request.start - KEPT_S;
+    while (this.requests[0].end !== null && this.requests[0].end < old) this.requests.shift();
+    return request;
+  }
+
+  /** Note that a stream has begun; its answer is complete only at its end. */
+  opened(request) {
+    request.open = true;
+    this.#note("response_received", request);
+  }
+
+  end(request) {
+    request.end = this.clock.now();
+    this.connection(request);
+    if (request.failed) this.#note("failed", request, -1, 0);
+    else if (!request.open) this.#note("response_received", request);
+  }
+
+  received(message, request) {
+    const now = this.clock.now();
+    request.messages.push(now);
+    this.#note("message_received", request, message.id, JSON.stringify(message).length);
+  }
+
+  /** Note that something was said on a socket, with no request of its own. */
+  spoke() {
+    this.spoken.push(this.clock.now());
+  }
+
+  /** Note on which connection a request goes, once the server has said it. */
+  connection(request) {
+    if (request.connection === undefined || request.first !== undefined) return;
+    request.first = !this.connections.has(request.connection);
+    this.connections.add(request.connection);
+  }
+
+  /** The events since the last report. */
+  report() {
+    return this.#events.splice(0);
+  }
+
+  #note(name, request, message = -1, size = 0) {
+    this.#events.push([this.clock.now(), name, request.number, message, size]);
+    if (this.#events.length > MOST_EVENTS) this.#events.shift();
+  }
+}
+
+export const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];

@@ -1,0 +1,142 @@
+// Listening without an end: choose a way, and when it fails, wait and try again where it ended.
+
+import { TRANSPORTS, fromLines, pause } from "./transports.js";
+
+/** An answer of the server that asking again would not change. */
+export class Refusal extends Error {
+  constructor(status) {
+    super(`the server answered ${status}`);
+    this.status = status;
+  }
+}
+
+/** The longest pause [s] before attempt n + 1: twice as long each time, up to a limit. */
+export const longest = (n, times) => Math.min(times.retry_most_s, times.retry_s * 2 ** n);
+
+export class Listener {
+  cursor = 0; // id of the last message that the page has
+  interval = 1; // [s] of short polling
+  send = null; // speaks on the line, while it is an open WebSocket
+  signs = 0; // of life
+  failures = 0; // since the last of them
+  times = { retry_s: 0.5, retry_most_s: 20 }; // until the server tells its own
+  #stop = new AbortController();
+  #wake = () => {};
+  #reload = () => {};
+
+  /**
+   * journal: keeps what happens · enter(by, signal): comes in by this way, and gives the times ·
+   * hear(message): takes each message once, in order · state(name, wait): is told how things stand:
+   * "here", "away" for so long [s], or "closed".
+   */
+  constructor({ journal, enter, hear, state }) {
+    Object.assign(this, { journal, enter, hear, state });
+  }
+
+  get signal() {
+    return this.#stop.signal;
+  }
+
+  /** Listen by this way from now on. */
+  choose(by) {
+    this.by = by;
+    this.#stop.abort();
+    this.#stop = new AbortController();
+    this.failures = 0;
+    this.#listen(by, this.#stop.signal);
+  }
+
+  stop() {
+    this.#stop.abort();
+  }
+
+  /** Do not wait any longer before the next attempt. */
+  hurry() {
+    this.failures = 0;
+    this.#wake();
+  }
+
+  /** Ask once, if the way in is to reload. */
+  reload() {
+    this.#reload();
+  }
+
+  reloaded() {
+    const { promise, resolve, reject } = Promise.withResolvers();
+    this.#reload = resolve;
+    this.signal.addEventListener("abort", reject, { once: true });
+    return promise;
+  }
+
+  alive() {
+    this.signs++;
+    this.failures = 0;
+    this.state("here");
+  }
+
+  async #listen(by, signal) {
+    while (!signal.aborted) {
+      try {
+        this.times = await this.enter(by, signal);
+        if (signal.aborted) return;
+        await TRANSPORTS[by].listen(this);
+      } catch (error) {
+        if (signal.aborted) return;
+        if (error instanceof Refusal && error.status < 500) {
+          this.state("closed");
+          return;
+        }
+        // All pages may have lost their connections at once; they must not come back at once.
+        const wait = Math.random() * longest(this.failures++, this.times);
+        this.state("away", wait);
+        await this.#rest(wait, signal);
+      }
+    }
+  }
+
+  async #rest(seconds, signal) {
+    const woken = new Promise((resolve) => (this.#wake = resolve));
+    await Promise.race([pause(seconds, signal), woken]).catch(() => {});
+  }
+
+  address(path, query) {
+    const all = { client: this.journal.client, cursor: this.cursor, ...query };
+    return `${path}?${new URLSearchParams(all)}`;
+  }
+
+  /** Ask, and take the messages of the answer, which may take so long [s]. */
+  async ask(path, query, limit) {
+    const { signal } = this;
+    const request = this.journal.begin(path);
+    try {
+      const limited = AbortSignal.any([signal, AbortSignal.timeout(1000 * limit)]);
+      const address = this.address(path, { ...query, request: request.number });
+      const response = await fetch(address, { signal: limited, cache: "no-store" });
+      if (!response.ok) throw new Refusal(response.status);
+      request.connection = Number(response.headers.get("Lpws-Connection"));
+      const messages = fromLines(await response.text());
+      if (signal.aborted) throw new Error("another way was chosen");
+      this.take(messages, request);
+    } catch (error) {
+      request.failed = true;
+      throw error;
+    } finally {
+      this.journal.end(request);
+    }
+  }
+
+  /** Take messages; those that the page has already are passed over. */
+  take(messages, request) {
+    for (const message of messages) {
+      if (message.id === 0) {
+        request.connection = message.connection; // what the server says of a stream
+      } else if (message.id > this.cursor) {
+        if (message.id !== this.cursor + 1) throw new Error(`after ${this.cursor} came ${message.id}`);
+        this.cursor = message.id;
+        this.journal.received(message, request);
+        this.hear(message);
+      }
+    }
+    this.alive();
+  }
+}

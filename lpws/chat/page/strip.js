@@ -1,0 +1,109 @@
+// The strip: requests and messages of the last seconds, as they happen, drawn to scale.
+
+const WINDOW_S = 15;
+const ROWS = [
+  { name: "listens", y: 22, of: (request) => request.path !== "post" },
+  { name: "speaks", y: 56, of: (request) => request.path === "post" },
+];
+const HEIGHT = 12; // of a bar [px]
+const LEFT = 62; // room for the names of the rows [px]
+
+export class Strip {
+  constructor(canvas, journal) {
+    Object.assign(this, { canvas, journal });
+    this.pen = canvas.getContext("2d");
+    const still = matchMedia("(prefers-reduced-motion: reduce)");
+    let last = 0;
+    const frame = (t) => {
+      if (t - last > (still.matches ? 1000 : 40)) {
+        last = t;
+        this.draw();
+      }
+      requestAnimationFrame(frame);
+    };
+    requestAnimationFrame(frame);
+  }
+
+  draw() {
+    const { canvas, pen, journal } = this;
+    const { clientWidth: width, clientHeight: height } = canvas;
+    const sharp = devicePixelRatio;
+    if (canvas.width !== width * sharp || canvas.height !== height * sharp) {
+      Object.assign(canvas, { width: width * sharp, height: height * sharp });
+    }
+    pen.setTransform(sharp, 0, 0, sharp, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    const style = getComputedStyle(canvas);
+    const colour = Object.fromEntries(
+      ["accent", "muted", "line", "alarm"].map((name) => [name, style.getPropertyValue(`--${name}`)]),
+    );
+    pen.font = `11px ${style.fontFamily}`;
+    const now = journal.clock.now();
+    const x = (t) => width - 8 - ((now - t) / WINDOW_S) * (width - 8 - LEFT);
+
+    pen.fillStyle = colour.muted;
+    pen.strokeStyle = colour.line;
+    pen.lineWidth = 1;
+    for (let back = 0; back < WINDOW_S; back += 5) {
+      const at = Math.round(x(now - back)) - 0.5;
+      this.#line(at, 6, at, 74);
+      pen.textAlign = back ? "center" : "right";
+      pen.fillText(back ? `−${back} s` : "now", at, 86);
+    }
+    pen.textAlign = "left";
+    for (const { name, y } of ROWS) pen.fillText(name, 0, y + 4);
+
+    pen.save();
+    pen.beginPath();
+    pen.rect(LEFT, 0, width - LEFT, height);
+    pen.clip();
+    for (const { y, of } of ROWS) this.#row(journal.requests.filter(of), y, x, now, colour);
+    pen.strokeStyle = colour.accent;
+    for (const t of journal.spoken) this.#message(x(t), ROWS[1].y);
+    pen.restore();
+  }
+
+  #row(requests, y, x, now, colour) {
+    const { pen, journal } = this;
+    let connection, free = -Infinity; // up to where the row is written on
+    for (const request of requests) {
+      journal.connection(request);
+      const from = x(request.start);
+      const to = Math.max(x(request.end ?? now), from + 2);
+      const another = request.connection !== undefined && request.connection !== connection;
+      connection = request.connection ?? connection;
+      if (to < LEFT - 40) continue;
+      pen.fillStyle = request.failed ? colour.alarm : colour.accent;
+      pen.globalAlpha = request.failed ? 1 : 0.28;
+      pen.fillRect(from, y - HEIGHT / 2, to - from, HEIGHT);
+      pen.globalAlpha = 1;
+      pen.strokeStyle = request.failed ? colour.alarm : colour.accent;
+      pen.lineWidth = 1;
+      this.#line(from + 0.5, y - HEIGHT / 2, from + 0.5, y + HEIGHT / 2);
+      if (request.first) {
+        pen.beginPath();
+        pen.arc(from, y - HEIGHT / 2 - 5, 3, 0, 7);
+        pen.fill();
+      }
+      if (another && from + 6 > free) {
+        pen.fillStyle = colour.muted;
+        pen.fillText(`#${request.connection}`, from + 6, y - HEIGHT / 2 - 2);
+        free = from + 40;
+      }
+      pen.strokeStyle = colour.accent;
+      for (const t of request.messages) this.#message(x(t), y);
+    }
+  }
+
+  #message(x, y) {
+    this.pen.lineWidth = 2;
+    this.#line(x, y - HEIGHT / 2 - 2, x, y + HEIGHT / 2 + 2);
+  }
+
+  #line(x0, y0, x1, y1) {
+    this.pen.beginPath();
+    this.pen.moveTo(x0, y0);
+    this.pen.lineTo(x1, y1);
+    this.pen.stroke();
+  }
+}

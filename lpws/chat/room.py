@@ -1,0 +1,126 @@
+"""The room of a chat: what is said, once each; who is here; and a beat, which shows that a line is alive."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import unicodedata
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..trace import NONE, clock
+from ..transports.room import Room
+from .roster import Person, Roster
+
+#: The longest name and the longest text, in characters.
+MOST_NAME, MOST_TEXT = 24, 1000
+#: How long ago [s] a page may say that a message was typed: it may have been offline meanwhile.
+MOST_AGE_S = 86_400.0
+
+
+@dataclass(frozen=True)
+class Times:
+    """The times of a chat [s], which the server tells every page."""
+
+    interval_s: float = 1.0  # short polling
+    hold_s: float = 25.0  # long polling; RFC 6202 §5.5: 30 s is safe
+    beat_s: float = 5.0  # after three without a sign of life, a stream is taken for dead
+    timeout_s: float = 10.0  # a request that should be answered at once
+    retry_s: float = 0.5  # the first pause before another attempt is shorter than this …
+    retry_most_s: float = 20.0  # … and each next one may be twice as long, up to this
+    away_s: float = 8.0  # who is not heard of for this long, beyond what they said, is gone
+    reload_s: float = 120.0  # how long somebody who reloads may read
+
+    def faster(self, speed: float) -> Times:
+        """The same, so many times faster."""
+        return Times(**{field.name: getattr(self, field.name) / speed for field in fields(self)})
+
+
+class ChatRoom(Room):
+    """A room whose messages say who, what and when, in JSON.
+
+    Each is an object with a `kind`: ``said`` (with `text`), ``came`` (somebody is here now, or changed
+    the name or the way in), ``left``, ``report`` (the server asks the pages for what they recorded).
+    All go through the one message log, so that every transport brings all of them, in order.
+    """
+
+    times = Times()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.roster = Roster()
+        self.ids: dict[tuple[int, str], int] = {}  # who and which key → the id of what was done
+        self.loop = asyncio.get_running_loop()
+        self.timer = self.loop.call_later(self.times.beat_s, self.beat)
+
+    def enter(self, secret: str, name: str, by: str) -> Person:
+        """Who comes in, or comes again with another name or by another way."""
+        now_s, last = clock(), self.mailbox.last
+        news = self.roster.enter(secret, name, by, now_s, last, self.times.away_s)
+        person = self.roster.people[secret]
+        if news:
+            self.tell("came", person)
+        return person
+
+    def leave(self, secret: str) -> None:
+        """Say that somebody has gone."""
+        if (person := self.roster.leave(secret)) is not None:
+            self.tell("left", person)
+
+    def listens(self, number: int) -> None:
+        """Note that somebody waits for news."""
+        if (person := self.roster.listen(number)) is not None:
+            self.tell("came", person)
+
+    def say(self, person: Person, key: str, text: str, typed_s: float) -> int:
+        """Id of the message; the same key makes the same message, so that a post may be repeated."""
+        done = person.number, key
+        if not person.here:  # their line is dead, and nobody knew
+            person.here = True
+            self.tell("came", person)
+        if done not in self.ids:
+            self.ids[done] = self.tell("said", person, typed_s, key=key, text=text)
+        return self.ids[done]
+
+    def tell(self, kind: str, person: Person | None = None, typed_s: float | None = None, **more: Any) -> int:
+        """Id of a message of this kind, which is told to everybody."""
+        now_s = clock()
+        # The page's clock may be wrong: nothing was typed in the future.
+        typed_s = now_s if typed_s is None else min(max(typed_s, now_s - MOST_AGE_S), now_s)
+        self.record((typed_s, "due", "publisher", NONE, NONE, NONE, self.mailbox.last + 1, NONE))
+        about = {"who": person.number, "name": person.name, "by": person.by} if person else {}
+        when = {"typed": round(typed_s, 6), "at": round(now_s, 6)}
+        return self.publish(json.dumps({"kind": kind} | about | when | more, ensure_ascii=False))
+
+    def beat(self) -> None:
+        """Give each stream a sign of life, and note who has gone without one."""
+        for person in self.roster.expire(clock()):
+            self.tell("left", person)
+        for stream in list(self.streams):
+            stream.beat()
+        self.timer = self.loop.call_later(self.times.beat_s, self.beat)
+
+    def close(self) -> None:
+        self.timer.cancel()
+        super().close()
+
+
+def clean(text: str, most: int) -> str:
+    r"""The text on one line, without what does not show; at most so many characters.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left, or too much.
+
+    Examples
+    --------
+    >>> clean(" tea\n is \x00ready ", 20)
+    'tea is ready'
+    """
+    text = text.encode(errors="replace").decode()  # half of a pair of surrogates is no character
+    text = "".join(" " if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter for letter in text)
+    text = " ".join(text.split())
+    if not 0 < len(text) <= most:
+        raise ValueError(f"Expected 1 to {most} characters, got {len(text)}")
+    return text

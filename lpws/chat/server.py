@@ -1,0 +1,97 @@
+"""The server of a chat, as a notebook has it."""
+
+from __future__ import annotations
+
+from tornado.web import RequestHandler
+
+from ..run import Run
+from ..server import Server
+from ..specs import Link
+from ..trace import clock
+from . import page, record
+from .handlers import HANDLERS
+from .room import ChatRoom
+from .roster import Person
+
+
+class ChatServer(Server):
+    """A server with a chat: its page is at `url`, whose token lets in whoever knows it.
+
+    Parameters
+    ----------
+    origin, handlers
+        As `lpws.Server` has them; a handler may take the place of one of the chat's.
+    speed
+        How many times faster than usual the chat's times pass: an hour of silence in six seconds
+        with 600.
+
+    Examples
+    --------
+    >>> with ChatServer() as chat:
+    ...     chat.people
+    []
+    """
+
+    room: ChatRoom
+
+    def __init__(
+        self,
+        *,
+        origin: str | None = None,
+        handlers: dict[str, type[RequestHandler]] | None = None,
+        speed: float = 1.0,
+    ) -> None:
+        if not speed > 0:
+            raise ValueError(f"expected a speed above 0, got {speed!r}")
+        super().__init__(
+            origin=origin, handlers={page.PATH: page.Page} | HANDLERS | (handlers or {}), token=True
+        )
+        self.room_class = type("ChatRoom", (ChatRoom,), {"times": ChatRoom.times.faster(speed)})
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+        return f"{super().url}/"
+
+    def url_over(self, address: tuple[str, int]) -> str:
+        """Address of the page by way of a link that listens at this address."""
+        host = "{}:{}".format(*address)
+        self.thread.call(self.room.hosts.add, host)
+        self.thread.call(self.room.origins.add, f"http://{host}")
+        return f"http://{host}{self.prefix}/"
+
+    @property
+    def people(self) -> list[Person]:
+        """Who is here, in the order in which they came."""
+        return self.thread.call(lambda: self.room.roster.here)
+
+    @property
+    def said(self) -> list[dict]:
+        """What was said, oldest first: each with `name`, `by`, `text` and when it was `typed`."""
+        return [message for message in self.thread.call(record.told, self.room) if message["kind"] == "said"]
+
+    def collect(self) -> None:
+        """Ask the pages for what they recorded; those that hear of it send it, at once."""
+        self.thread.call(self.room.tell, "report")
+
+    def run(self, name: str, link: Link | None = None) -> Run:
+        """What one person did and got, as a run: since they came, or chose another transport.
+
+        Parameters
+        ----------
+        name
+            Whose.
+        link
+            What was between them and the server, if anything.
+
+        Raises
+        ------
+        ValueError
+            If nobody of this name ever came.
+        """
+        everybody = self.thread.call(lambda: list(self.room.roster.everybody))
+        named = [person for person in everybody if person.name == name]
+        if not named:
+            known = ", ".join(dict.fromkeys(person.name for person in everybody)) or "nobody"
+            raise ValueError(f"expected the name of somebody who came ({known}), got {name!r}")
+        return record.run_of(list(self.trace), named[-1], clock(), link)
