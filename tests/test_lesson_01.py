@@ -164,7 +164,7 @@ def claims_of_the_polls(monkeypatch, namespace, broken, mutation):
 
     monkeypatch.setattr(lpws, "measure", measure)
     cells = ("guess_transits", "work =", "asked =", "import matplotlib", "def time_open")
-    return run(namespace, *cells, "from lpws.figures", '# To one digit')
+    return run(namespace, *cells, "exchange =", "# To one digit")
 
 
 MUTATIONS = [
