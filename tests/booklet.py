@@ -42,3 +42,18 @@ def execute(source: str, namespace: dict) -> str:
     with contextlib.redirect_stdout(out):
         exec(compile(source, "<cell>", "exec"), namespace)
     return out.getvalue()
+
+
+#: What a reader may write in place of a number.
+BAD = (0, -1, 10**9, None, "abc")
+
+
+def complaint(source: str, namespace: dict) -> str:
+    """The sentence with which the source ends, in what it expected; empty if it runs to its end."""
+    said = ""
+    try:
+        execute(source, dict(namespace))
+    except (TypeError, ValueError) as error:
+        said = repr(error)
+    assert not said or "expected" in said, f"{said} does not help"
+    return said
