@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import asdict
-from math import isfinite
 from typing import Any
 
 from tornado.web import HTTPError
@@ -23,7 +22,12 @@ WAYS = ("reload", "short polling", "long polling", "SSE", "WebSocket")
 MOST_KEY = 64
 #: The most events in one report, and what a page can know of.
 MOST_EVENTS = 1_000
-REPORTED = {"request_sent", "response_received", "message_received", "failed"}
+REPORTED = ("request_sent", "response_received", "message_received", "failed")
+
+
+def is_time(value: Any) -> bool:
+    """Whether it can be a time [s] of the server's clock; NaN and infinity cannot."""
+    return type(value) in (int, float) and abs(value) < 1e12
 
 
 def fields(body: str | bytes, **kinds: type) -> dict[str, Any]:
@@ -35,17 +39,13 @@ def fields(body: str | bytes, **kinds: type) -> dict[str, Any]:
         If it is something else.
     """
     data = json.loads(body)
-    wrong = [
-        name
+    good = isinstance(data, dict) and all(
+        is_time(data.get(name)) if kind is float else isinstance(data.get(name), kind)
         for name, kind in kinds.items()
-        if not isinstance(data, dict)
-        or not isinstance(data.get(name), (int, float) if kind is float else kind)
-        or isinstance(data[name], bool)
-        or (kind is float and not isfinite(data[name]))
-        or (name in ("secret", "key") and not 0 < len(data[name]) <= MOST_KEY)
-    ]
-    if wrong:
-        raise ValueError(f"Expected an object with {', '.join(kinds)}; not so: {', '.join(wrong)}")
+    )
+    keys = [data[name] for name in ("secret", "key") if name in kinds] if good else [""]
+    if not all(0 < len(key) <= MOST_KEY for key in keys):
+        raise ValueError(f"Expected an object with {', '.join(kinds)}")
     return data
 
 
@@ -145,8 +145,8 @@ class Report(ChatHandler):
         """Time, name, request, message and size; 400 if the event has something else."""
         if isinstance(event, list) and len(event) == 5:
             t, name, *numbers = event
-            timed = isinstance(t, (int, float)) and not isinstance(t, bool) and isfinite(t)
-            if timed and name in REPORTED and all(type(n) is int and NONE <= n <= MOST for n in numbers):
+            whole = all(type(n) is int and NONE <= n <= MOST for n in numbers)
+            if is_time(t) and name in REPORTED and whole:
                 return event
         raise HTTPError(400, reason="Expected events like [12.5, 'message_received', 4, 7, 20]")
 

@@ -22,7 +22,7 @@ MOST_AGE_S = 86_400.0
 class Times:
     """The times of a chat [s], which the server tells every page."""
 
-    interval_s: float = 1.0  # short polling
+    interval_s: float = 1.0  # of short polling; a page may take a multiple
     hold_s: float = 25.0  # long polling; RFC 6202 §5.5: 30 s is safe
     beat_s: float = 5.0  # after three without a sign of life, a stream is taken for dead
     timeout_s: float = 10.0  # a request that should be answered at once
@@ -32,7 +32,15 @@ class Times:
     reload_s: float = 120.0  # how long somebody who reloads may read
 
     def faster(self, speed: float) -> Times:
-        """The same, so many times faster."""
+        """The same, so many times faster.
+
+        Raises
+        ------
+        ValueError
+            If the speed is not above 0.
+        """
+        if not speed > 0:
+            raise ValueError(f"expected a speed above 0, got {speed!r}")
         return Times(**{field.name: getattr(self, field.name) / speed for field in fields(self)})
 
 
@@ -44,7 +52,7 @@ class ChatRoom(Room):
     All go through the one message log, so that every transport brings all of them, in order.
     """
 
-    times = Times()
+    times = Times()  # `ChatServer` may have others
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -10,7 +10,7 @@ from ..specs import Link
 from ..trace import clock
 from . import page, record
 from .handlers import HANDLERS
-from .room import ChatRoom
+from .room import ChatRoom, Times
 from .roster import Person
 
 
@@ -21,9 +21,8 @@ class ChatServer(Server):
     ----------
     origin, handlers
         As `lpws.Server` has them; a handler may take the place of one of the chat's.
-    speed
-        How many times faster than usual the chat's times pass: an hour of silence in six seconds
-        with 600.
+    times
+        How long the pages wait for what; ``Times().faster(100)`` lets an hour pass in 36 seconds.
 
     Examples
     --------
@@ -39,14 +38,12 @@ class ChatServer(Server):
         *,
         origin: str | None = None,
         handlers: dict[str, type[RequestHandler]] | None = None,
-        speed: float = 1.0,
+        times: Times | None = None,
     ) -> None:
-        if not speed > 0:
-            raise ValueError(f"expected a speed above 0, got {speed!r}")
         super().__init__(
             origin=origin, handlers={page.PATH: page.Page} | HANDLERS | (handlers or {}), token=True
         )
-        self.room_class = type("ChatRoom", (ChatRoom,), {"times": ChatRoom.times.faster(speed)})
+        self.room_class = type("ChatRoom", (ChatRoom,), {"times": times or Times()})
 
     @property
     def url(self) -> str:

@@ -8,7 +8,7 @@ import { Strip } from "./strip.js";
 import { TRANSPORTS } from "./transports.js";
 
 const $ = (id) => document.getElementById(id);
-const SHOWN = 500; // messages that the page keeps in sight
+const SHOWN = 1000; // messages that the page keeps in sight
 const me = { secret: secret(), name: null, number: null };
 const people = new Map(); // number → {name, by}
 const clock = new Clock();

@@ -15,7 +15,7 @@ export const longest = (n, times) => Math.min(times.retry_most_s, times.retry_s 
 
 export class Listener {
   cursor = 0; // id of the last message that the page has
-  interval = 1; // [s] of short polling
+  interval = 1; // of short polling, in multiples of the server's
   send = null; // speaks on the line, while it is an open WebSocket
   signs = 0; // of life
   failures = 0; // since the last of them

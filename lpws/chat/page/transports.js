@@ -22,8 +22,9 @@ async function reload(line) {
 
 async function shortPolling(line) {
   for (;;) {
-    const due = performance.now() / 1000 + line.interval;
-    await line.ask("shortpolling", { patience: line.interval }, line.times.timeout_s);
+    const interval = line.interval * line.times.interval_s;
+    const due = performance.now() / 1000 + interval;
+    await line.ask("shortpolling", { patience: interval }, line.times.timeout_s);
     await pause(due - performance.now() / 1000, line.signal);
   }
 }

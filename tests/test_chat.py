@@ -1,0 +1,578 @@
+"""The chat's server side: who is here, what is said once, what is refused; and robots."""
+
+import contextlib
+import http.client
+import json
+import re
+import time
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lpws
+from lpws.chat import ChatServer, Robots, Times
+from lpws.chat.handlers import HANDLERS, MOST_EVENTS, WAYS
+from lpws.chat.page import FILES, HOME
+from lpws.chat.room import MOST_NAME, MOST_TEXT, clean
+from lpws.chat.roster import Roster
+from lpws.mailbox import from_lines
+from lpws.specs import TRANSPORTS
+from lpws.transports.eventstream import Parser
+
+#: No test waits longer [s] than this for a thing that should happen.
+PATIENCE_S = 20.0
+FRIEND = "http://localhost:8888"
+WEBSOCKET = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+def until(condition):
+    """Wait for a condition that should come true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+class Page:
+    """What a page does, without a browser."""
+
+    def __init__(self, chat, name="Ada", by="WebSocket", secret=None):
+        self.chat, self.name, self.by = chat, name, by
+        self.secret = secret or f"secret of {name}"
+        self.cursor = 0
+
+    def ask(self, method, path, body=None, prefix=None, **headers):
+        """Status, headers and body of an answer."""
+        line = http.client.HTTPConnection("127.0.0.1", self.chat.port, timeout=PATIENCE_S)
+        with contextlib.closing(line):
+            headers = {name.replace("_", "-"): value for name, value in headers.items()}
+            prefix = self.chat.prefix if prefix is None else prefix
+            line.request(method, prefix + path, body, {"Host": self.chat.host} | headers)
+            answer = line.getresponse()
+            return answer.status, answer.headers, b"" if answer.status == 101 else answer.read()
+
+    def post(self, path, kind="application/json", **letter):
+        """Status of the answer to a letter, and what it says."""
+        status, _, body = self.ask("POST", path, json.dumps(letter), Content_Type=kind)
+        return status, json.loads(body) if status == 200 else body.decode()
+
+    def enter(self):
+        status, answer = self.post("/enter", secret=self.secret, name=self.name, by=self.by)
+        assert status == 200, answer
+        self.number, self.name = answer["client"], answer["name"]
+        return answer
+
+    def say(self, text, key="1", typed=0.0):
+        return self.post("/post", secret=self.secret, key=key, text=text, typed=typed)
+
+    def news(self, path="/request", **query):
+        """The messages since the last ones."""
+        query = {"cursor": self.cursor, "client": self.number, "patience": 60} | query
+        status, _, body = self.ask("GET", path + "?" + "&".join(f"{k}={v}" for k, v in query.items()))
+        assert status in (200, 204)
+        messages = [json.loads(text) | {"id": id} for id, text in from_lines(body)]
+        self.cursor = max([self.cursor, *(message["id"] for message in messages)])
+        return messages
+
+
+@pytest.fixture
+def chat(nothing_left):
+    with ChatServer(origin=FRIEND) as chat:
+        yield chat
+        assert not chat.log
+
+
+@pytest.fixture
+def ada(chat):
+    page = Page(chat)
+    page.enter()
+    return page
+
+
+# ------------------------------------------------------------------------------- who is here
+
+
+def test_a_roster_knows_who_is_here():
+    roster = Roster()
+    assert roster.enter("a", "Ada", "SSE", now_s=0.0, last=0, patience_s=5)
+    assert not roster.enter("a", "Ada", "SSE", now_s=1.0, last=0, patience_s=5)
+    assert roster.enter("a", "Ada", "WebSocket", now_s=2.0, last=7, patience_s=5)
+    (ada,) = roster.here
+    assert (ada.number, ada.by, ada.since_s, ada.since) == (0, "WebSocket", 2.0, 7)
+    assert roster.listen(0) is None
+    assert not list(roster.expire(1000.0)), "whoever listens is here"
+    roster.pause(0, now_s=1000.0, patience_s=5)
+    assert not list(roster.expire(1005.0))
+    assert list(roster.expire(1005.1)) == [ada]
+    assert not list(roster.expire(1005.2)), "nobody goes twice"
+    assert roster.here == []
+    assert roster.listen(0) is ada, "and is back"
+    assert roster.leave("a") is ada
+    assert roster.leave("a") is None
+    assert roster.leave("nobody") is None
+    assert roster.listen(-1) is roster.listen(1) is None
+
+
+def test_names_are_told_apart():
+    roster = Roster()
+    for secret in "abc":
+        roster.enter(secret, "Ada", "SSE", 0.0, 0, 5)
+    assert [person.name for person in roster.here] == ["Ada", "Ada 2", "Ada 3"]
+    assert not roster.enter("a", "Ada", "SSE", 0.0, 0, 5), "nobody is in their own way"
+    roster.leave("a")
+    roster.enter("b", "Ada", "SSE", 0.0, 0, 5)
+    assert [person.name for person in roster.here] == ["Ada", "Ada 3"]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("elpgx"), st.sampled_from("abc")), max_size=60))
+def test_here_is_who_came_and_did_not_go(acts):
+    """Against a set that is kept in the plainest way."""
+    roster, here, lines = Roster(), set(), {}
+    for now_s, (act, secret) in enumerate(acts):
+        person = roster.people.get(secret)
+        if act == "e":
+            assert roster.enter(secret, secret, "SSE", now_s, 0, 1000) == (secret not in here)
+            here.add(secret)
+        elif act == "g":
+            assert (roster.leave(secret) is not None) == (secret in here)
+            here.discard(secret)
+        elif act == "l" and person:
+            assert (roster.listen(person.number) is not None) == (secret not in here)
+            here.add(secret)
+            lines[secret] = lines.get(secret, 0) + 1
+        elif act == "p" and lines.get(secret):
+            roster.pause(person.number, now_s, -1)
+            lines[secret] -= 1
+        elif act == "x":
+            gone = {p.name for p in roster.expire(now_s)}
+            assert all(not lines.get(name) for name in gone)
+            here -= gone
+        assert {p.name for p in roster.here} == here
+
+
+def test_coming_and_going_is_told(chat, ada):
+    bea = Page(chat, "Bea", "SSE")
+    bea.enter()
+    bea.by = "long polling"
+    bea.enter()
+    bea.name = "Bee"
+    bea.enter()
+    bea.post("/leave", secret=bea.secret)
+    assert [(m["kind"], m["name"], m["by"]) for m in ada.news()] == [
+        ("came", "Ada", "WebSocket"),
+        ("came", "Bea", "SSE"),
+        ("came", "Bea", "long polling"),
+        ("came", "Bee", "long polling"),
+        ("left", "Bee", "long polling"),
+    ]
+    assert [person.name for person in chat.people] == ["Ada"]
+
+
+def test_who_is_not_heard_of_has_gone_and_who_comes_back_is_here_again(nothing_left):
+    with ChatServer(times=Times().faster(50)) as chat:
+        ada = Page(chat, by="short polling")
+        ada.enter()
+        until(lambda: not chat.people)
+        assert [m["kind"] for m in ada.news(patience=1000)] == ["came", "left", "came"]
+        assert [person.name for person in chat.people] == ["Ada"]
+        bea = Page(chat, "Bea", by="short polling")
+        bea.enter()
+        until(lambda: len(chat.people) == 1)
+        assert bea.say("still here")[0] == 200
+        assert [(m["kind"], m["name"]) for m in ada.news()][-4:] == [
+            ("came", "Bea"), ("left", "Bea"), ("came", "Bea"), ("said", "Bea"),
+        ]  # fmt: skip
+
+
+def test_a_held_request_keeps_its_person_here(nothing_left):
+    times = replace(Times().faster(50), hold_s=1.0)  # away, and six beats, in less than a hold
+    with ChatServer(times=times) as chat:
+        ada = Page(chat, by="long polling")
+        ada.enter()
+        assert [m["kind"] for m in ada.news("/longpolling", hold=1, patience=0)] == ["came"]
+        assert ada.news("/longpolling", hold=1, patience=0) == [], "nobody said that Ada had gone"
+
+
+# ------------------------------------------------------------------------------ what is said
+
+
+def test_a_message_says_who_what_and_when(chat, ada):
+    before = lpws.clock()
+    status, answer = ada.say("tea\nis  ready ", typed=before)
+    assert (status, answer) == (200, {"id": 2})
+    message = ada.news()[-1]
+    assert {key: message[key] for key in ("kind", "who", "name", "by", "text", "key", "id")} == {
+        "kind": "said", "who": 0, "name": "Ada", "by": "WebSocket", "text": "tea is ready",
+        "key": "1", "id": 2,
+    }  # fmt: skip
+    assert message["typed"] == pytest.approx(before, abs=1e-6)
+    assert before < message["at"] < lpws.clock()
+    assert chat.said == [message]
+
+
+def test_the_same_key_is_the_same_message(chat, ada):
+    bea = Page(chat, "Bea")
+    bea.enter()
+    answers = [ada.say("tea", key="k"), ada.say("tea", key="k"), bea.say("tea", key="k"), ada.say("tea", "m")]
+    ids = [answer["id"] for _, answer in answers]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3, "a key is its page's own"
+    assert len(chat.said) == 3
+
+
+@pytest.mark.parametrize(("off_s", "least", "most"), [(-1e9, 86_399, 86_401), (1e9, 0, 1), (-5, 4, 7)])
+def test_nothing_was_typed_in_the_future_or_before_yesterday(chat, ada, off_s, least, most):
+    ada.say("tea", typed=lpws.clock() + off_s)
+    (message,) = chat.said
+    assert least <= message["at"] - message["typed"] <= most
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=40))
+def test_a_cleaned_text_is_one_line_and_shows(text):
+    try:
+        cleaned = clean(text, 30)
+    except ValueError:
+        assert len(text) > 30 or not clean(f"{text}x", 50)[:-1].strip()
+        return
+    assert 0 < len(cleaned) <= 30
+    assert cleaned == cleaned.strip() == clean(cleaned, 30)
+    assert len(f"{cleaned}.".splitlines()) == 1
+    assert from_lines(f"1 {json.dumps(cleaned, ensure_ascii=False)}\n".encode())
+
+
+def test_whatever_is_said_arrives_as_it_was_said(chat, ada):
+    texts = [
+        "<script>alert(1)</script>",
+        "né ☕ 🫖",
+        '"\\',
+        "0 1",
+        "\ud800x",
+        "a\u2028b",
+        "data: x",
+        "x" * MOST_TEXT,
+    ]
+    for key, text in enumerate(texts):
+        assert ada.say(text, key=str(key))[0] == 200
+    told = [m["text"] for m in ada.news() if m["kind"] == "said"]
+    assert told == [*texts[:4], "?x", "a b", *texts[6:]]
+
+
+def test_limits(chat, ada):
+    for text in ("", " \n ", "x" * (MOST_TEXT + 1)):
+        assert ada.say(text)[0] == 400
+    for key in ("", "x" * 65):
+        assert ada.say("tea", key=key)[0] == 400
+    for name in ("", "x" * (MOST_NAME + 1)):
+        assert ada.post("/enter", secret="s", name=name, by="SSE")[0] == 400
+    assert ada.post("/enter", secret="s", name="x", by="pigeon") == (
+        400, "400 Expected by to be one of reload, short polling, long polling, SSE, WebSocket\n",
+    )  # fmt: skip
+    assert ada.post("/post", secret="another", key="k", text="tea", typed=0.0) == (409, "409 Come in first\n")
+    assert chat.said == []
+    assert list(WAYS) == [kind.label for kind in TRANSPORTS]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "", "x", "[]", "null", "{}", '"secret"', "[" * 5000, "\xff",
+        '{"secret": 1, "key": "k", "text": "tea", "typed": 0}',
+        '{"secret": "secret of Ada", "key": "k", "text": ["tea"], "typed": 0}',
+        '{"secret": "secret of Ada", "key": "k", "text": "tea", "typed": "now"}',
+        '{"secret": "secret of Ada", "key": "k", "text": "tea", "typed": true}',
+        '{"secret": "secret of Ada", "key": "k", "text": "tea", "typed": NaN}',
+        '{"secret": "secret of Ada", "key": "k", "text": "tea", "typed": 1e999}',
+        '{"secret": "secret of Ada", "key": "k", "text": "tea", "typed": 1' + 400 * "0" + "}",
+        '{"secret": "secret of Ada", "key": null, "text": "tea", "typed": 0}',
+    ],
+)  # fmt: skip
+def test_letters_that_are_not_what_they_should_be(chat, ada, body):
+    kind = {"Content_Type": "application/json"}
+    assert ada.ask("POST", "/post", body.encode("latin-1"), **kind)[0] == 400
+    assert ada.ask("POST", "/enter", body.encode("latin-1"), **kind)[0] == 400
+    assert chat.said == []
+
+
+def test_a_form_cannot_post(chat, ada):
+    letter = {"secret": ada.secret, "key": "k", "text": "tea", "typed": 0.0}
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
+        assert ada.post("/post", kind=kind, **letter)[0] in (400, 415)
+    assert chat.said == []
+    assert ada.post("/post", kind="application/json; charset=utf-8", **letter)[0] == 200
+
+
+# ---------------------------------------------------------------------------------- who may
+
+
+def paths():
+    return [*HANDLERS, *(f"/{name}" for name in FILES), "/nowhere"]
+
+
+@pytest.mark.parametrize(
+    "prefix", ["", "/", "/x", "/{most}", "/{token}x", "/{token}/..", "//{token}", "/{other}"]
+)
+def test_without_the_token_there_is_nothing(chat, prefix):
+    token = chat.prefix[1:]
+    prefix = prefix.format(token=token, most=token[:-1], other=token.swapcase())
+    for path in paths():
+        if prefix == f"/{token}/..":
+            path = f"/..{path}"
+        for method in ("GET", "POST", "OPTIONS"):
+            status, _, body = Page(chat).ask(method, path, prefix=prefix, Content_Type="application/json")
+            assert status in (403, 404)
+            assert token.encode() not in body
+        assert Page(chat).ask("GET", path, prefix=prefix, **WEBSOCKET)[0] in (403, 404)
+    assert chat.people == []
+
+
+def test_every_server_has_a_token_of_its_own():
+    tokens = {ChatServer().prefix for _ in range(100)}
+    assert len(tokens) == 100
+    assert all(re.fullmatch(r"/[\w-]{22}", token) for token in tokens), "128 bits in base64"
+    assert lpws.Server().prefix == ""
+
+
+STRANGERS = {
+    "cross-site WebSocket": {"Origin": "http://evil.example"},
+    "a frame without an origin": {"Origin": "null"},
+    "DNS rebinding": {"Host": "evil.example"},
+    "DNS rebinding, with the port": {"Host": "evil.example:{port}"},
+    "another port of this machine": {"Origin": "http://127.0.0.1:1"},
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
+def test_strangers_are_refused_even_with_the_token(chat, ada, stranger):
+    stranger = {name: value.format(port=chat.port) for name, value in stranger.items()}
+    letter = json.dumps({"secret": ada.secret, "key": "k", "text": "tea", "typed": 0.0})
+    json_ = {"Content-Type": "application/json"}
+    for path in paths():
+        assert ada.ask("POST", path, letter, **json_ | stranger)[0] == 403
+        for more in ({}, WEBSOCKET):
+            status, headers, body = ada.ask("GET", path, **more | stranger)
+            assert (status, len(body) < 40) == (403, True)
+            assert headers.get("Access-Control-Allow-Origin") != stranger.get("Origin")
+    assert chat.said == []
+    assert len(chat.people) == 1
+
+
+def test_one_other_origin_is_let_in_and_told_so(chat, ada):
+    asks = {"Origin": FRIEND, "Access-Control-Request-Method": "POST"}
+    status, headers, _ = ada.ask("OPTIONS", "/post", **asks)
+    assert status == 204
+    assert headers["Access-Control-Allow-Origin"] == FRIEND
+    assert "POST" in headers["Access-Control-Allow-Methods"]
+    assert headers["Access-Control-Allow-Headers"] == "Content-Type"
+    assert "Access-Control-Allow-Credentials" not in headers
+    for path in ("/clock", "/request", "/nowhere", "/request?cursor=99"):
+        assert ada.ask("GET", path, Origin=FRIEND)[1]["Access-Control-Allow-Origin"] == FRIEND
+    assert ada.ask("OPTIONS", "/post", prefix="", **asks)[0] == 403, "not without the token"
+    assert ada.ask("OPTIONS", "/post")[0] == 405, "and to nobody else"
+
+
+def test_without_another_origin_nobody_is_told_anything(nothing_left):
+    with ChatServer() as chat:
+        for origin in ({}, {"Origin": chat.url[: -len(chat.prefix) - 1]}, {"Origin": FRIEND}):
+            for method in ("GET", "OPTIONS"):
+                _, headers, _ = Page(chat).ask(method, "/clock", **origin)
+                assert not [name for name in headers if name.startswith("Access-Control")]
+        assert Page(chat).ask("OPTIONS", "/clock")[0] == 405
+
+
+def test_the_page_is_served_with_its_policy(chat):
+    assert sorted(path.name for path in HOME.iterdir()) == sorted(file for file, _ in FILES.values())
+    for name, (file, kind) in FILES.items():
+        status, headers, body = Page(chat).ask("GET", f"/{name}")
+        assert (status, body) == (200, (HOME / file).read_bytes())
+        assert headers["Content-Type"] == f"{kind}; charset=utf-8"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        policy = dict(part.partition(" ")[::2] for part in headers["Content-Security-Policy"].split("; "))
+        assert (policy["default-src"], policy["script-src"], policy["connect-src"]) == (
+            "'none'",
+            "'self'",
+            "'self'",
+        )
+    for path in ("/index.html", "/..", "/chat.js/", "/chatxjs", "/%2e%2e/server.py", "/chat.js%00"):
+        assert Page(chat).ask("GET", path)[0] == 404
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_puts_nothing_in_as_markup():
+    for file, _ in FILES.values():
+        text = (HOME / file).read_text()
+        assert not re.search(r"https?://|src=\"(//|/)|href=\"/|url\(", text), file
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function", text
+        ), file
+        if file.endswith(".html"):
+            assert not re.search(r"\son\w+=|\sstyle=|<script>|<style", text), "the policy forbids it"
+
+
+# -------------------------------------------------------------------------- what is recorded
+
+
+def test_a_report_becomes_part_of_the_trace_once(chat, ada):
+    ada.say("tea", typed=lpws.clock())
+    now = lpws.clock()
+    events = [[now, "message_received", 0, 2, 3], [now + 0.1, "request_sent", 1, -1, 0]]
+    for _ in range(2):
+        assert ada.post("/report", secret=ada.secret, key="r", events=events) == (200, {"events": 2})
+    mine = [event for event in chat.trace if event[2] == "client"]
+    assert mine == [
+        (now, "message_received", "client", 0, -1, 0, 2, 3),
+        (now + 0.1, "request_sent", "client", 0, -1, 1, -1, 0),
+    ]
+    table = lpws.deliveries(chat.run("Ada"))
+    assert list(table[table.message == 2].state) == ["delivered"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None, [], {}, [1.0, "published", 0, 2, 3], ["x", "failed", 0, 2, 3], [1.0, "failed", 0.5, 2, 3],
+        [1.0, "failed", 0, 2], [1.0, "failed", 0, -2, 3], [1.0, "failed", 0, 2, 2**53],
+        [True, "failed", 0, 2, 3], [1.0, ["failed"], 0, 2, 3], [1.0, "failed", True, 2, 3],
+        [10**400, "failed", 0, 2, 3], [float("nan"), "failed", 0, 2, 3], [1.0, "failed", 0, 10**400, 3],
+    ],
+)  # fmt: skip
+def test_a_report_that_is_none_is_refused(chat, ada, event):
+    before = len(chat.trace)
+    good = [1.0, "failed", 0, 2, 3]
+    assert ada.post("/report", secret=ada.secret, key="r", events=[good, event])[0] == 400
+    assert not [e for e in chat.trace[before:] if e[2] == "client"]
+
+
+def test_a_report_has_a_limit(chat, ada):
+    event = [1.0, "failed", 0, 2, 3]
+    many = [event] * (MOST_EVENTS + 1)
+    assert ada.post("/report", secret=ada.secret, key="r", events=many) == (200, {"events": MOST_EVENTS})
+
+
+def test_the_run_of_somebody_who_never_came(chat, ada):
+    with pytest.raises(ValueError, match=r"expected the name of somebody who came \(Ada\), got 'Bea'"):
+        chat.run("Bea")
+
+
+def test_signs_of_life_are_no_messages():
+    got = []
+    parser = Parser(lambda id, text: got.append((id, text)))
+    parser.feed(b"event: beat\ndata: {}\n\nid: 1\ndata: tea\n\nevent: beat\ndata: {}\n\n")
+    parser.feed(b"event: message\nid: 2\ndata: is\n\nevent: beat\n\nid: 3\ndata: ready\n\n")
+    assert got == [(1, "tea"), (2, "is"), (3, "ready")]
+
+
+def test_times_pass_faster():
+    assert Times().faster(10).hold_s == Times().hold_s / 10
+    for speed in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="expected a speed above 0"):
+            Times().faster(speed)
+
+
+# ------------------------------------------------------------------------------------ robots
+
+EACH = {
+    "Ada": lpws.WebSocket(), "Bea": lpws.EventStream(), "Cem": lpws.LongPolling(),
+    "Dag": lpws.ShortPolling(interval_s=0.2), "Eve": lpws.Request(pause_s=0.2),
+}  # fmt: skip
+
+
+def faults(chat, robots):
+    """What is wrong with what the robots got; empty if each got every message once and in order."""
+    until(lambda: not robots.behind())
+    runs = {name: chat.run(name, robots.link) for name in robots.ways}
+    found = []
+    for name, run in runs.items():
+        table = lpws.deliveries(run)
+        first = robots.clients[name].number + 1  # their own coming in
+        wanted = list(range(first, chat.room.mailbox.last + 1))
+        received = [e[6] for e in run.events if e[1] == "message_received"]
+        if received != wanted or not (table.state == "delivered").all():
+            found.append((name, received, wanted))
+    return found
+
+
+@pytest.mark.parametrize("link", [None, lpws.Link(delay_s=0.01)], ids=["loopback", "link"])
+def test_robots_get_everything_on_every_transport(chat, link):
+    with Robots(chat, EACH, link) as robots:
+        for n in range(10):
+            for name in EACH:
+                robots.say(name, f"{name} {n}")
+        assert faults(chat, robots) == []
+        assert [(p.name, p.by) for p in chat.people] == [(name, way.label) for name, way in EACH.items()]
+        runs = {name: chat.run(name, link) for name in EACH}
+    assert chat.people == []
+    assert [m["text"] for m in chat.said] == [f"{name} {n}" for n in range(10) for name in EACH]
+    for name, run in runs.items():
+        table = lpws.deliveries(run)
+        assert (table.latency_s > (run.delay_s or 0)).all(), name
+        assert run.transport.label == EACH[name].label
+        assert lpws.connections(run, "server").opened_s.notna().all()
+
+
+def test_a_message_that_did_not_arrive_shows(chat, monkeypatch):
+    """The check above can fail."""
+    from lpws.chat import handlers
+
+    real = handlers.EventStream.take
+    monkeypatch.setattr(
+        handlers.EventStream, "take", lambda self, message: None if message.id == 4 else real(self, message)
+    )
+    with Robots(chat, {"Bea": lpws.EventStream()}) as robots:
+        for n in range(5):
+            robots.say("Bea", str(n))
+        assert [name for name, _, _ in faults(chat, robots)] == ["Bea"]
+
+
+def test_fifty_robots_lose_nothing(chat):
+    kinds = [lpws.WebSocket(), lpws.EventStream(), lpws.LongPolling(), lpws.ShortPolling(interval_s=0.5)]
+    ways = {f"robot {n}": kinds[n % 4] for n in range(50)}
+    with Robots(chat, ways) as robots:
+        for n in range(2):
+            for name in ways:
+                robots.say(name, f"{name} {n}")
+        assert len(chat.people) == 50
+        assert faults(chat, robots) == []
+    assert len(chat.said) == 100
+
+
+def test_a_robot_that_the_server_does_not_take_says_so(chat):
+    with (
+        Robots(chat, {"Ada": lpws.WebSocket()}) as robots,
+        pytest.raises(RuntimeError, match="400 Expected 1 to"),
+    ):
+        robots.say("Ada", "")
+    with pytest.raises(RuntimeError, match="it answered 400"), Robots(chat, {"x" * 99: lpws.WebSocket()}):
+        pass
+
+
+def test_a_server_that_stops_takes_its_robots_along(nothing_left):
+    chat = ChatServer().start()
+    with Robots(chat, EACH) as robots:
+        robots.say("Ada", "goodbye")
+        chat.stop()
+    assert not chat.log
+
+
+def test_another_address_may_lead_to_the_page(chat):
+    from lpws.link import Relay
+
+    with Relay(lpws.Link(delay_s=0.001), chat.port, chat.trace.append, chat.log) as relay:
+        assert Page(chat).ask("GET", "/", Host="{}:{}".format(*relay.address))[0] == 403
+        url = chat.url_over(relay.address)
+        line = http.client.HTTPConnection(*relay.address, timeout=PATIENCE_S)
+        with contextlib.closing(line):
+            line.request(
+                "GET",
+                url.partition(f":{relay.address[1]}")[2],
+                headers={"Origin": url.split("/" + chat.prefix[1:])[0]},
+            )
+            assert line.getresponse().status == 200
