@@ -22,6 +22,7 @@ _MODULES = {
     "simulation": ("simulate",),
     "frames": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
     "figures": ("lifelines", "ladder", "ecdf", "timeline"),
+    "liveview": ("live",),
     "notebook": ("claim", "guess", "check", "show", "source"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 
 from . import specs
@@ -20,6 +20,8 @@ from .transports.room import RoomHandler
 READY_S = 30.0
 #: Time [s] from the barrier to the start of the run, so that no client hears of it too late.
 LEAD_S = 0.05
+#: The least time [s] between two looks at a run, and the most of the time that looking may take.
+LOOK_S, LOOK_SHARE = 0.4, 0.2
 
 
 class _Stopped(Exception):
@@ -33,6 +35,7 @@ def measure(
     *,
     handler: type | None = None,
     clients_in: str = "process",
+    watch: Callable[[Iterable[Run]], object] | None = None,
 ) -> Run:
     """The run of a workload over a transport, measured.
 
@@ -46,6 +49,10 @@ def measure(
         A `RoomHandler` of your own, in place of the transport's server half.
     clients_in
         ``"process"``, or ``"thread"`` to see what clients in the kernel itself would disturb.
+    watch
+        A function that gets the run as far as it has come, to iterate over: first before it begins,
+        then at most two or three times a second, and last when it is over. `live` draws it. What it
+        does disturbs the run.
 
     Raises
     ------
@@ -64,10 +71,12 @@ def measure(
             raise TypeError(f"measure({name}=…): expected {expected}, got {value!r}")
     if clients_in not in ("process", "thread"):
         raise ValueError(f"measure(clients_in=…): expected 'process' or 'thread', got {clients_in!r}")
+    if watch is not None and not callable(watch):
+        raise TypeError(f"measure(watch=…): expected a function such as lpws.live, got {watch!r}")
     if handler is not None and not (isinstance(handler, type) and issubclass(handler, RoomHandler)):
         raise TypeError(f"measure(handler=…): expected a subclass of RoomHandler, got {handler!r}")
     make_room_for_files(workload.clients * (4 if link else 2) + 64)
-    return _Experiment(transport, workload, link, handler, clients_in).run()
+    return _Experiment(transport, workload, link, handler, clients_in).run(watch)
 
 
 class _Experiment:
@@ -89,21 +98,28 @@ class _Experiment:
         self.handler = handler
         self.server = Server(handlers={transport.path: handler} if handler else None)
         self.make_fleet = {"process": RemoteFleet, "thread": FleetInThread}[clients_in]
-        self.events: list[tuple] = []  # of the publisher, the link and the clients
+        self.clients: RemoteFleet | None = None
+        self.events: list[tuple] = []  # of the publisher and the link
         self.machine: dict = {}
         self.start: float | None = None
         self.stopped, self.over = threading.Event(), threading.Event()
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._work, name="lpws experiment", daemon=True)
 
-    def run(self) -> Run:
+    def run(self, watch: Callable[[Iterable[Run]], object] | None) -> Run:
         """Do the work, and return its run."""
         try:
-            self.thread.start()
-            with progress(self.transport.label, self.workload.duration_s, self._passed_s) as show:
-                # Not join: Python 3.11 takes a thread for ended when an interrupt comes inside its join.
-                while not self.over.wait(0.2):
-                    show()
+            if watch is None:
+                self.thread.start()
+                with progress(self.transport.label, self.workload.duration_s, self._passed_s) as show:
+                    # Not join: Python 3.11 takes a thread for ended when an interrupt comes inside its join.
+                    while not self.over.wait(0.2):
+                        show()
+            else:
+                looks = self._looks()
+                watch(looks)
+                for _ in looks:  # it may have looked away
+                    pass
         except BaseException:
             self.stopped.set()
             if self.thread in threading.enumerate():  # it runs, or is about to
@@ -123,24 +139,38 @@ class _Experiment:
             raise self.error
         return self._run()
 
+    def _looks(self) -> Iterator[Run]:
+        """Start the work after the first look; the run as far as it has come, until it is over."""
+        yield self._run()
+        self.thread.start()
+        pause_s = LOOK_S
+        while not self.over.wait(pause_s):
+            if self.start is not None:
+                begun = clock()
+                yield self._run()
+                pause_s = max(LOOK_S, (clock() - begun) * (1 / LOOK_SHARE - 1))
+        if self.error is None:
+            yield self._run()
+
     def _passed_s(self) -> float:
         """Time [s] since the start of the run; 0 before."""
         return 0.0 if self.start is None else clock() - self.start
 
     def _run(self) -> Run:
         start = clock() if self.start is None else self.start
-        events = [(t - start, *rest) for t, *rest in self.server.trace + self.events]
+        events = self.server.trace + self.events + (self.clients.events() if self.clients else [])
+        events = [(t - start, *rest) for t, *rest in events]
         events.sort(key=itemgetter(0))
-        log = (*self.server.log, *self._doubts())
+        log = (*self.server.log, *self._doubts(events))
         return Run(self.transport, self.workload, self.link, events, "measured", self.machine, log)
 
-    def _doubts(self) -> Iterator[str]:
+    def _doubts(self, events: Iterable[tuple]) -> Iterator[str]:
         """What a handler of the reader's seems to have left undone, if no fault of the link explains it."""
         faulty = self.link and (self.link.cut_at_s, self.link.silent_at_s) != (None, None)
-        if self.handler is None or self.error or faulty:
+        if self.handler is None or self.error or faulty or not self.over.is_set():
             return
         asked, answered, received = (
-            {event[5] for event in self.events if event[1] == name}
+            {event[5] for event in events if event[1] == name}
             for name in ("request_sent", "response_received", "message_received")
         )
         if not received:
@@ -177,7 +207,6 @@ class _Experiment:
                     "grace_s": self.grace_s,
                 }
             )
-            stack.callback(lambda: self.events.extend(self.clients.events()))  # once the fleet has ended
             stack.enter_context(self.clients)
             self._barrier()
             self.start = clock() + LEAD_S

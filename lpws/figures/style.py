@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from textwrap import fill
 
 from ..run import Run
 
@@ -125,14 +126,19 @@ def entitle(ax, title: str, note: str, runs: Iterable[Run], *, lift: float = 0) 
 
     `lift` is how much [points] to leave free above the axes.
     """
-    unfit = [run for run in runs if run.origin == "measured" and not run.health.good]
     ax.set_title(title, loc="left", fontsize=MEDIUM + 1, fontweight="bold", color=INK, pad=21 + lift)
     ax.annotate(
         note, (0, 1), (0, 6 + lift), "axes fraction", textcoords="offset points",
         fontsize=SMALL, color=GREY, va="bottom", annotation_clip=False,
     )  # fmt: skip
+    warn(ax, runs)
+
+
+def warn(ax, runs: Iterable[Run]) -> None:
+    """Write under the axes which runs are not fit to be believed, and why."""
+    unfit = [run for run in runs if run.origin == "measured" and not run.health.good]
     if unfit:
-        text = "\n".join(f"{run.label}: {run.health}" for run in unfit)
+        text = "\n".join(fill(f"{run.label}: {run.health}", 96) for run in unfit)
         ax.annotate(
             text, (0, 0), (0, -42), "axes fraction", textcoords="offset points",
             fontsize=SMALL, color=INK, va="top", annotation_clip=False,

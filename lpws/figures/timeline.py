@@ -66,7 +66,7 @@ def timeline(
     ends = []
     for n, (label, run) in enumerate(runs.items()):
         style = of_transport[label]
-        t, count = _steps(run, what, side, end_s)
+        t, count = steps(run, what, side, end_s)
         # Lines that coincide: the first is the widest, so that every one shows.
         width = 1.6 + 1.2 * (len(runs) - 1 - n) / max(len(runs) - 1, 1)
         ax.plot(
@@ -91,7 +91,7 @@ def timeline(
     return ax
 
 
-def _steps(run: Run, what: str, side: str, end_s: float) -> tuple[np.ndarray, np.ndarray]:
+def steps(run: Run, what: str, side: str, end_s: float) -> tuple[np.ndarray, np.ndarray]:
     """Corners of the line from t = 0 to the end: times [s], and the count from each on."""
     if what == "open":
         frame = open_over_time(run, side)
