@@ -20,7 +20,8 @@ ORDER = [
     *("trace", "specs", "mailbox", "health", "run", "connection", "client", "transports"),
     *("loop", "kernel", "counting", "server", "link", "chat"),
     *("fleet", "remote", "conditions", "experiment"),
-    *("simulation", "frames", "models", "figures", "liveview", "notebook", "recordings", "doctor", "__main__"),
+    *("simulation", "frames", "models", "figures", "liveview"),
+    *("notebook", "recordings", "doctor", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))
 #: What the clients' process must not load, since the run would wait for it.
