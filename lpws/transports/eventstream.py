@@ -28,6 +28,8 @@ class Handler(RoomHandler):
         cursor = self.cursor()
         self.set_header("Content-Type", "text/event-stream")
         self.set_header("Cache-Control", "no-store")
+        # Else each message waits until the client's TCP has acknowledged the last (Nagle, RFC 896).
+        self.stream.set_nodelay(True)
         self.write(f"retry: {1000 * self.seconds('retry', 3600) or 1000:.0f}\n\n")
         self.gone = asyncio.Event()
         for message in self.room.mailbox.since(cursor) if cursor is not None else []:
