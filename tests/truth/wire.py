@@ -87,18 +87,17 @@ def captured(path: Path) -> Iterator[None]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    with dump:
-        try:
-            said = ""
-            while "listening on" not in said:
-                said = dump.stderr.readline()
-                if not said:
-                    raise RuntimeError(f"expected tcpdump to listen, it ended with {dump.wait()}")
-            yield
-            _see_the_end(path, dump)
-        finally:
-            dump.send_signal(signal.SIGINT)
-            last_words = dump.stderr.read()
+    try:
+        said = ""
+        while "listening on" not in said:
+            said = dump.stderr.readline()
+            if not said:
+                raise RuntimeError(f"expected tcpdump to listen, it ended with {dump.wait()}")
+        yield
+        _see_the_end(path, dump)
+    finally:
+        dump.send_signal(signal.SIGINT)
+        _, last_words = dump.communicate()
     if not re.search(r"^0 packets dropped by kernel", last_words, re.MULTILINE):
         raise RuntimeError(f"expected tcpdump to lose nothing, it says: {last_words}")
 

@@ -1,0 +1,110 @@
+"""Two namespaces joined by the kernel's own TCP/IP over a line with delay.
+
+Each has a TUN device: a network card whose wire is a file. A process of its own brings every packet
+that leaves one to the other, one transit later. It is run as ``python tun.py DELAY_S FILE FILE``, and
+ends when its standard input does, so that it cannot outlive the test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from unittest import mock
+
+#: RFC 5737 §3: addresses for documentation, which are nobody's.
+NEAR, FAR = "192.0.2.1", "192.0.2.2"
+# linux/if_tun.h: the request to have a device; without Ethernet (TUN) and without a header of its own.
+_TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
+
+
+def serve(delay_s: float, one: int, other: int) -> None:
+    """Bring each packet from one device to the other, until standard input ends."""
+    way = {one: other, other: one}
+    under_way: deque[tuple[float, int, bytes]] = deque()  # when due, where, what
+    while True:
+        wait_s = max(0.0, under_way[0][0] - time.perf_counter()) if under_way else None
+        ready, _, _ = select.select([sys.stdin, one, other], [], [], wait_s)
+        if sys.stdin in ready:
+            return
+        for device in ready:
+            under_way.append((time.perf_counter() + delay_s, way[device], os.read(device, 65_536)))
+        while under_way and under_way[0][0] <= time.perf_counter():
+            _, device, packet = under_way.popleft()
+            os.write(device, packet)
+
+
+def _device(address: str) -> int:
+    """The wire's end of a new network card, in this thread's namespace, with this address."""
+    device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(device, _TUNSETIFF, struct.pack("16sH22x", b"line", _IFF_TUN | _IFF_NO_PI))
+        for command in (f"address add {address}/30 dev line", "link set line up"):
+            subprocess.run(["ip", *command.split()], check=True)
+    except BaseException:
+        os.close(device)
+        raise
+    return device
+
+
+@contextlib.contextmanager
+def line(delay_s: float):
+    """(near, far): two namespaces, `delay_s` apart, where `NEAR` and `FAR` are."""
+    from namespaces import Namespace
+
+    with contextlib.ExitStack() as stack:
+        near, far = stack.enter_context(Namespace()), stack.enter_context(Namespace())
+        with contextlib.ExitStack() as here:  # the process has them, and this one no longer
+            devices = []
+            for namespace, address in ((near, NEAR), (far, FAR)):
+                devices.append(namespace.call(_device, address))
+                here.callback(os.close, devices[-1])
+            command = [sys.executable, __file__, str(delay_s), *map(str, devices)]
+            server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=devices)
+        stack.callback(server.communicate)  # closes its input, and waits for its end
+        yield near, far
+
+
+def measure(near, far, transport, workload, link):
+    """The run that `lpws.measure` gives with this line in place of its relay: server far, clients near."""
+    import lpws
+    from lpws import experiment, server
+
+    class Line:
+        """What leads the clients to the server; the line itself is there already."""
+
+        crossings = ()
+
+        def __init__(self, _link, port: int, *_: object) -> None:
+            self.address = FAR, port
+
+        def begin(self, _start: float) -> None:
+            pass  # it has no faults
+
+        __enter__ = __exit__ = lambda *_: None
+
+    class FleetNear(experiment.RemoteFleet):
+        def launch(self):
+            return near.call(super().launch)
+
+    def bind_far(port: int, _address: str, **options: object) -> list:
+        return bind_sockets(port, FAR, **options)
+
+    bind_sockets: Callable = server.bind_sockets
+    with (
+        mock.patch.object(experiment, "Relay", Line),
+        mock.patch.object(experiment, "RemoteFleet", FleetNear),
+        mock.patch.object(server, "bind_sockets", bind_far),
+    ):
+        return far.call(lpws.measure, transport, workload, link)
+
+
+if __name__ == "__main__":
+    serve(float(sys.argv[1]), *map(int, sys.argv[2:4]))
