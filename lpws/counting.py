@@ -19,7 +19,17 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\
 
 
 class CountedStream(IOStream):
-    """A connection that counts its bytes, records its end, and does not end without a word."""
+    """A connection that counts its bytes, records its end, and does not end without a word.
+
+    Attributes
+    ----------
+    farewell
+        What gives its last words, should Tornado find none; as yet there are none.
+    over
+        Whether nothing may be said any more: it is closed, or a Close frame was its last word.
+    """
+
+    __slots__ = ("number", "record", "streams", "bytes_read", "bytes_written", "farewell", "over", "waiting")
 
     def __init__(
         self,
@@ -33,7 +43,9 @@ class CountedStream(IOStream):
         self.record = record
         self.streams = streams  # all that are open
         self.bytes_read = self.bytes_written = 0
-        self.farewell: Callable[[], bytes] = bytes  # last words, should Tornado find none; as yet b""
+        self.farewell: Callable[[], bytes] = bytes  # which gives b""
+        self.over = False
+        self.waiting = False  # whether there may be data that wait for room in the socket
         super().__init__(*args, **kwargs)
         streams.add(self)
 
@@ -50,7 +62,7 @@ class CountedStream(IOStream):
         self.bytes_read += size
         return size
 
-    def write_to_fd(self, data: memoryview) -> int:
+    def write_to_fd(self, data: bytes | memoryview) -> int:
         size = self.socket.send(data)
         self.bytes_written += size
         return size
@@ -58,8 +70,28 @@ class CountedStream(IOStream):
     def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
         # Tornado hands over whole frames as bytes; 0x88 begins a Close frame (RFC 6455 §5.2).
         if isinstance(data, bytes) and data.startswith(b"\x88"):
-            self.farewell = bytes
-        return super().write(data)
+            self.farewell, self.over = bytes, True
+        written = super().write(data)
+        self.waiting = self.writing()
+        return written
+
+    def send(self, data: bytes) -> None:
+        """Write to the socket at once what it takes, at a third of the price of `write`.
+
+        What it does not take is sent when there is room, before all that is written later.
+        """
+        size = 0
+        try:
+            if not (self.waiting and self.writing()):
+                self.waiting = False
+                size = self.write_to_fd(data)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.close(exc_info=(type(error), error, error.__traceback__))
+            return
+        if size < len(data):
+            self.write(memoryview(data)[size:])
 
     def close(self, exc_info: Any = False) -> None:
         if not self.closed() and not self.writing():
@@ -74,6 +106,7 @@ class CountedStream(IOStream):
         if kernel := payload_bytes(self.socket):  # a second opinion, while there is a socket to ask
             counts["kernel_read"], counts["kernel_written"] = kernel
         super().close_fd()
+        self.over = True
         self.streams.discard(self)
         t = clock()
         for name, size in (*counts.items(), ("closed", NONE)):

@@ -125,24 +125,9 @@ class Handler(RoomHandler, WebSocketHandler):
 
     def send(self, frame: bytes, messages: list[Message]) -> None:
         """Send a frame that carries the messages."""
-        stream = self.stream
-        # RFC 6455 §5.5.1: after a Close frame there is no other.
-        if self.ws_connection is None or self.ws_connection.is_closing():
-            return
-        self.record_messages(messages)
-        # With nothing waiting, hand the frame to the socket directly: a third of the price of
-        # write_message. The socket may take a part only; the stream sends the rest.
-        sent = 0
-        try:
-            if not stream.writing():
-                sent = stream.write_to_fd(memoryview(frame))
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            stream.close(exc_info=(type(error), error, error.__traceback__))
-            return
-        if sent < len(frame):
-            stream.write(memoryview(frame)[sent:])
+        if not self.stream.over:  # RFC 6455 §5.5.1: after a Close frame there is no other
+            self.record_messages(messages)
+            self.stream.send(frame)
 
     def on_message(self, message: str | bytes) -> None:
         if self.ws_connection is None:

@@ -1,0 +1,49 @@
+"""The benchmarks: how fast the laboratory is, beside others in the same run.
+
+    python tests/benchmarks [--small] [SUBJECT ...]
+
+Every ratio is a median of pairs that were measured in alternation. With ``--small`` each subject runs
+in seconds, to see that it runs; its numbers mean nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+import traceback
+
+from rows import Row, table
+
+SUBJECTS = ("broadcast",)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the subjects, print the table; 1 if one of them could not be run."""
+    small = "--small" in arguments
+    names = [name for name in arguments if name != "--small"] or SUBJECTS
+    if unknown := set(names) - set(SUBJECTS):
+        print(f"Unknown: {', '.join(sorted(unknown))}. The subjects are {', '.join(SUBJECTS)}.")
+        return 2
+    found: list[Row] = []
+    failed = 0
+    for name in names:
+        began = time.perf_counter()
+        print(f"{name} …", flush=True)
+        try:
+            for row in importlib.import_module(name).rows(small):
+                found.append(row)
+                print("   ", "  ".join(cell for cell in row.cells() if cell), flush=True)
+        except Exception:
+            traceback.print_exc()
+            found.append(Row(name, float("nan"), note="failed, see above"))
+            failed = 1
+        load = f"; load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+        print(f"{name}: {time.perf_counter() - began:.0f} s{load}", flush=True)
+    print("\n" + table(found))
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
