@@ -1,9 +1,8 @@
-"""The laboratory's books against the wire: connections, requests, answers, frames, bytes; and time."""
+"""The laboratory's books against the wire: connections, requests, answers, frames, bytes."""
 
 import pytest
-import wire
-from namespaces import Namespace, need
 from three_ways import disagreements
+from watch import watched
 
 import lpws
 from lpws import kernel
@@ -25,39 +24,21 @@ TRANSPORTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def namespace():
-    """Where nothing is on the wire but what the test sends."""
-    need("ip", "tcpdump", "tshark")
-    with Namespace() as namespace:
-        yield namespace
-
-
-def seen(namespace, folder, transport, work=WORK, **options):
-    """A run, and the connections that were on the wire meanwhile."""
-
-    def measure():
-        with wire.captured(folder / "wire.pcap"):
-            return lpws.measure(transport, work, **options)
-
-    return namespace.call(measure), wire.streams(folder / "wire.pcap")
-
-
 @pytest.mark.parametrize("transport", TRANSPORTS, ids=repr)
 def test_three_accounts_of_one_run_agree(namespace, tmp_path, transport):
-    run, streams = seen(namespace, tmp_path, transport)
-    assert disagreements(run, streams) == []
-    assert len(streams) >= WORK.clients
-    assert sum(stream.requests for stream in streams) >= WORK.clients
+    seen = watched(namespace, tmp_path, transport, WORK)
+    assert disagreements(seen.run, seen.streams) == []
+    assert len(seen.streams) >= WORK.clients
+    assert sum(stream.requests for stream in seen.streams) >= WORK.clients
 
 
 def test_large_messages_agree_too(namespace, tmp_path):
     """Frames with each length of head, in answers and frames of many packets."""
     for size in (110, 200, 65_536):
         work = lpws.Workload(clients=2, rate_hz=20, duration_s=0.2, size_bytes=size)
-        run, streams = seen(namespace, tmp_path, lpws.WebSocket(), work)
-        assert disagreements(run, streams) == []
-        assert min(len(stream.down) for stream in streams) > size
+        seen = watched(namespace, tmp_path, lpws.WebSocket(), work)
+        assert disagreements(seen.run, seen.streams) == []
+        assert min(len(stream.down) for stream in seen.streams) > size
 
 
 # ------------------------------------------------------------------ a wrong count is noticed
@@ -132,6 +113,6 @@ def test_a_wrong_count_is_noticed(namespace, tmp_path, monkeypatch, transport, m
     """One byte of one connection, or one connection: in that book, and in no other."""
     mutate(monkeypatch)
     # In a thread of this process the clients are mutated, too.
-    run, streams = seen(namespace, tmp_path, transport, clients_in="thread")
-    (fault,) = disagreements(run, streams)
+    seen = watched(namespace, tmp_path, transport, WORK, clients_in="thread")
+    (fault,) = disagreements(seen.run, seen.streams)
     assert fault.startswith(book)

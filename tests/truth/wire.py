@@ -31,9 +31,9 @@ TEXT, CLOSE = 1, 8
 
 @dataclass
 class Packet:
-    """One packet with a payload: when [s, Unix time], which way, where in the stream, what."""
+    """One packet with a payload: when [ns, Unix time], which way, where in the stream, what."""
 
-    t: float
+    t_ns: int
     up: bool  # from the client
     offset: int
     payload: bytes
@@ -134,7 +134,8 @@ def streams(path: Path) -> list[Stream]:
             payload = bytes.fromhex(row["tcp.payload"])
             # tshark's own numbers begin at the SYN, which is number 0.
             offset = int(row["tcp.seq"]) - 1
-            stream.packets.append(Packet(float(row["frame.time_epoch"]), up, offset, payload))
+            t_ns = int(row["frame.time_epoch"].replace(".", ""))  # nine decimals: see `captured`
+            stream.packets.append(Packet(t_ns, up, offset, payload))
         stream.requests += len(_values(row["http.request.method"]))
         stream.responses += len(_values(row["http.response.code"]))
         frames = stream.up_frames if up else stream.down_frames

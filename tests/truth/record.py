@@ -1,0 +1,69 @@
+"""Measures `data/link.csv` and `data/wire.csv` again, on this machine (Linux, root).
+
+    python tests/truth/record.py
+
+The machine should have nothing else to do.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import transits
+import tun
+from namespaces import Namespace
+from times import distances
+from watch import watched
+
+import lpws
+from lpws.run import DATA
+
+WORK = lpws.Workload(clients=10, rate_hz=20, duration_s=10.0, seed=1)
+TRANSPORTS = [
+    lpws.Request(pause_s=0.5),
+    lpws.Request(pause_s=0.5, keep_alive=True),
+    lpws.ShortPolling(interval_s=0.5),
+    lpws.LongPolling(),
+    lpws.EventStream(),
+    lpws.WebSocket(),
+]
+QUANTILES = {"p05": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+def link() -> pd.DataFrame:
+    """The laboratory's link beside the kernel's own TCP."""
+    with tun.line(transits.LINK.delay_s) as (near, far):
+        return transits.table(lpws.measure, functools.partial(tun.measure, near, far))
+
+
+def lag() -> pd.DataFrame:
+    """One row a transport and a name: how far its events are from their packets."""
+    rows = []
+    with Namespace() as namespace, tempfile.TemporaryDirectory() as folder:
+        for transport in TRANSPORTS:
+            seen = watched(namespace, Path(folder), transport, WORK)
+            print(seen.run)
+            for name, group in distances(seen).groupby("name", sort=False):
+                row = {
+                    "transport": transport.label,
+                    "keep_alive": getattr(transport, "keep_alive", True),
+                    "name": name,
+                    "events": len(group),
+                }
+                rows.append(row | {f"{key}_s": group.distance_s.quantile(q) for key, q in QUANTILES.items()})
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Write both tables."""
+    for name, table in (("link", link()), ("wire", lag())):
+        path = DATA / f"{name}.csv"
+        table.round(6).to_csv(path, index=False)
+        print(table.round(6).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
