@@ -179,8 +179,8 @@ def test_claims_notice_a_broken_handler(name, broken, sentence):
 
 #: Cells that the claims on the three runs need, on one interval and a shorter workload.
 SHORT = [
-    ("guess_seen", [("duration_s=4.0", "duration_s=2.0")]),
-    ("intervals_s =", [("(0.1, 0.3, 1.0)", "(0.1,)")]),
+    ("guess_seen", [("duration_s=3.0", "duration_s=2.0")]),
+    ("intervals_s =", [("[0.1, 0.3, 1.0]", "[0.1]")]),
 ]
 RATES = ("def rate_and_age", "def model_age")
 BYTES = ("fast =", "server = lpws.connections")
@@ -250,3 +250,80 @@ def test_every_claim_holds_in_the_simulation_whatever_runs_again(measured, monke
     assert len(judged) > 80
     failed = {line.split(":")[0] for line in judged if line[0] != "✓"}
     assert failed <= {"✗ and the typical poll waited longer for its answer"}
+
+
+# ------------------------------------------------------------------- what a reader may change
+
+
+@pytest.fixture(scope="module")
+def read_through():
+    """The names of the notebook after all its cells, with every run simulated."""
+    namespace = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            lpws, "measure", lambda transport, work, link, **_: lpws.simulate(transport, work, link)
+        )
+        for code in booklet.code(PATH):
+            booklet.execute(code.source, namespace)
+    return namespace
+
+
+GUESSES = [
+    ("guess_seen", "0.5", "same ="),
+    ("guess_empty", "0.1", "ax = axes(None, 7.5, 4.2)"),
+    ("guess_hz", "5", "R = 2 * d"),
+    ("guess_peak", "10", "ax = axes(None, 7.5, 3.8)"),
+]
+
+
+@pytest.mark.parametrize("bad", booklet.BAD)
+@pytest.mark.parametrize(("start", "value", "result"), GUESSES)
+def test_a_guess_of_any_kind_leaves_its_figure_whole(read_through, start, value, result, bad, caplog):
+    namespace = dict(read_through)
+    said = booklet.execute(cell(start, (f"guess({value}", f"guess({bad!r}")), namespace)
+    assert said.startswith("✗ your guess: expected a number from 0 to ") == (bad != 0)
+    booklet.execute(cell(result), namespace)
+    assert not caplog.records
+
+
+PARAMETERS = [
+    ("before =", "before = ", "[0, 1, 0, 2, 0, 3, 0, 0]"),
+    ("before =", "before = [", "0"),
+    ("guess_seen", "Link(delay_s=", "0.025"),
+    ("guess_seen", "work = lpws.Workload(clients=", "20"),
+    ("guess_seen", "rate_hz=", "4.0"),
+    ("guess_seen", "duration_s=", "3.0"),
+    ("kept =", "(", "0.25"),
+    ("intervals_s =", "[", "0.1"),
+    ("few =", "interval_s=", "0.02"),
+    ("few =", "rate_hz=", "4.0"),
+    ("few =", "duration_s=", "1.0"),
+    ("crowd =", "clients=", "100"),
+    ("crowd =", "duration_s=", "2.0"),
+    ("crowd =", "interval_s=", "1.0"),
+    ("def rate_and_age", "duration_s=", "20.0"),
+    ("def rate_and_age", "0.03, ", "0.02"),
+    ("def means_s", "ShortPolling(interval_s=", "1.0"),
+]
+
+
+@pytest.mark.parametrize("bad", booklet.BAD)
+@pytest.mark.parametrize(("start", "before", "value"), PARAMETERS)
+def test_a_parameter_that_cannot_be_is_refused_in_words(measured, read_through, start, before, value, bad):
+    measured(lambda transport: False)
+    said = booklet.complaint(cell(start, (before + value, f"{before}{bad!r}")), read_through)
+    may_be = bad == 0 and before in ("before = [", "Link(delay_s=")
+    assert bool(said) != may_be
+
+
+def test_without_a_delay_the_figure_of_requests_is_drawn(read_through):
+    namespace = read_through | {"d": 0.0, "link": lpws.Link(delay_s=0)}
+    booklet.execute(cell("R = 2 * d"), namespace)
+    assert namespace["ax"].get_xlim()[1] > 20
+
+
+def test_recorded_and_own_runs_are_of_one_specification(read_through):
+    recorded, own = lpws.load_run("short_polling").values(), read_through["runs"].values()
+    assert [(run.transport, run.workload, run.link) for run in recorded] == [
+        (run.transport, run.workload, run.link) for run in own
+    ]
