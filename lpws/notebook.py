@@ -114,7 +114,8 @@ def check(answer: Any, right: Any, *, hints: dict[Any, str] | None = None, withi
         print(f"✗ expected {kind}, got {answer!r}")
         return
     else:
-        good = answer == right or (_is_number(right) and abs(answer - right) <= within * abs(right))
+        room = within * abs(right) if _is_number(right) else 0
+        good = answer == right or (room and right - room <= answer <= right + room)
     if good:
         print("✓ that is right")
         return

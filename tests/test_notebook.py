@@ -1,4 +1,4 @@
-"""What a notebook asks and says: guesses."""
+"""What a notebook asks and says: guesses, and answers to exercises."""
 
 import math
 
@@ -57,3 +57,19 @@ def test_a_latency_that_is_left_out_is_not_on_the_ecdf():
         ax = lpws.ecdf(run, guess_s=guess_s)
         assert any(text.get_text() == "your guess" for text in ax.texts) == marked
         plt.close(ax.figure)
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (100, "✓"),
+        (100.9, "✓"),
+        (99.1, "✓"),
+        (101.1, "✗ not 101"),
+        (10**400, "✗ not 1000"),
+        (None, "✗ expected"),
+    ],
+)
+def test_an_answer_may_be_a_little_off(answer, verdict, capsys):
+    lpws.check(answer, 100.0, within=0.01)
+    assert capsys.readouterr().out.startswith(verdict)
