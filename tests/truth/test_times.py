@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import pandas as pd
 import pytest
 from times import SENSE, distances
 from watch import watched
 
 import lpws
+from lpws.run import DATA
 
 WORK = lpws.Workload(clients=4, rate_hz=40, duration_s=1.0, seed=3)
 ALL, NO_ANSWERS = set(SENSE), {name for name in SENSE if "response" not in name}
@@ -47,3 +49,10 @@ def test_a_clock_that_is_off_is_noticed(seen, side):
     events = [(t + off_s * (where == side), what, where, *rest) for t, what, where, *rest in seen.run.events]
     wrong = dataclasses.replace(seen, run=dataclasses.replace(seen.run, events=events))
     assert distances(wrong).distance_s.min() < -seen.uncertain_ns / 1e9
+
+
+def test_the_recorded_table_has_no_event_before_its_cause():
+    table = pd.read_csv(DATA / "wire.csv")
+    assert set(table["name"]) == set(SENSE)
+    assert set(table.transport) == {transport.label for transport in SEEN}
+    assert (table.p05_s > 0).all()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import transits
 import tun
@@ -13,6 +14,7 @@ from namespaces import need
 
 import lpws
 from lpws.counting import CountedStream
+from lpws.run import DATA
 
 D = transits.LINK.delay_s
 
@@ -30,14 +32,36 @@ def table(over_kernel):
     return transits.table(lpws.measure, over_kernel).set_index("what")
 
 
+def takes_as_many_transits(row, measured):
+    """Whether it never takes less than whole transits, and the quickest not one more."""
+    early_s = 0.001  # the second of two messages begins so much later
+    return (
+        row.relay * D - early_s <= measured.relay_least_s < (row.relay + 0.9) * D
+        and row.kernel * D - early_s <= measured.kernel_least_s
+        and (measured.kernel_least_s < (row.kernel + 0.9) * D or row.what == transits.SLOW_START)
+    )
+
+
 @pytest.mark.parametrize("row", transits.ROWS, ids=lambda row: row.what)
 def test_both_take_as_many_transits(table, row):
-    """Never less than whole transits, and the quickest not one more."""
-    measured, early_s = table.loc[row.what], 0.001  # the second of two messages begins so much later
-    assert row.relay * D - early_s <= measured.relay_least_s < (row.relay + 0.9) * D
-    assert row.kernel * D - early_s <= measured.kernel_least_s
-    if row.what != transits.SLOW_START:
-        assert measured.kernel_least_s < (row.kernel + 0.9) * D
+    assert takes_as_many_transits(row, table.loc[row.what])
+
+
+@pytest.mark.parametrize("row", transits.ROWS, ids=lambda row: row.what)
+def test_the_recorded_table_says_the_same(row):
+    recorded = pd.read_csv(DATA / "link.csv", index_col="what").loc[row.what]
+    assert (recorded.relay_transits, recorded.kernel_transits) == (row.relay, row.kernel)
+    assert takes_as_many_transits(row, recorded)
+
+
+@pytest.mark.parametrize("column", ["relay_least_s", "kernel_least_s"])
+@pytest.mark.parametrize("off", [-1, 1])
+def test_a_transit_too_few_or_too_many_is_noticed(column, off):
+    table = pd.read_csv(DATA / "link.csv", index_col="what")
+    table[column] += off * D
+    noticed = [row.what for row in transits.ROWS if not takes_as_many_transits(row, table.loc[row.what])]
+    late = column == "kernel_least_s" and off > 0  # in one row the kernel may be
+    assert noticed == [row.what for row in transits.ROWS if not (late and row.what == transits.SLOW_START)]
 
 
 def test_nagle_shows_over_the_kernel_alone(over_kernel, monkeypatch):
