@@ -151,8 +151,10 @@ def test_exercises_know_right_from_wrong(path, monkeypatch):
                 said = booklet.execute(re.sub(r"= \.\.\.", f"= {wrong!r}", cell.source, count=1), namespace)
                 assert said.startswith("✗"), (wrong, said)
                 assert hint in said
-            said = booklet.execute(re.sub(r"= \.\.\.", "= None", cell.source, count=1), namespace)
-            assert said.startswith("✗"), "an answer of another type"
+            for other in ("None", "'abc'", "[]"):  # of another type
+                said = booklet.execute(re.sub(r"= \.\.\.", f"= {other}", cell.source, count=1), namespace)
+                assert said.startswith("✗"), other
+                assert "not supported between" not in said, "a sentence of Python's, not one that helps"
         elif booklet.tagged(cell, "solution"):
             assert all(line.startswith("✓") for line in filter(None, said.splitlines())), said
 
