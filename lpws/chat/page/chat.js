@@ -64,7 +64,7 @@ const outbox = new Outbox({
   letter: ({ key, text, typed }) => ({ secret: me.secret, key, text, typed }),
   post,
   line: listener,
-  changed: showWaiting,
+  changed: soon,
   refused: ({ text }) => note(`The room does not take “${text.slice(0, 40)}”.`),
 });
 
@@ -117,7 +117,6 @@ function said({ who, name, by, text, key, typed, at, id }) {
 function came({ who, name, by, id }) {
   const before = people.get(who);
   people.set(who, { name, by });
-  showPeople();
   const way = by === "reload" ? "reloading" : by;
   if (!before) add(line("note", id, `${name} came in, by ${way}`));
   else if (before.name !== name) add(line("note", id, `${before.name} is now ${name}`));
@@ -126,7 +125,6 @@ function came({ who, name, by, id }) {
 
 function left({ who, name, id }) {
   people.delete(who);
-  showPeople();
   add(line("note", id, `${name} has gone`));
 }
 
@@ -155,17 +153,34 @@ function duration(seconds) {
 const atEnd = () => $("scroll").scrollHeight - $("scroll").scrollTop - $("scroll").clientHeight < 60;
 const toEnd = () => $("scroll").scrollTo({ top: $("scroll").scrollHeight });
 
+// What comes within one frame is shown together: a crowd of messages costs one layout, not many.
+const rows = [];
+let painting = false;
+
+function soon() {
+  if (!painting) requestAnimationFrame(paint);
+  painting = true;
+}
+
 function add(row) {
-  const follow = atEnd() || row.classList.contains("mine");
-  $("empty").hidden = true;
-  $("log").append(row);
+  rows.push(row);
+  soon();
+}
+
+function paint() {
+  painting = false;
+  const follow = atEnd() || rows.some((row) => row.classList.contains("mine"));
+  const added = rows.length;
+  $("log").append(...rows.splice(0));
   while ($("log").childElementCount > SHOWN) $("log").firstElementChild.remove();
+  $("empty").hidden = $("log").childElementCount > 0;
+  showWaiting();
+  showPeople();
   if (follow) toEnd();
-  else $("newer").hidden = false;
+  else if (added) $("newer").hidden = false;
 }
 
 function showWaiting() {
-  const follow = atEnd();
   $("waiting").replaceChildren(...outbox.waiting.map(({ text }) => {
     const row = element("li", "said mine");
     const body = element("span", "text", text);
@@ -173,7 +188,6 @@ function showWaiting() {
     row.append(body, element("span", "age", "on its way"));
     return row;
   }));
-  if (follow) toEnd();
 }
 
 function showPeople() {
@@ -298,9 +312,6 @@ $("scroll").addEventListener("scroll", () => {
 addEventListener("online", () => {
   listener.hurry();
   outbox.hurry();
-});
-addEventListener("offline", () => {
-  if (document.documentElement.dataset.state === "away") state("away", 0);
 });
 addEventListener("pagehide", () => {
   listener.stop();

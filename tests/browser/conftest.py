@@ -1,0 +1,68 @@
+"""A browser for the tests: the Chromium of the system, driven by Playwright; nothing is downloaded."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+#: What a browser may do of its own accord, switched off.
+ARGUMENTS = [
+    "--no-sandbox",  # there is none for root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # A name that an attacker has made to point here.
+    "--host-resolver-rules=MAP evil.example 127.0.0.1",
+]
+OUTPUT = Path(__file__).resolve().parents[2] / "test-output"
+
+
+@pytest.fixture(scope="package")  # not for the session: it keeps an event loop in this thread
+def browser():
+    """The browser; without one the test is skipped, except where all tests have to run."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        reason = "expected Chromium or Chrome on the path, found neither"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser):
+    """A fresh profile, in which no page may have an error."""
+    context = browser.new_context(viewport={"width": 1000, "height": 760})
+    errors = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.set_default_timeout(20_000)
+    yield context
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def page(context):
+    """A page."""
+    return context.new_page()
+
+
+@pytest.fixture
+def output():
+    """The folder of what is kept to be looked at."""
+    OUTPUT.mkdir(exist_ok=True)
+    return OUTPUT
+
+
+@pytest.fixture
+def shot(output):
+    """Keeps a picture of a page: ``shot(page, "name")``."""
+    return lambda page, name, **options: page.screenshot(path=output / f"{name}.png", **options)

@@ -1,0 +1,369 @@
+"""The chat as people have it: pages in a browser, whose lines are cut."""
+
+import itertools
+import json
+import random
+import re
+import statistics
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+import lpws
+from lpws.chat import ChatServer, Robots, Times
+from lpws.chat.handlers import WAYS
+from lpws.link import Relay
+
+#: Messages that each of two people says while their lines are cut.
+MANY = 200
+#: An hour passes in so many seconds.
+HOUR_S = 9.0
+TALKING = "() => document.documentElement.dataset.state === 'here'"
+#: Types and sends in the page, as a reader does: n messages, some milliseconds apart.
+TYPE = """async ([name, n, pause]) => {
+  const text = document.getElementById("text"), form = document.getElementById("speak");
+  for (let i = 0; i < n; i++) {
+    text.value = `${name} ${i}`;
+    form.requestSubmit();
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+}"""
+#: What a page shows: id, author, text of each message, in order.
+SHOWN = """() => {
+  const part = (row, kind) => row.querySelector(kind).textContent;
+  return Array.from(document.querySelectorAll("#log > .said"), (row) =>
+    [Number(row.dataset.id), part(row, ".author"), part(row, ".text")]);
+}"""
+
+
+@pytest.fixture
+def chat():
+    with ChatServer() as chat:
+        yield chat
+        assert not chat.log
+
+
+def come_in(context, url, name, by):
+    """A page of somebody who is in the room."""
+    page = context.new_page()
+    page.goto(f"{url}#name={name}&by={by}")
+    page.wait_for_function(TALKING)
+    return page
+
+
+def say(page, text):
+    page.fill("#text", text)
+    page.press("#text", "Enter")
+
+
+def texts(page):
+    return [text for _, _, text in page.evaluate(SHOWN)]
+
+
+def wait_for(page, text):
+    page.locator("#log .text", has_text=re.compile(f"^{re.escape(text)}$")).wait_for()
+
+
+# ---------------------------------------------------------------------- lines that are cut
+
+
+class Scissors:
+    """Cuts some of the server's connections, again and again, at moments and with luck of a seed."""
+
+    def __init__(self, chat, seed, mean_s):
+        self.chat, self.draw, self.mean_s = chat, random.Random(seed), mean_s
+        self.cuts = 0
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.work)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopped.set()
+        self.thread.join()
+
+    def work(self):
+        while not self.stopped.wait(self.draw.expovariate(1 / self.mean_s)):
+            self.chat.thread.call(self.cut)
+
+    def cut(self):
+        for stream in sorted(self.chat._streams, key=lambda stream: stream.number):
+            if self.draw.random() < 0.5:
+                stream.close()
+                self.cuts += 1
+
+
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations_with_replacement(WAYS, 2)))
+def test_nothing_is_lost_or_doubled_when_lines_are_cut(context, one, other):
+    times = replace(Times().faster(50), timeout_s=5.0, away_s=3.0, reload_s=60.0)
+    with ChatServer(times=times) as chat:
+        pages = {name: come_in(context, chat.url, name, by) for name, by in (("Ada", one), ("Bea", other))}
+        with Scissors(chat, seed=f"{one} {other}", mean_s=0.1) as scissors:
+            # Both type at once: neither call waits for the typing to end.
+            for name, page in pages.items():
+                page.evaluate(f"(given) => {{ window.typing = ({TYPE})(given) }}", [name, MANY, 4])
+            for page in pages.values():
+                page.evaluate("() => window.typing")
+        for page in pages.values():
+            wanted = f"""() => {{ document.getElementById("reload").click();
+              return document.querySelectorAll("#log > .said").length >= {2 * MANY} }}"""
+            page.wait_for_function(wanted, polling=50)
+        shown = [page.evaluate(SHOWN) for page in pages.values()]
+        told = [[message["id"], message["name"], message["text"]] for message in chat.said]
+        waiting = [page.locator("#waiting li").count() for page in pages.values()]
+    assert scissors.cuts > 3, "the lines were cut"
+    assert shown == [told, told], "all see the same, in the order of the room"
+    assert waiting == [0, 0]
+    for name in pages:
+        assert [text for _, author, text in told if author == name] == [f"{name} {n}" for n in range(MANY)]
+
+
+def test_an_idle_hour(context):
+    """Nobody speaks; lines are cut, and die without a word. Nobody does anything about it."""
+    times = replace(Times().faster(3600 / HOUR_S), timeout_s=0.5, retry_s=0.02, retry_most_s=0.3)
+    with (
+        ChatServer(times=times) as chat,
+        Relay(lpws.Link(delay_s=0), chat.port, chat.trace.append, chat.log) as relay,
+    ):
+        url = chat.url_over(relay.address)
+        pages = [come_in(context, url, f"by {by}", by) for by in WAYS[1:]]
+        for page in pages:
+            page.evaluate("() => { window.same = true }")
+        said = []
+        for quarter, happens in enumerate(("nothing", "cut", "silence", "nothing")):
+            pages[0].wait_for_timeout(1000 * HOUR_S / 4)
+            if happens == "cut":
+                relay.cut()
+            elif happens == "silence":
+                relay.silence()  # no end of a connection can be seen
+                for page in pages:
+                    page.wait_for_function("() => document.documentElement.dataset.state === 'away'")
+                relay.silence(False)
+            with Robots(chat, {"Rob": lpws.WebSocket()}) as robots:
+                said.append(f"quarter {quarter}")
+                robots.say("Rob", said[-1])
+            for page in pages:
+                wait_for(page, said[-1])
+        for page in pages:
+            page.wait_for_function(TALKING)
+            assert texts(page) == said
+            assert page.evaluate("() => window.same"), "without a new page"
+
+
+# ---------------------------------------------------------------------------- how it feels
+
+
+def test_a_message_is_there_at_once(context, chat, shot, output):
+    """What is pushed is there in a small part of the time that a poll takes."""
+    ways = WAYS[1:]
+    pages = {by: come_in(context, chat.url, f"by {by}", by) for by in ways}
+    writer = come_in(context, chat.url, "Ada", "WebSocket")
+    for n in range(15):
+        say(writer, f"message {n}")
+        writer.wait_for_timeout(130)
+    for page in pages.values():
+        wait_for(page, "message 14")
+    ages_s = {
+        by: page.eval_on_selector_all(".said .age", "(ages) => ages.map((age) => Number(age.dataset.s))")
+        for by, page in pages.items()
+    }
+    medians_s = {by: statistics.median(ages) for by, ages in ages_s.items()}
+    for name, page in {"wide": pages["SSE"], "polling": pages["short polling"]}.items():
+        shot(page, f"chat_{name}")
+    (output / "chat_ages.json").write_text(json.dumps(medians_s, indent=1))
+    interval_s = Times().interval_s
+    for by in ("long polling", "SSE", "WebSocket"):
+        assert medians_s[by] < interval_s / 4, medians_s
+        assert medians_s[by] < medians_s["short polling"] / 2, medians_s
+    assert all(-0.05 < age < 2 * interval_s + 1 for ages in ages_s.values() for age in ages), "clocks agree"
+    assert max(ages_s["short polling"]) - min(ages_s["short polling"]) > interval_s / 3
+
+
+def test_the_page_tells_what_it_did(context, chat):
+    pages = {by: come_in(context, chat.url, f"by {by}", by) for by in WAYS}
+    for by, page in pages.items():
+        say(page, f"hello by {by}")
+    for page in pages.values():
+        page.click("#reload", force=True) if page is pages["reload"] else None
+        for by in WAYS:
+            wait_for(page, f"hello by {by}")
+    chat.collect()
+    pages["reload"].click("#reload")  # it hears of nothing by itself
+
+    def received(by):
+        return [e for e in chat.run(f"by {by}").events if e[1] == "message_received"]
+
+    deadline = time.monotonic() + 20
+    while not all(received(by) for by in WAYS):
+        assert time.monotonic() < deadline
+        pages["SSE"].wait_for_timeout(20)
+    for by in WAYS:
+        run = chat.run(f"by {by}")
+        table = lpws.deliveries(run)
+        said = [message["id"] for message in chat.said]
+        mine = table[table.message.isin(said)]
+        assert list(mine.state.unique()) == ["delivered"], by
+        assert list(mine.copies.unique()) == [1]
+        asked = lpws.requests(run)
+        assert asked.received_s.notna().any()
+        assert (asked.sent_s.dropna() < run.workload.duration_s).all()
+        # Its clock was set by the server's: no answer came before it was sent, but for the error.
+        assert (mine.received_s - mine.sent_s > -0.1).all()
+        counts = pages[by].inner_text("#counts")
+        assert re.match(r"\d+ connections? · \d+ requests? · [\d.]+ kB of answers · 4 messages, ", counts), (
+            counts
+        )
+
+
+# --------------------------------------------------------------------------- how one uses it
+
+
+def test_what_somebody_types_is_shown_and_not_run(context, chat, shot):
+    evil = [
+        "<script>document.title = 'run'</script>",
+        "<img src=x onerror=\"document.title = 'run'\">",
+        "</li></ol><h1>big</h1>",
+        "javascript:alert(1)",
+        "&lt;b&gt; ${1+1} {{1+1}}",
+        "\u202eesrever",
+    ]
+    dialogs = []
+    ada = come_in(context, chat.url, "Ada", "SSE")
+    ada.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    writer = come_in(context, chat.url, "<b>Bob</b>", "WebSocket")
+    for text in evil:
+        say(writer, text)
+    wait_for(ada, evil[-1])
+    assert texts(ada) == evil
+    assert ada.locator("#log .author").first.inner_text() == "<b>Bob</b>"
+    assert ada.locator("#log img, #log script, #log b, #log h1, #log a, #here b").count() == 0
+    assert ada.title() == "A room with five doors"
+    assert dialogs == []
+    shot(ada, "chat_markup")
+
+
+def test_with_the_keyboard_alone(page, chat):
+    page.goto(chat.url)
+    page.keyboard.press("Tab")  # the ways in
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("() => document.activeElement.value") == "SSE"
+    for _ in range(3):
+        if page.evaluate("() => document.activeElement.id") != "name":
+            page.keyboard.press("Tab")
+    page.keyboard.type("Ada")
+    page.keyboard.press("Enter")
+    page.wait_for_function(TALKING)
+    assert page.evaluate("() => document.activeElement.id") == "text"
+    page.keyboard.type("hello")
+    page.keyboard.press("Enter")
+    wait_for(page, "hello")
+    assert page.input_value("#text") == ""
+    assert [(person.name, person.by) for person in chat.people] == [("Ada", "SSE")]
+    page.get_by_role("button", name="Change name").press("Enter")
+    page.keyboard.type("Bea")
+    page.keyboard.press("Enter")
+    page.get_by_text("Ada is now Bea").wait_for()
+    assert [person.name for person in chat.people] == ["Bea"]
+
+
+def test_another_way_in_loses_nothing(context, chat):
+    ada = come_in(context, chat.url, "Ada", WAYS[0])
+    writer = come_in(context, chat.url, "Bob", "WebSocket")
+    wanted = []
+    for n, by in enumerate([*WAYS, *reversed(WAYS)]):
+        ada.get_by_role("radio", name=by, exact=True).check()
+        for page in (writer, ada):
+            wanted.append(f"{page is ada} {n}")
+            say(page, wanted[-1])
+            if page is ada:
+                wait_for(writer, wanted[-1])
+    ada.get_by_role("radio", name="SSE").check()
+    wait_for(ada, wanted[-1])
+    assert sorted(texts(ada)) == sorted(wanted)
+    assert texts(ada) == texts(writer)
+    assert texts(ada)[1::2] == wanted[1::2]
+    ada.wait_for_function("() => document.querySelector('#here .person').dataset.by === 'SSE'")
+
+
+def test_who_is_offline_is_told_and_what_they_said_is_kept(context, chat, shot):
+    with Robots(chat, {"Rob": lpws.WebSocket()}) as robots:
+        page = come_in(context, chat.url, "Ada", "long polling")
+        context.set_offline(True)  # nothing new can leave, and what is under way …
+        chat.thread.call(lambda: [stream.close() for stream in list(chat._streams)])  # … is cut
+        page.get_by_text("You are offline").wait_for()
+        say(page, "are you there?")
+        page.get_by_text("on its way").wait_for()
+        robots.say("Rob", "where is Ada?")
+        shot(page, "chat_offline")
+        assert texts(page) == []
+        context.set_offline(False)
+        for text in ("where is Ada?", "are you there?"):
+            wait_for(page, text)
+        page.wait_for_function(TALKING)
+        assert page.get_by_text("on its way").count() == 0
+        assert texts(page) == ["where is Ada?", "are you there?"]
+
+
+def test_who_goes_is_seen_to_go(context, chat):
+    ada = come_in(context, chat.url, "Ada", "SSE")
+    bea = come_in(context, chat.url, "Bea", "long polling")
+    ada.locator("#here .person", has_text="Bea").wait_for()
+    bea.close(run_before_unload=True)
+    ada.get_by_text("Bea has gone").wait_for()
+    assert ada.locator("#here .person").all_inner_texts() == ["Ada\nSSE\nyou"]
+
+
+def test_a_room_that_is_closed_says_so(context):
+    with ChatServer(times=Times().faster(10)) as chat:
+        page = come_in(context, chat.url, "Ada", "SSE")
+    page.get_by_text("Connection lost").wait_for()
+    page.get_by_role("button", name="Try now").wait_for()
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "narrow", "large text"])
+def test_nobody_is_kept_out(browser, chat, shot, look):
+    """What axe finds, before coming in, in the room, and without a connection."""
+    context = browser.new_context(
+        color_scheme="dark" if look == "dark" else "light",
+        viewport={"width": 340, "height": 640} if look == "narrow" else {"width": 1000, "height": 760},
+        reduced_motion="reduce" if look == "dark" else "no-preference",
+    )
+    page = context.new_page()
+
+    def found():
+        results = Axe().run(page)
+        return [results.generate_report()] if results.violations_count else []
+
+    with Robots(chat, {"Rosa": lpws.EventStream(), "Cem": lpws.LongPolling()}) as robots:
+        page.goto(chat.url)
+        assert found() == []
+        shot(page, f"chat_door_{look}")
+        page.fill("#name", "Ada")
+        page.press("#name", "Enter")
+        page.wait_for_function(TALKING)
+        if look == "large text":
+            page.evaluate("() => { document.body.style.fontSize = '24px' }")
+        for by in WAYS:
+            page.get_by_role("radio", name=by, exact=True).check()
+            page.wait_for_function(TALKING)
+            robots.say("Rosa", f"do you hear me by {by}?")
+            say(page, f"by {by}, yes")
+            if by == "reload":
+                page.get_by_role("button", name="Reload").click()
+            wait_for(page, f"by {by}, yes")
+            assert found() == []
+        robots.say("Cem", "a long word, such as " + 60 * "donaudampfschiff"[:8])
+        page.get_by_text("a long word").wait_for()
+        wide = page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+        assert wide[0] <= wide[1], "nothing sticks out"
+        shot(page, f"chat_{look}")
+        context.set_offline(True)
+        page.get_by_role("radio", name="SSE").check()
+        page.get_by_text("You are offline").wait_for()
+        assert found() == []
+    context.close()
