@@ -152,7 +152,8 @@ def _server_port(path: Path) -> str:
 
 
 def _tshark(path: Path, *options: str) -> Iterator[dict[str, str]]:
-    command = ["tshark", "-n", "-r", str(path), *options, "-T", "fields"]
+    numbers = ["-o", "tcp.relative_sequence_numbers:TRUE"]
+    command = ["tshark", "-n", "-r", str(path), *numbers, *options, "-T", "fields"]
     for name in _FIELDS:
         command += ["-e", name]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,0 +1,106 @@
+"""What the kernel counts of a connection, however that ends."""
+
+import contextlib
+import socket
+import struct
+import sys
+import time
+
+import pytest
+
+from lpws import kernel
+from lpws.kernel import payload_bytes
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+
+
+@contextlib.contextmanager
+def pair():
+    """Both ends of a TCP connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        peer = socket.create_connection(listener.getsockname())
+        ours, _ = listener.accept()
+    with ours, peer:
+        peer.sendall(b"hello")
+        ours.sendall(b"hi")
+        assert (ours.recv(9), peer.recv(9)) == (b"hello", b"hi")
+        yield ours, peer
+
+
+def until_state(ours, state):
+    """Wait until the kernel has that state: what the peer did has arrived."""
+    end = time.monotonic() + 10
+    while kernel._tcp_info(ours)[0] != state:
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def reset(peer):
+    """Close, and send RST in place of FIN."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.close()
+
+
+def test_of_an_open_connection():
+    with pair() as (ours, peer):
+        assert payload_bytes(ours) == (5, 2)
+        assert payload_bytes(peer) == (2, 5)
+
+
+def test_a_fin_is_no_byte():
+    with pair() as (ours, peer):
+        peer.close()
+        until_state(ours, kernel._CLOSE_WAIT)
+        assert payload_bytes(ours) == (5, 2)
+
+
+def test_a_reset_is_no_byte():
+    with pair() as (ours, peer):
+        reset(peer)
+        until_state(ours, kernel._CLOSE)
+        assert payload_bytes(ours) == (5, 2)
+
+
+def test_a_fin_before_a_reset_is_no_byte():
+    with pair() as (ours, peer):
+        peer.close()
+        until_state(ours, kernel._CLOSE_WAIT)
+        ours.sendall(b"too late")
+        until_state(ours, kernel._CLOSE)
+        assert payload_bytes(ours) == (5, 10)
+
+
+def test_after_a_reset_that_was_heard_of_it_does_not_say():
+    with pair() as (ours, peer):
+        reset(peer)
+        until_state(ours, kernel._CLOSE)
+        with pytest.raises(ConnectionResetError):
+            ours.recv(9)
+        assert payload_bytes(ours) is None
+
+
+def test_what_nobody_has_taken_yet_counts():
+    with pair() as (ours, peer):
+        ours.setblocking(False)
+        sent = 2
+        with contextlib.suppress(BlockingIOError):  # until its buffers and the peer's are full
+            while True:
+                sent += ours.send(bytes(65_536))
+        assert sent > 65_536
+        assert payload_bytes(ours) == (5, sent)
+        peer.sendall(bytes(1000))
+        end = time.monotonic() + 10
+        while payload_bytes(ours)[0] < 1005:
+            assert time.monotonic() < end
+        assert payload_bytes(ours) == (1005, sent)
+
+
+def test_elsewhere_it_does_not_say(monkeypatch):
+    with pair() as (ours, _):
+        monkeypatch.setattr(kernel, "_TCP_INFO", struct.Struct("=B127xQ8xI52xQQ4000x"))
+        assert payload_bytes(ours) is None
+        monkeypatch.setattr(sys, "platform", "darwin")
+        assert payload_bytes(ours) is None
+    one, other = socket.socketpair()
+    with one, other:  # no TCP
+        assert payload_bytes(one) is None
