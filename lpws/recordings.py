@@ -55,7 +55,7 @@ def side_by_side() -> dict[str, Run]:
     }
     runs = {}
     for rate_hz in (1.0, 3.0, 6.0, 12.0, 24.0):
-        work = specs.Workload(clients=10, rate_hz=rate_hz, duration_s=4.0, seed=22)
+        work = specs.Workload(clients=5, rate_hz=rate_hz, duration_s=4.0, seed=22)
         for name, way in ways.items():
             runs[f"{name}, {rate_hz:g}"] = measure(way, work, link)
     return runs
