@@ -67,6 +67,12 @@ def faults(run: Run) -> list[str]:
         expect(f"opened and closed ({side})", opened[side], count("closed", side, 4))
     for name in ("read", "written"):
         expect(f"a count of bytes a connection ({name})", count(name, "server", 4), opened["server"])
+        # The kernel's own count, of the connections of which it has one.
+        ours, kernels = count(name, "server", 4, size), count(f"kernel_{name}", "server", 4, size)
+        told = {connection for connection, _ in kernels}
+        expect(
+            f"bytes by the kernel's count ({name})", {pair for pair in ours if pair[0] in told}, set(kernels)
+        )
     expect("connections begun and opened", count("opening", "client", 4), opened["client"])
 
     # Bytes, where our own HTTP client counted them.
