@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import socket
+from functools import cache
 
 import accounting
 import booklet
@@ -262,3 +263,74 @@ def test_every_claim_holds_where_nothing_takes_time(monkeypatch):
         said = booklet.execute(cell.source, namespace)
         mark = "…" if booklet.tagged(cell, "exercise") else "✓"
         assert all(line.startswith(mark) for line in filter(None, said.splitlines())), said
+
+
+# ------------------------------------------------------------------ a reader who changes a value
+
+
+@cache
+def finished():
+    """The names after the whole notebook, its measurements replaced by simulations."""
+    matplotlib.use("Agg")
+    namespace = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
+        patch.setattr(lpws, "show", lambda *_: plt.close("all"))
+        for cell in CELLS.values():
+            booklet.execute(cell.source, namespace)
+    return namespace
+
+
+POLLS = ("asked =", "import matplotlib", "def time_open", "exchange =", "# To one digit")
+READER = ("crowd_work", "cycle_s", "mean_s")
+#: A name that the reader sees a value of → the cell that it is in, and those that use it.
+VALUES = {
+    "guess_closed": ("import lpws", "import pandas"),
+    "guess_opened": ("guess_opened", "clients ="),
+    "guess_transits": ("guess_transits", *POLLS),
+    "guess_open": ("guess_transits", *POLLS),
+    "delay_s": ("guess_transits", "work =", *POLLS),
+    "clients": ("work =", *POLLS),
+    "rate_hz": ("work =", *POLLS),
+    "duration_s": ("work =", *POLLS),
+    "seed": ("work =", *POLLS),
+    "interval_s": ("work =", *POLLS),
+    "number": ("import time",),
+    "rounds": ("import time",),
+    "guess_held": ("guess_held", "guess = lpws.guess(guess_held"),
+    "guess_s": ("guess_s", "cycle_s", "mean_s"),
+    "pause_s": ("guess_s", *READER),
+}
+BAD = (0, -1, 10**9, None, "abc")
+MORE = [
+    ("delay_s", 0.1),
+    ("clients", 1),
+    ("rate_hz", 0.001),
+    ("duration_s", 0.001),
+    ("interval_s", 0.02),
+    ("interval_s", 3600),
+    ("pause_s", 0.2),
+    ("pause_s", 5),
+    ("pause_s", 60),
+    ("guess_opened", {"http.client": None}),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, BAD), *MORE])
+def test_a_changed_value_gives_a_sentence(monkeypatch, name, value):
+    monkeypatch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
+    monkeypatch.setattr(lpws, "show", lambda *_: plt.close("all"))
+    sources = [next(c.source for c in CELLS.values() if c.source.startswith(x)) for x in VALUES[name]]
+    sources[0] = booklet.rebound(sources[0], name, value)
+    assert booklet.complaints(sources, dict(finished())) == []
+
+
+EXERCISES = [cell for cell in CELLS.values() if booklet.tagged(cell, "exercise")]
+
+
+@pytest.mark.parametrize("value", [*BAD, 1e-9, (), "SystemExit", "Host"])
+@pytest.mark.parametrize("cell", EXERCISES, ids=[cell.id for cell in EXERCISES])
+def test_a_wrong_answer_is_told(cell, value):
+    name = cell.source.partition(" = ...")[0]
+    said = booklet.execute(booklet.rebound(cell.source, name, value), dict(finished()))
+    assert said.startswith("✗")

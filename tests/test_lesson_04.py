@@ -3,6 +3,7 @@
 import base64
 import http.client
 import io
+import itertools
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 import accounting
 import booklet
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy
 import pytest
 from hypothesis import given, settings
@@ -432,3 +434,82 @@ def test_the_claims_of_the_runs_notice_a_broken_handler(monkeypatch, broken, sen
     said = claims_of_the_runs(monkeypatch, ("WebSocket",), broken)
     assert f"✗ {sentence}" in said
     assert "✓" in said
+
+
+# ------------------------------------------------------------------ a reader who changes a value
+
+
+@cache
+def finished():
+    """The names after the whole notebook, its measurements replaced by simulations."""
+    namespace = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
+        patch.setattr(lpws, "show", lambda *_: plt.close("all"))
+        for each in booklet.code(PATH):
+            booklet.execute(each.source, namespace)
+    return namespace
+
+
+RUNS = ("mine =", "def total(", "rate, p =", "guess = lpws.guess(guess_cost", "far =", "given =", "formula =")
+#: A name that the reader sees a value of → the cell that it is in, and those that use it.
+VALUES = {
+    "guess_bytes": ("guess_bytes =",),
+    "news": ("guess_bytes =", "message =", "MASK =", 'lpws.claim("a WebSocket message'),
+    "sizes": ("sizes =", "grid =", "def extra("),
+    "text": ("text =", 'lpws.claim("a WebSocket message', *RUNS),
+    "guess_cost": ("guess_cost =", "guess = lpws.guess(guess_cost"),
+    "clients": RUNS,
+    "rate_hz": RUNS,
+    "duration_s": RUNS,
+    "seed": RUNS,
+    "interval_s": RUNS,
+    "hold_s": RUNS,
+    "delay_s": RUNS,
+    "transit_s": ("transit_s, number =", "start = sent", "expected ="),
+    "number": ("transit_s, number =", "start = sent", "expected ="),
+    "guess_code": ("guess_code =", "cases ="),
+}
+BAD = (0, -1, 10**9, None, "abc")
+MORE = [
+    ("news", 200 * "x"),
+    ("news", 2000 * "x"),
+    ("news", 10**6 * "x"),
+    ("news", "två\nrader"),
+    ("sizes", ()),
+    ("sizes", (5,)),
+    ("sizes", (0,)),
+    ("sizes", (70_000,)),
+    ("text", ""),
+    ("text", "é"),
+    ("text", 2000 * "x"),
+    ("text", 10**6 * "x"),
+    ("clients", 1),
+    ("rate_hz", 0.001),
+    ("rate_hz", 300),
+    ("duration_s", 0.001),
+    ("interval_s", 0.02),
+    ("hold_s", 0.1),
+    ("delay_s", 0.2),
+    ("transit_s", 0.005),
+    ("number", 1),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, BAD), *MORE])
+def test_a_changed_value_gives_a_sentence(monkeypatch, name, value):
+    monkeypatch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
+    monkeypatch.setattr(lpws, "show", lambda *_: plt.close("all"))
+    sources = [cell(start) for start in VALUES[name]]
+    sources[0] = booklet.rebound(sources[0], name, value)
+    assert booklet.complaints(sources, dict(finished())) == []
+
+
+EXERCISES = [each for each in booklet.code(PATH) if booklet.tagged(each, "exercise")]
+
+
+@pytest.mark.parametrize("value", [*BAD, 1e-9, (), (0, 0), (256, 1), (0x82, 0x88), (0x71, 0x80), "abc"])
+@pytest.mark.parametrize("each", EXERCISES, ids=[each.id for each in EXERCISES])
+def test_a_wrong_answer_is_told(each, value):
+    said = booklet.execute(booklet.rebound(each.source, "answer", value), dict(finished()))
+    assert said.startswith("✗")
