@@ -82,3 +82,4 @@ def progress(label: str, duration_s: float, passed_s: Callable[[], float]) -> It
             bar.refresh()
 
         yield show
+        bar.n = duration_s  # it is over; a bar that ends earlier stays, in red, as that of an interrupted run

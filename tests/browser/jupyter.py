@@ -1,0 +1,164 @@
+"""JupyterLab for the tests, as a reader has it, with folders of its own and a copy of the notebooks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+#: The longest time [s] that JupyterLab may take until it answers, on a machine that does much else.
+START_S = 90.0
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+@contextlib.contextmanager
+def jupyterlab(folder: Path, base_url: str = "/", **environment: str) -> Iterator[str]:
+    """The address of a JupyterLab that runs inside this context.
+
+    Parameters
+    ----------
+    folder
+        Where it keeps everything; the reader's files are in its folder ``home``.
+    base_url
+        Where it is on its host, as a hub would have it.
+    environment
+        Variables of the environment that it starts in, and its kernels too.
+    """
+    port, url = free_port(), None
+    # The set-up's own settings are with the environment, where `run.py lab` finds them too.
+    own = {name: str(folder / name.lower()) for name in (
+        "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
+        "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR",
+    )}  # fmt: skip
+    options = {
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.base_url": base_url,
+        "ServerApp.root_dir": folder / "home",
+        "ServerApp.allow_root": True,
+        "IdentityProvider.token": "",
+        "LabApp.expose_app_in_browser": True,  # as `jupyterapp`
+    }
+    unwanted = shutil.ignore_patterns(".*", "__pycache__")
+    shutil.copytree(ROOT / "notebooks", folder / "home" / "notebooks", ignore=unwanted)
+    with open(folder / "jupyterlab.log", "wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--no-browser", *(f"--{k}={v}" for k, v in options.items())],
+            stdout=log,
+            stderr=log,
+            env=os.environ | own | environment,
+            cwd=folder,
+        )
+        try:
+            url = f"http://127.0.0.1:{port}{base_url}"
+            _wait_for(f"{url}api/status", process, folder / "jupyterlab.log")
+            yield url
+        finally:
+            process.terminate()  # which ends its kernels, too
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
+    """Wait until the address answers."""
+    end = time.monotonic() + START_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                json.load(answer)
+            return
+        except (urllib.error.URLError, OSError):
+            ended = process.poll() is not None
+            if ended or time.monotonic() > end:
+                raise RuntimeError(f"expected JupyterLab at {url}, got:\n{log.read_text()}") from None
+            time.sleep(0.1)
+
+
+#: Opens a notebook, and waits until its kernel can run it.
+OPEN = """async (path) => {
+  const app = window.jupyterapp;
+  await app.restored;
+  const panel = await app.commands.execute("docmanager:open", { path, factory: "Notebook" });
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  await panel.sessionContext.session.kernel.info;
+  window.panel = panel;
+}"""
+
+#: Runs all cells, by the command behind "Run All Cells"; true once every one is through without an error.
+RUN_ALL = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
+
+#: Runs one cell, by the command behind "Run Selected Cell".
+RUN = """async (number) => {
+  const notebook = window.panel.content;
+  await notebook.scrollToItem(number, "start");
+  notebook.activeCellIndex = number;
+  await window.jupyterapp.commands.execute("notebook:run-cell");
+}"""
+
+#: What the notebook holds: for each cell its type, execution count, and outputs.
+CELLS = """() => Array.from(window.panel.content.model.cells, (cell) => ({
+  type: cell.type,
+  count: cell.executionCount ?? null,
+  trusted: cell.trusted ?? null,
+  hidden: cell.getMetadata("jupyter")?.outputs_hidden ?? false,
+  source: cell.sharedModel.getSource(),
+  outputs: cell.type === "code" ? cell.outputs.toJSON() : [],
+}))"""
+
+#: Scrolls to each output of a cell and says what is seen there: its words, its picture, its frame.
+SEE = """async (number) => {
+  const notebook = window.panel.content, cell = notebook.widgets[number];
+  const box = (node) => {
+    if (!node?.checkVisibility({ contentVisibilityAuto: true, visibilityProperty: true })) return null;
+    const { width, height } = node.getBoundingClientRect();
+    return { width, height };
+  };
+  const drawn = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  await notebook.scrollToItem(number, "start");
+  await cell.ready;
+  const seen = [];
+  for (const node of cell.node.querySelectorAll(".jp-OutputArea-output")) {
+    node.scrollIntoView({ block: "nearest" });
+    const picture = node.querySelector("img");
+    await picture?.decode();
+    await drawn();
+    seen.push({ words: node.innerText, picture: box(picture), frame: box(node.querySelector("iframe")) });
+  }
+  cell.node.querySelector(".jp-OutputArea")?.scrollIntoView({ block: "start" });
+  await drawn();
+  return { outputs: seen, width: notebook.node.getBoundingClientRect().width };
+}"""
+
+#: What a piece of Python prints in the notebook's kernel.
+ASK = """async (code) => {
+  const future = window.panel.sessionContext.session.kernel.requestExecute({ code, store_history: false });
+  let said = "";
+  future.onIOPub = (message) => { if (message.header.msg_type === "stream") said += message.content.text; };
+  const reply = await future.done;
+  if (reply.content.status !== "ok") throw new Error(reply.content.evalue);
+  return said;
+}"""
+
+#: Ends the kernel of the notebook.
+END = "() => window.panel.sessionContext.shutdown()"

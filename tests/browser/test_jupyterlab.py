@@ -1,0 +1,143 @@
+"""The notebooks as a reader has them: opened in JupyterLab, and run there with Run All."""
+
+import json
+import re
+
+import booklet
+import pytest
+
+from .jupyter import ASK, CELLS, END, OPEN, RUN, RUN_ALL, SEE, jupyterlab
+
+PATHS = booklet.paths()
+#: The longest time [ms] that a notebook may take, on a machine that does much else.
+LIMIT_MS = 180_000
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with jupyterlab(tmp_path_factory.mktemp("lab")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context.set_default_timeout(LIMIT_MS)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def open_notebook(context, lab):
+    """Opens a notebook in a page of its own; what the browser complains of makes the test fail."""
+    complaints = []
+
+    def open_(name):
+        page.goto(f"{lab}lab/workspaces/{name.partition('.')[0]}?reset")
+        page.wait_for_function("() => window.jupyterapp")
+        page.evaluate(OPEN, f"notebooks/{name}")
+        return page
+
+    page = context.new_page()
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    yield open_
+    page.evaluate(END)
+    page.close()
+    assert complaints == []
+
+
+def descriptions(cell):
+    """Those of the figures of a cell."""
+    return [o["metadata"]["image/png"]["alt"] for o in cell["outputs"] if "image/png" in o.get("data", {})]
+
+
+def plain(text):
+    """The text without Markdown's marks and with single spaces."""
+    return re.sub(r"[\s`*_]+", " ", text)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
+def test_run_all(open_notebook, path, shot):
+    page = open_notebook(path.name)
+    assert page.evaluate(RUN_ALL) is True
+    cells = page.evaluate(CELLS)
+    code = [cell for cell in cells if cell["type"] == "code"]
+    assert [cell["count"] for cell in code] == list(range(1, len(code) + 1))
+    assert page.evaluate("() => window.panel.sessionContext.session.kernel.status") == "idle"
+    for cell in code:
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error", cell["source"]
+            assert output.get("name") != "stderr", (cell["source"], output)
+
+    figures = 0
+    for number, cell in enumerate(cells):
+        if not any("data" in output for output in cell["outputs"]):
+            continue
+        seen = page.evaluate(SEE, number)
+        shot(page, f"{path.stem}_{number:03}")
+        assert len(seen["outputs"]) == len(cell["outputs"]), cell["source"]
+        for output, shown in zip(cell["outputs"], seen["outputs"], strict=True):
+            if "image/png" in output.get("data", {}):
+                figures += 1
+                assert 200 < shown["picture"]["width"] <= seen["width"]
+                assert shown["picture"]["height"] > 50
+        words = plain(" ".join(shown["words"] for shown in seen["outputs"]))
+        for description in descriptions(cell):
+            assert plain(description) in words
+    assert figures >= 4
+    BY_NAME.get(path.stem, lambda _page: None)(page)
+
+
+def the_snippet_talks(page):
+    """In 04: what the repaired snippet says in its frame is what the server in the kernel has done."""
+    number = next(n for n, cell in enumerate(page.evaluate(CELLS)) if "IFrame(" in cell["source"])
+    page.evaluate(RUN, number)
+    frame = page.locator(f".jp-Cell[data-windowed-list-index='{number}'] iframe").content_frame
+    log = frame.locator("#log")
+
+    def told():
+        lines = re.findall(r"got the message from server \" (.*)", log.inner_text())
+        return [tuple(json.loads(line).values()) for line in lines]
+
+    def ask(what):
+        return json.loads(page.evaluate(ASK, f"import json\nprint(json.dumps({what}))"))
+
+    assert frame.locator("#published").inner_text().startswith("SyntaxError")
+    log.get_by_text("tea is ready").wait_for()
+    page.evaluate(ASK, "page_server.publish('from the kernel')")
+    log.get_by_text("from the kernel").wait_for()
+    frame.locator("input").fill("from the page")
+    frame.locator("button").click()
+    log.get_by_text("from the page").wait_for()
+    assert told() == [tuple(message) for message in ask("page_server.room.mailbox.log")]
+    sent = "[event[6] for event in page_server.trace if event[1] == 'message_sent']"
+    assert [id for id, _ in told()] == ask(sent) == [1, 2, 3, 4, 5]
+    page.evaluate(ASK, "page_server.stop()")
+    log.get_by_text("closed, code").wait_for()
+    assert '"closed, code" 1001' in log.inner_text()
+
+
+BY_NAME = {"04_websockets": the_snippet_talks}
+
+
+def test_a_notebook_that_is_not_trusted_makes_sense(open_notebook):
+    """As it comes, nothing of it runs: pictures, tables and text stay, frames do not."""
+    page = open_notebook("04_websockets.ipynb")
+    frames = figures = 0
+    for number, cell in enumerate(page.evaluate(CELLS)):
+        if not cell["outputs"] or cell["hidden"]:
+            continue
+        assert cell["trusted"] is False
+        shown = page.evaluate(SEE, number)["outputs"]
+        assert not any(one["frame"] for one in shown)
+        if "IFrame(" in cell["source"]:
+            frames += 1
+            continue
+        assert len(shown) == len(cell["outputs"]), cell["source"]
+        for output, one in zip(cell["outputs"], shown, strict=True):
+            picture = "image/png" in output.get("data", {})
+            figures += picture
+            assert one["picture"] if picture else one["words"].strip(), cell["source"]
+    assert frames
+    assert figures >= 4
