@@ -129,7 +129,7 @@ def on_the_wire():
     """The names of the cells that count packets."""
     namespace = {"lpws": lpws}
     for source in story():
-        if source.startswith(("import numpy", "import socket", "def tally(")):
+        if source.startswith(("from dataclasses", "import socket", "def tally(")):
             booklet.execute(source.split("\nsweep_hz")[0], namespace)
     return namespace
 
