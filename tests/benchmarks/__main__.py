@@ -16,7 +16,7 @@ import traceback
 
 from rows import Row, table
 
-SUBJECTS = ("broadcast",)
+SUBJECTS = ("instrumentation", "broadcast")
 
 
 def main(arguments: list[str]) -> int:

@@ -1,64 +1,26 @@
-"""What the instruments cost: requests per second with them and without, in alternating pairs.
-
-    python tests/benchmarks/instrumentation.py [PAIRS]
-
-The same handler answers the same polls on the instrumented server and on bare Tornado. The clients
-are in a process of their own and ask as fast as they are answered.
-"""
+"""What the instruments cost: requests with them and without, events, and frames of events."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import statistics
-import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager
+import timeit
+from collections.abc import Iterator
 
-from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream
-from tornado.netutil import bind_sockets
+from child import Child
+from rows import Row, middle, ratio
 
-from lpws import Server, Workload, specs
+from lpws import Run, ShortPolling, Workload, specs
 from lpws.client import Fleet
-from lpws.conditions import undisturbed
-from lpws.loop import LoopThread
-from lpws.server import GuardedApplication
-from lpws.trace import NONE
-from lpws.transports import request
-from lpws.transports.room import Room
+from lpws.frames import events, requests
+from lpws.trace import NONE, clock
 
 CONNECTIONS = 50
 #: A pair is so many turns of each server, in alternation, since the machine's own speed drifts.
-TURNS = 10
-TURN_S = 0.2
-
-
-class BareHandler(request.Handler):
-    """The handler of plain requests, without a record."""
-
-    def record(self, *_args: int, **_sizes: int) -> None:
-        pass
-
-    def record_messages(self, messages: list) -> None:
-        pass
-
-
-@asynccontextmanager
-async def bare_tornado():
-    """Room and port of the same room on Tornado's own server."""
-    IOStream.number = NONE  # the handler asks for it
-    sockets = bind_sockets(0, "127.0.0.1", backlog=4096)
-    port = sockets[0].getsockname()[1]
-    room = Room(lambda _event: None, {f"127.0.0.1:{port}"})
-    routes = [("/request", BareHandler, {"room": room})]
-    app = GuardedApplication(room, routes, log_function=lambda _handler: None)  # strangers refused here too
-    http = HTTPServer(app)
-    http.add_sockets(sockets)
-    yield room, port
-    http.stop()
-    await http.close_all_connections()
+TURNS = 20
+TURN_S = 0.05
 
 
 def crowd(port: int) -> Fleet:
@@ -86,40 +48,84 @@ async def answered(fleet: Fleet) -> int:
     return next(number)
 
 
-async def drive(ports: list[int], pairs: int) -> None:
-    """Print, for each pair, how many requests each server answered."""
+async def drive(ports: list[int]) -> None:
+    """Be the clients: a line names a server, the answer is how many requests it answered in a turn."""
     fleets = [crowd(port) for port in ports]
-    for _ in range(pairs):
-        counts = [0, 0]
-        for turn in range(2 * TURNS):
-            which = (turn + turn // 2) % 2  # 0 1 1 0 0 1 1 0 …
-            counts[which] += await answered(fleets[which])
-        print(*counts, flush=True)
+    for line in sys.stdin:
+        print(await answered(fleets[int(line)]), flush=True)
 
 
-def main(pairs: int) -> None:
-    bare = LoopThread("bare")
-    _, bare_port = bare.start(bare_tornado())
-    ratios = []
-    with undisturbed(), Server() as server:  # as in `measure`
-        command = [sys.executable, __file__, "drive", str(server.port), str(bare_port), str(pairs + 1)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as clients:
-            for pair, line in enumerate(clients.stdout):
-                ours, theirs = (int(count) / (TURNS * TURN_S) for count in line.split())
-                name = f"pair {pair}" if pair else "warm-up"
-                print(f"{name}: {ours:,.0f} with, {theirs:,.0f} without [requests/s]: {ours / theirs:.3f}")
-                if pair:
-                    ratios.append(ours / theirs)
-    bare.stop()
-    ratios.sort()
-    print(
-        f"requests/s, with over without: median {statistics.median(ratios):.3f} "
-        f"(from {ratios[0]:.3f} to {ratios[-1]:.3f}, {len(ratios)} pairs)"
-    )
+def requests_per_second(pairs: int) -> dict[str, list[float]]:
+    """Room → requests per second of its processor time, in each pair.
+
+    A server that is driven as fast as it can answer spends all its time on that, so that this is
+    its requests/s; if others use the machine too, it does not count their time.
+    """
+    kinds = ("lpws", "bare")
+    found: dict[str, list[float]] = {kind: [] for kind in kinds}
+    # Each in a process of its own: Python adapts its code to the one kind of stream that it sees.
+    with Child("rooms.py", kinds[0]) as ours, Child("rooms.py", kinds[1]) as bare:
+        rooms = dict(zip(kinds, (ours, bare), strict=True))
+        with Child("instrumentation.py", *(room.hear() for room in rooms.values())) as clients:
+            for pair in range(pairs + 1):
+                number, seconds = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0.0)
+                for turn in range(2 * TURNS):
+                    which = (turn + turn // 2) % 2  # 0 1 1 0 0 1 1 0 …
+                    kind = kinds[which]
+                    before = float(rooms[kind].ask("cpu"))
+                    number[kind] += int(clients.ask(str(which)))
+                    seconds[kind] += float(rooms[kind].ask("cpu")) - before
+                if pair:  # the first warms up
+                    for kind in kinds:
+                        found[kind].append(number[kind] / seconds[kind])
+    return found
+
+
+def seconds_of(statement, number: int, repeats: int = 7) -> float:
+    """The least time [s] of one execution; more is somebody else's."""
+    return min(timeit.repeat(statement, number=number, repeat=repeats)) / number
+
+
+def million(number: int) -> Run:
+    """A run with so many events, of requests as short polling has them."""
+    rows = []
+    for request in range(number // 5):
+        who = (request % 100, request % 100, request)
+        t = request / 1000
+        rows.append((t, "due", "client", request % 100, NONE, request, NONE, NONE))
+        for n, (name, side) in enumerate(
+            (("request_sent", "client"), ("request_received", "server"),
+             ("response_sent", "server"), ("response_received", "client"))
+        ):  # fmt: skip
+            rows.append((t + n / 10_000, name, side, *who, NONE, 100))
+    return Run(ShortPolling(), Workload(clients=100), None, rows)
+
+
+def rows(small: bool = False) -> Iterator[Row]:
+    """What the benchmark found."""
+    found = requests_per_second(1 if small else 9)
+    what = "requests per second of processor time"
+    yield middle(f"{what}, with instruments", found["lpws"], "/s")
+    yield middle(f"{what}, bare Tornado", found["bare"], "/s")
+    yield ratio(f"{what}, with over without", found["lpws"], found["bare"], ("at least", 0.95))
+
+    trace: list[tuple] = []
+    who = (7, 7, 1234)
+
+    def record() -> None:
+        trace.append((clock(), "response_sent", "server", *who, NONE, 100))
+
+    yield Row("an event", 1e9 * seconds_of(record, 1_000 if small else 200_000), "ns")
+
+    run = million(10_000 if small else 1_000_000)
+    for name, table in (("the frame of events", events), ("the table of requests", requests)):
+        took_s = []
+        for _ in range(1 if small else 5):
+            before = time.process_time()
+            table(run)
+            took_s.append(time.process_time() - before)
+        yield middle(f"{len(run.events):,} events to {name}", took_s, "s", ("at most", 2.0))
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["drive"]:
-        asyncio.run(drive([int(port) for port in sys.argv[2:4]], int(sys.argv[4])))
-    else:
-        main(int(sys.argv[1]) if sys.argv[1:] else 9)
+    asyncio.run(drive([int(port) for port in sys.argv[1:]]))

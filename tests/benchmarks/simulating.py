@@ -1,0 +1,54 @@
+"""How fast a run is simulated: requests a second, how the time grows, and a crowd of clients."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+
+from rows import Row, in_turns, middle
+
+import lpws
+
+TRANSPORTS = (
+    lpws.Request(pause_s=1.0),
+    lpws.ShortPolling(interval_s=1.0),
+    lpws.LongPolling(hold_s=20.0),
+    lpws.EventStream(),
+    lpws.WebSocket(),
+)
+
+
+def exchanges(run: lpws.Run) -> int:
+    """Requests, or on a stream the messages that were delivered, each of them an exchange."""
+    streams = isinstance(run.transport, lpws.EventStream | lpws.WebSocket)
+    name, side = ("message_received", "client") if streams else ("request_received", "server")
+    return sum(event[1] == name and event[2] == side for event in run.events)
+
+
+def speed_hz(transport: lpws.specs.Transport, clients: int) -> float:
+    """Exchanges that are simulated in a second of processor time."""
+    work = lpws.Workload(clients=clients, rate_hz=1.0, duration_s=10.0, seed=1)
+    before = time.process_time()
+    run = lpws.simulate(transport, work, lpws.Link(delay_s=0.025))
+    return exchanges(run) / (time.process_time() - before)
+
+
+def rows(small: bool = False) -> Iterator[Row]:
+    """What the benchmark found."""
+    few, many, rounds = (10, 40, 1) if small else (500, 4_000, 5)
+    for transport in TRANSPORTS:
+        turns = {clients: lambda n=clients, t=transport: speed_hz(t, n) for clients in (few, many)}
+        found = in_turns(turns, rounds)
+        goal = ("at least", 100_000)
+        yield middle(f"simulate, {transport.label}: exchanges", found[many], "/s", goal)
+        slower = [a / b for a, b in zip(found[few], found[many], strict=True)]
+        what = f"simulate, {transport.label}: time an exchange, {many:,} over {few:,} clients"
+        yield Row(what, statistics.median(slower), goal=("at most", 2.0))
+
+    work = lpws.Workload(clients=100 if small else 10_000, rate_hz=0.1, duration_s=60.0, seed=1)
+    before = time.process_time()
+    run = lpws.simulate(lpws.ShortPolling(interval_s=1.0), work)
+    took_s = time.process_time() - before
+    what = f"simulate, {work.clients:,} clients for a minute, a poll a second"
+    yield Row(what, took_s, "s", ("at most", 10.0), f"{exchanges(run):,} polls")
