@@ -20,12 +20,13 @@ import numpy
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tornado.websocket import WebSocketProtocol13
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 import lpws
 from lpws import models
 from lpws.transports import eventstream, websocket
+from lpws.transports.room import Room
 
 matplotlib.use("Agg")
 
@@ -258,6 +259,12 @@ def takes_anything(monkeypatch):
     monkeypatch.setattr(websocket.Handler, "on_message", hear)
 
 
+def lets_anybody_in(monkeypatch):
+    """A server that does not look at where a page comes from."""
+    monkeypatch.setattr(Room, "refusal", lambda *_: None)
+    monkeypatch.setattr(WebSocketHandler, "check_origin", lambda *_: True)
+
+
 def wordy_events(monkeypatch):
     """An event stream that names the kind of each event."""
     real = eventstream.to_fields
@@ -274,6 +281,7 @@ def wordy_events(monkeypatch):
         (one_code, "codes", "each of the six wrote its own code on the wire"),
         (takes_anything, "codes", "each of the six wrote its own code on the wire"),
         (wordy_events, "each transport", "an SSE message was its text and twenty bytes"),
+        (lets_anybody_in, "page", "a page from elsewhere was refused"),
     ],
 )
 def test_a_claim_notices_a_broken_server(monkeypatch, mutation, what, sentence):
