@@ -40,7 +40,7 @@ def browser():
 @pytest.fixture
 def context(browser):
     """A fresh profile, in which no page may have an error."""
-    context = browser.new_context(viewport={"width": 1000, "height": 760})
+    context = browser.new_context(viewport={"width": 1000, "height": 760}, reduced_motion="reduce")
     errors = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
     context.set_default_timeout(20_000)
