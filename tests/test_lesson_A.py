@@ -291,9 +291,9 @@ def test_a_barrier_that_is_open_is_noticed(monkeypatch, lesson):
 )
 def test_a_stopwatch_that_starts_at_the_wrong_time_is_noticed(lesson, change, sentence):
     change = {"rate_hz=100.0, duration_s=4.0": "rate_hz=100.0, duration_s=2.0", **change}
-    said = run(lesson, "import http.client", "stalled =", "naive_s", change=change)
+    said = run(lesson, "from lpws.run", "import http.client", "stalled =", "naive_s", change=change)
     if sentence is None:
-        assert said.count("✓") == len(said.splitlines()) == 3
+        assert said.count("✓") == len(said.splitlines()) == 4
     else:
         assert f"✗ {sentence}" in said
 
