@@ -18,6 +18,7 @@ _MODULES = {
     "specs": ("Request", "ShortPolling", "LongPolling", "EventStream", "WebSocket", "Workload", "Link"),
     "run": ("Run", "RunError", "load", "load_run", "save"),
     "server": ("Server",),
+    "address": ("page_url",),
     "experiment": ("measure",),
     "simulation": ("simulate",),
     "frames": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),

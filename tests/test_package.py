@@ -18,7 +18,7 @@ HOME = Path(lpws.__file__).parent
 #: A module imports only what stands above it.
 ORDER = [
     *("trace", "specs", "mailbox", "health", "run", "connection", "client", "transports"),
-    *("loop", "kernel", "counting", "server", "link", "chat"),
+    *("loop", "kernel", "counting", "server", "address", "link", "chat"),
     *("fleet", "remote", "conditions", "experiment"),
     *("simulation", "frames", "models", "figures", "liveview"),
     *("notebook", "recordings", "doctor", "__main__"),

@@ -45,6 +45,7 @@ class Room:
         self.origin = origin
         self.prefix = prefix
         self.origins = {f"http://{host}" for host in hosts} | ({origin} if origin else set())
+        self.proxied = False  # whether requests come through Jupyter's proxy, too: see `lpws.address`
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
         self.streams: set[RoomHandler] = set()  # what is open to followers: SSE and WebSocket
         self.arrived = 0  # how many requests have come so far
@@ -55,11 +56,14 @@ class Room:
 
         A page of the web must not reach into the kernel. A name that was made to point here (DNS
         rebinding) shows in ``Host``, a foreign page in ``Origin`` (RFC 6455 §10.2). Another user of
-        the machine does not know the token.
+        the machine does not know the token. Through a proxy comes what the browser sent, with the
+        ``Host`` by which the reader knows the proxy: then it is the token that a rebound page lacks.
         """
-        if request.host not in self.hosts:
+        if request.host not in self.hosts and not self.proxied:
             return "Unknown Host"
-        if "Origin" in request.headers and request.headers["Origin"] not in self.origins:
+        origin = request.headers.get("Origin")
+        own = self.proxied and origin and origin.partition("://")[2] == request.host
+        if origin is not None and origin not in self.origins and not own:
             return "Foreign Origin"
         if self.prefix:
             start = request.path[: len(self.prefix) + 1].encode()
