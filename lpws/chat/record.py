@@ -19,7 +19,9 @@ def told(room: ChatRoom) -> list[dict]:
     return [json.loads(text) | {"id": id} for id, text in room.mailbox.log]
 
 
-def run_of(trace: list[tuple], person: Person, now_s: float, link: specs.Link | None = None) -> Run:
+def run_of(
+    trace: list[tuple], person: Person, now_s: float, link: specs.Link | None = None, after: int = 0
+) -> Run:
     """The run of one person, who becomes client 0 of it, from `since_s` until now.
 
     What was told before is not in it: it came all at once, with their first request.
@@ -34,15 +36,20 @@ def run_of(trace: list[tuple], person: Person, now_s: float, link: specs.Link | 
         The end of the run [s], on the clock of the trace.
     link
         What was between them and the server.
+    after
+        Id of a message: only later ones are in the run, which begins when this one was told.
     """
-    start_s = person.since_s
-    mine = [event for event in trace if event[3] == person.number and event[0] >= start_s]
+    since, start_s = person.since, person.since_s
+    if after > since:
+        since = after
+        start_s = next(event[0] for event in trace if event[1] == "published" and event[6] == after)
+    mine = [event for event in trace if event[3] == person.number and event[0] >= person.since_s]
     connections = {event[4] for event in mine if event[2] == "server"}
-    events = [(t, name, side, 0, *rest) for t, name, side, _, *rest in mine if _later(rest[2], person.since)]
+    events = [(t, name, side, 0, *rest) for t, name, side, _, *rest in mine if _later(rest[2], since)]
     for event in trace:
         t, name, side, client, connection, _, message, _ = event
         if name == "published" or side == "publisher":
-            wanted = message > person.since
+            wanted = message > since
         elif connection != NONE:  # it came or went; it may have come before, and serve others too
             wanted = client == NONE and side == "server" and connection in connections
         else:

@@ -71,7 +71,18 @@ class ChatServer(Server):
         """Ask the pages for what they recorded; those that hear of it send it, at once."""
         self.thread.call(self.room.tell, "report")
 
-    def run(self, name: str, link: Link | None = None) -> Run:
+    def cut(self) -> int:
+        """How many connections were open; all of them are closed now, as a failing network does."""
+
+        def close() -> int:
+            streams = list(self._streams)
+            for stream in streams:
+                stream.close()
+            return len(streams)
+
+        return self.thread.call(close)
+
+    def run(self, name: str, link: Link | None = None, after: int = 0) -> Run:
         """What one person did and got, as a run: since they came, or chose another transport.
 
         Parameters
@@ -80,6 +91,8 @@ class ChatServer(Server):
             Whose.
         link
             What was between them and the server, if anything.
+        after
+            Id of a message, to begin with the one that follows it.
 
         Raises
         ------
@@ -91,4 +104,4 @@ class ChatServer(Server):
         if not named:
             known = ", ".join(dict.fromkeys(person.name for person in everybody)) or "nobody"
             raise ValueError(f"expected the name of somebody who came ({known}), got {name!r}")
-        return record.run_of(list(self.trace), named[-1], clock(), link)
+        return record.run_of(list(self.trace), named[-1], clock(), link, after)

@@ -65,7 +65,7 @@ def go_offline(page, chat):
     page.context.route("**", lambda route: route.abort("internetdisconnected"))
     while page.evaluate("() => document.documentElement.dataset.state") == "here":
         # More than once: if an old connection fails, a browser sends the request again on a new one.
-        chat.thread.call(lambda: [stream.close() for stream in list(chat._streams)])
+        chat.cut()
         page.wait_for_timeout(20)
 
 

@@ -118,7 +118,7 @@ export class Listener {
       if (signal.aborted) throw new Error("another way was chosen");
       this.take(messages, request);
     } catch (error) {
-      request.failed = true;
+      request.failed = !signal.aborted; // not if it is not wanted any more
       throw error;
     } finally {
       this.journal.end(request);
