@@ -81,9 +81,11 @@ def captured(path: Path) -> Iterator[None]:
     RuntimeError
         If tcpdump does not start, or lost a packet.
     """
-    options = ["-i", "lo", "-n", "-s", "0", "-B", "8192", "--time-stamp-precision", "nano"]
+    # Not --immediate-mode: there, a packet of any size takes 128 KiB of the buffer, and a tcpdump that
+    # has to wait for the processor soon loses some. So, 32 MiB hold some ten thousand.
+    options = ["-i", "lo", "-n", "-s", "0", "-B", "32768", "--time-stamp-precision", "nano"]
     dump = subprocess.Popen(
-        ["tcpdump", *options, "--immediate-mode", "-U", "-w", str(path), f"tcp or udp port {_DISCARD}"],
+        ["tcpdump", *options, "-U", "-w", str(path), f"tcp or udp port {_DISCARD}"],
         stderr=subprocess.PIPE,
         text=True,
     )
