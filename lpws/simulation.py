@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -67,6 +68,7 @@ class World:
         self.transport, self.workload, self.delay_s = transport, workload, delay_s
         self.keep_alive = getattr(transport, "keep_alive", True)
         self.acts: list[tuple] = []  # a heap of (when, number, act, its arguments)
+        self.crossing: deque[tuple] = deque()  # the same, of the acts that `cross` plans
         self.events: list[tuple] = []
         self.numbers, self.requests, self.connections = count(), count(), count()
         # Connections and a WebSocket's handshake, a round trip each, are over just before the start.
@@ -78,7 +80,8 @@ class World:
 
     def record(self, name: str, side: str, who=(NONE, NONE, NONE), message=NONE, size=NONE) -> None:
         """Append an event of this moment; `who` is client, connection and request."""
-        self.events.append((self.now_s, name, side, *who, message, size))
+        client, connection, request = who
+        self.events.append((self.now_s, name, side, client, connection, request, message, size))
 
     def at(self, when_s: float, act, *arguments) -> None:
         """Plan an act. Its number keeps those of one moment in the order in which they were planned."""
@@ -86,13 +89,26 @@ class World:
 
     def cross(self, act, *arguments) -> None:
         """Plan an act of the other side, one transit from now."""
-        heappush(self.acts, (self.now_s + self.delay_s, next(self.numbers), act, arguments))
+        # All transits take equally long, so that these happen in the order in which they were planned.
+        self.crossing.append((self.now_s + self.delay_s, next(self.numbers), act, arguments))
+
+    @property
+    def next_s(self) -> float:
+        """When the next act is to happen [s]; infinite if none is planned."""
+        return min((acts[0][0] for acts in (self.acts, self.crossing) if acts), default=math.inf)
 
     def run_until(self, when_s: float) -> None:
         """Do one act after the other, up to then."""
-        acts = self.acts
-        while acts and acts[0][0] <= when_s:
-            self.now_s, _, act, arguments = heappop(acts)
+        acts, crossing = self.acts, self.crossing
+        while acts or crossing:
+            if not crossing or acts and acts[0] < crossing[0]:
+                if acts[0][0] > when_s:
+                    break
+                self.now_s, _, act, arguments = heappop(acts)
+            else:
+                if crossing[0][0] > when_s:
+                    break
+                self.now_s, _, act, arguments = crossing.popleft()
             act(*arguments)
         self.now_s = when_s
 
@@ -107,12 +123,14 @@ class World:
         self.run_until(self.end_s)
         deadline_s = self.end_s + self.transport.patience_s + 1 + 6 * self.delay_s
         while self.behind and self.now_s < deadline_s:
-            self.run_until(min(self.acts[0][0], deadline_s) if self.acts else deadline_s)
+            self.run_until(min(self.next_s, deadline_s))
         self.run_until(self.now_s + 4 * self.delay_s)  # a poll may just have begun to connect
         for client in clients:
             client.leave()
         self.run_until(self.now_s + self.delay_s)
-        self.acts.clear()  # they refer to the world, which is freed at once if it does not refer to them
+        # They refer to the world, which is freed at once if it does not refer to them.
+        self.acts.clear()
+        self.crossing.clear()
         self.events.sort(key=itemgetter(0))  # a late poll was due before it was recorded
         return self.events
 
@@ -217,6 +235,8 @@ class Client:
     What it does is a generator. It yields the time at which it wants to be woken, or nothing to
     be woken by what arrives.
     """
+
+    __slots__ = ("world", "record", "server", "number", "who", "cursor", "life", "news", "size")
 
     def __init__(self, world: World, server: Server, number: int) -> None:
         self.world, self.record, self.server, self.number = world, world.record, server, number
