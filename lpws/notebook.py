@@ -109,7 +109,7 @@ def check(answer: Any, right: Any, *, hints: dict[Any, str] | None = None, withi
         except (TypeError, ValueError) as error:
             print(f"✗ {error}")
             return
-    elif not isinstance(answer, type(right)) and not (_is_number(answer) and _is_number(right)):
+    elif not _is_of_a_kind(answer, right):
         kind = "a number" if _is_number(right) else f"a {type(right).__name__}"
         print(f"✗ expected {kind}, got {answer!r}")
         return
@@ -149,6 +149,13 @@ def source(thing: Any) -> Code:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_of_a_kind(answer: Any, right: Any) -> bool:
+    """Whether both are numbers, or one is what the other is; to Python, True is a number."""
+    if _is_number(right):
+        return _is_number(answer)
+    return isinstance(answer, type(right))
 
 
 def _short(value: Any) -> str:

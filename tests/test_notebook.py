@@ -73,3 +73,9 @@ def test_a_latency_that_is_left_out_is_not_on_the_ecdf():
 def test_an_answer_may_be_a_little_off(answer, verdict, capsys):
     lpws.check(answer, 100.0, within=0.01)
     assert capsys.readouterr().out.startswith(verdict)
+
+
+@pytest.mark.parametrize(("answer", "right"), [(True, 1), (False, 0.0), (1, True), ("1", 1), ([1], (1,))])
+def test_an_answer_of_another_kind_is_not_right(answer, right, capsys):
+    lpws.check(answer, right)
+    assert capsys.readouterr().out.startswith("✗ expected a")
