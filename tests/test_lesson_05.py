@@ -239,7 +239,7 @@ def test_a_claim_notices_a_client_that_does_not_pause(measured, monkeypatch):
 
 
 def test_every_claim_holds_in_the_simulation_whatever_runs_again(measured):
-    """But those on what only a measurement has: processor time, and a link that is cut."""
+    """But those on what only a measurement has: processor time, a link that is cut, all of a handshake."""
     sources = [c.source for c in booklet.code(PATH)]
     namespace, said = {}, ""
     for source in [*sources, *reversed(sources)]:
@@ -247,7 +247,11 @@ def test_every_claim_holds_in_the_simulation_whatever_runs_again(measured):
     judged = [line for line in said.splitlines() if line[:1] in ("✓", "✗", "–")]
     assert len(judged) > 100
     failed = {line.split(":")[0] for line in judged if line[0] != "✓"}
-    assert failed <= {"✗ F. busy news", "✗ “it remains open until one of the two closes it”"}
+    assert failed <= {
+        "✗ F. busy news",
+        "✗ “it remains open until one of the two closes it”",
+        "✗ so two messages by WebSocket cost more than half the bytes of two long polls",
+    }
 
 
 # ----------------------------------------------------------------------------- its tables
@@ -278,6 +282,7 @@ def test_what_is_recorded_is_what_the_notebook_measures(names):
     recorded = lpws.load_run("side_by_side")
     assert len(recorded) == 15
     for label, run in recorded.items():
+        assert run.health.good, run
         assert run.transport == names["ways"][label.rpartition(",")[0]]
         assert run.link == names["link"]
         assert (lpws.deliveries(run).state == "delivered").all()
