@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 from operator import itemgetter
 
 from .. import specs
+from ..health import Health
 from ..run import Run, machine
 from ..trace import NONE
 from .room import ChatRoom
@@ -14,9 +16,18 @@ from .roster import Person
 _TRANSPORTS = {kind.label: kind for kind in specs.TRANSPORTS}
 
 
+class ChatRun(Run):
+    """A run in which a message is due when somebody types it; its way to the server is no lateness."""
+
+    @cached_property
+    def health(self) -> Health:
+        """Whether the run is fit to be believed."""
+        return Health.of([event for event in self.events if event[1:3] != ("due", "publisher")], self.log)
+
+
 def told(room: ChatRoom) -> list[dict]:
     """All messages of a room, as its pages get them."""
-    return [json.loads(text) | {"id": id} for id, text in room.mailbox.log]
+    return [json.loads(text) | {"id": id} for id, text in list(room.mailbox.log)]
 
 
 def run_of(
@@ -62,7 +73,7 @@ def run_of(
     number = sum(event[1] == "published" for event in events)
     rate_hz = min(max(number / duration_s, 0.001), 10_000)
     work = specs.Workload(clients=1, rate_hz=rate_hz, duration_s=duration_s)
-    return Run(_TRANSPORTS[person.by](), work, link, events, "measured", machine())
+    return ChatRun(_TRANSPORTS[person.by](), work, link, events, "measured", machine())
 
 
 def _later(message: int, since: int) -> bool:

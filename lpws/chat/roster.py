@@ -57,7 +57,7 @@ class Roster:
     @property
     def here(self) -> list[Person]:
         """Who is here, in the order in which they came."""
-        return [person for person in self.everybody if person.here]
+        return [person for person in list(self.everybody) if person.here]
 
     def enter(self, secret: str, name: str, by: str, now_s: float, last: int, patience_s: float) -> bool:
         """Whether it is news that they are here, of this name and by this way.

@@ -60,12 +60,12 @@ class ChatServer(Server):
     @property
     def people(self) -> list[Person]:
         """Who is here, in the order in which they came."""
-        return self.thread.call(lambda: self.room.roster.here)
+        return self.room.roster.here
 
     @property
     def said(self) -> list[dict]:
         """What was said, oldest first: each with `name`, `by`, `text` and when it was `typed`."""
-        return [message for message in self.thread.call(record.told, self.room) if message["kind"] == "said"]
+        return [message for message in record.told(self.room) if message["kind"] == "said"]
 
     def collect(self) -> None:
         """Ask the pages for what they recorded; those that hear of it send it, at once."""
@@ -99,7 +99,7 @@ class ChatServer(Server):
         ValueError
             If nobody of this name ever came.
         """
-        everybody = self.thread.call(lambda: list(self.room.roster.everybody))
+        everybody = list(self.room.roster.everybody)
         named = [person for person in everybody if person.name == name]
         if not named:
             known = ", ".join(dict.fromkeys(person.name for person in everybody)) or "nobody"
