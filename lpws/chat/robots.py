@@ -22,6 +22,8 @@ from .server import ChatServer
 
 #: The longest time [s] that something may take that should happen at once.
 PATIENCE_S = 10.0
+#: How often a robot posts the same thing until it has an answer.
+ATTEMPTS = 5
 
 
 class Robot(Client):
@@ -91,7 +93,7 @@ class Robots:
 
     def _post(self, name: str, path: str, letter: dict) -> dict:
         """The answer to a letter; on a connection of the robot's own, which is kept."""
-        for attempt in (1, 2):
+        for rest in reversed(range(ATTEMPTS)):
             line = self._lines.setdefault(
                 name, http.client.HTTPConnection(*self._address, timeout=PATIENCE_S)
             )
@@ -103,7 +105,7 @@ class Robots:
                 break
             except OSError:  # closed meanwhile (RFC 9112 §9.5); the key lets the letter be sent again
                 self._lines.pop(name).close()
-                if attempt == 2:
+                if not rest:
                     raise
         if answer.status != 200:
             raise RuntimeError(f"expected the server to take {letter}, it answered {body.decode().strip()}")
