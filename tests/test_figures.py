@@ -138,6 +138,40 @@ def test_a_figure_says_that_a_run_is_unfit():
     assert not any("unfit" in word for word in words(timeline(good)))
 
 
+@pytest.mark.parametrize("figure", [lifelines, ecdf, timeline])
+def test_which_of_two_runs_of_one_transport_is_unfit(figure):
+    good = RUNS["SSE"]
+    bad = Run(good.transport, WORK, LINK, good.events, origin="measured", log=("no tea",))
+    said = [word for word in words(figure({"calm": good, "busy": bad})) if "unfit" in word]
+    assert len(said) == 1
+    assert said[0].startswith("busy: unfit")
+
+
+@pytest.mark.filterwarnings("error")
+def test_latencies_that_are_all_nothing():
+    work = Workload(clients=2, rate_hz=20, duration_s=1)
+    still = simulate(WebSocket(), work)
+    assert frames.deliveries(still).latency_s.max() == 0
+    for log in (True, False, None):
+        ecdf(still, log=log).figure.canvas.draw()
+
+
+def test_ticks_do_not_touch_over_four_decades():
+    """From tens of microseconds to a second."""
+    work = Workload(clients=2, rate_hz=20, duration_s=5)
+    runs = {
+        "near": simulate(WebSocket(), work, Link(delay_s=1e-5)),
+        "far": simulate(Request(pause_s=1), work),
+    }
+    ax = ecdf(runs, log=True)
+    ax.figure.canvas.draw()
+    start_s, end_s = ax.get_xlim()
+    labels = [label for label in ax.get_xticklabels() if start_s <= label.get_position()[0] <= end_s]
+    boxes = [label.get_window_extent() for label in labels]
+    assert len(boxes) >= 4
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
 def luminance(color):
     """Of a colour on a screen (WCAG 2.2)."""
     parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]

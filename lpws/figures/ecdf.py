@@ -93,11 +93,11 @@ def ecdf(
         if label not in runs:
             text = ax.text(0, 0, label, color=INK, fontsize=SMALL)
             placer.place(text, placer.beside(f"model {label}", 0.5))
-    _time_axis(ax, end_s, log)
+    _time_axis(ax, start_s, end_s, log)
     ax.set_ylabel("share delivered within", fontsize=MEDIUM, color=INK)
     note = "share of all messages to all clients"
     note += "    dashed: the model" * bool(models) + "    grey: the recorded run" * bool(recorded)
-    entitle(ax, title or "How old messages are when they arrive", note, runs.values())
+    entitle(ax, title or "How old messages are when they arrive", note, runs)
     return ax
 
 
@@ -127,7 +127,7 @@ def _limits(curves: list, guess_s: float | None, log: bool | None) -> tuple[floa
     if not log:
         return 0.0, 1.15 * max(end_s, guess_s or 0, 1e-6), False
     start_s = max(min(age_s[0] for age_s in there), 1e-6)
-    return 0.45 * min(start_s, guess_s or start_s), 1.4 * max(end_s, guess_s or 0), True
+    return 0.45 * min(start_s, guess_s or start_s), 1.4 * max(end_s, start_s, guess_s or 0), True
 
 
 def _draw(ax, placer: Placer, name: str, age_s: np.ndarray, share: np.ndarray, **properties) -> None:
@@ -169,13 +169,14 @@ def _name_curves(ax, placer: Placer, curves: Mapping, of_transport: Mapping) -> 
         )  # fmt: skip
 
 
-def _time_axis(ax, end_s: float, log: bool) -> None:
+def _time_axis(ax, start_s: float, end_s: float, log: bool) -> None:
     """Ticks of the time axis: seconds, or milliseconds where there is no full one."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     label = "latency, from due to received"
     if log:
-        ax.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+        wide = end_s > 1e3 * start_s  # there, more ticks than one a decade would touch each other
+        ax.xaxis.set_major_locator(LogLocator(10, subs=(1,) if wide else (1, 2, 5)))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_formatter(FuncFormatter(lambda t, _: f"{t:g} s" if t >= 1 else f"{1e3 * t:g} ms"))
     elif end_s < 1:

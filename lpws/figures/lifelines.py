@@ -100,7 +100,7 @@ def lifelines(
         ax,
         title or f"The connections of {whose}, as the {side} sees them",
         f"● opens    pale: open    ▴ a request    dark: the server holds it    | a message {verb}",
-        runs.values(),
+        runs,
     )
     return ax
 

@@ -121,7 +121,7 @@ def axes(ax, width: float, height: float):
     return ax
 
 
-def entitle(ax, title: str, note: str, runs: Iterable[Run], *, lift: float = 0) -> None:
+def entitle(ax, title: str, note: str, runs: Mapping[str, Run] | Iterable[Run], *, lift: float = 0) -> None:
     """Write the title, a line that says how to read the figure, and what is wrong with its runs.
 
     `lift` is how much [points] to leave free above the axes.
@@ -134,11 +134,12 @@ def entitle(ax, title: str, note: str, runs: Iterable[Run], *, lift: float = 0) 
     warn(ax, runs)
 
 
-def warn(ax, runs: Iterable[Run]) -> None:
+def warn(ax, runs: Mapping[str, Run] | Iterable[Run]) -> None:
     """Write under the axes which runs are not fit to be believed, and why."""
-    unfit = [run for run in runs if run.origin == "measured" and not run.health.good]
+    named = runs.items() if isinstance(runs, Mapping) else [(run.label, run) for run in runs]
+    unfit = [(label, run) for label, run in named if run.origin == "measured" and not run.health.good]
     if unfit:
-        text = "\n".join(fill(f"{run.label}: {run.health}", 96) for run in unfit)
+        text = "\n".join(fill(f"{label}: {run.health}", 96) for label, run in unfit)
         ax.annotate(
             text, (0, 0), (0, -42), "axes fraction", textcoords="offset points",
             fontsize=SMALL, color=INK, va="top", annotation_clip=False,

@@ -87,7 +87,7 @@ def timeline(
     ax.yaxis.set_major_formatter("{x:,.0f}")
     crowd = f"{' or '.join(map(str, clients))} client{'s' * (clients != [1])}"
     remark = "beside each name its average" if what == "open" else "the count at t = 0 is that of the set-up"
-    entitle(ax, title or f"{headline}, counted at the {side}", f"{crowd}; {remark}", runs.values())
+    entitle(ax, title or f"{headline}, counted at the {side}", f"{crowd}; {remark}", runs)
     return ax
 
 
