@@ -150,10 +150,12 @@ class Client:
         connection = status = NONE
         self.asking = True
         try:
-            async with asyncio.timeout(timeout_s + self.fleet.grace_s):
-                http = await self.connect()
-                connection = http.number
-                response = await http.get(query, request, close=close)
+            http, until_s = self.http, clock() + timeout_s + self.fleet.grace_s
+            if http is None or not http.open:
+                async with asyncio.timeout(timeout_s + self.fleet.grace_s):
+                    http = await self.connect()
+            connection = http.number
+            response = await http.get(query, request, until_s=until_s, close=close)
         except (OSError, TimeoutError):
             self.drop()
         else:

@@ -7,6 +7,7 @@ wire, and an event is appended for each thing that happens.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,6 +47,8 @@ class Connection(asyncio.Protocol):
         self.open = False
         self.wanted = True  # whether somebody still waits for it
         self.answer: asyncio.Future[Response] | None = None
+        self.until_s = math.inf  # how long it waits for the answer
+        self.timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
@@ -61,6 +64,7 @@ class Connection(asyncio.Protocol):
         query: str,
         request: int,
         *,
+        until_s: float = math.inf,
         close: bool = False,
         headers: str = "",
         sink: Callable[[bytes], None] | None = None,
@@ -73,6 +77,8 @@ class Connection(asyncio.Protocol):
             What stands behind the path of the transport, after ``client`` and ``request``.
         request
             Number of the request, for the trace.
+        until_s
+            Up to when the answer must be complete [s].
         close
             Whether to ask that the connection be closed after the answer.
         headers
@@ -84,6 +90,8 @@ class Connection(asyncio.Protocol):
         ------
         Gone
             If the connection ended first.
+        TimeoutError
+            If the time was over first.
         """
         client = self.client
         if close:
@@ -95,7 +103,9 @@ class Connection(asyncio.Protocol):
         self.body: list[bytes] = []
         self.sink = sink or self.body.append
         self.size_bytes = 0
-        self.answer = client.fleet.loop.create_future()
+        self.answer, self.until_s = client.fleet.loop.create_future(), until_s
+        if self.timer is None:
+            self.watch()
         client.record("request_sent", self.number, request, size=len(data))
         self.transport.write(data)
         response = await self.answer
@@ -129,8 +139,23 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """Let the transport close; a body without a length would end here, and ours all have one."""
 
+    def watch(self) -> None:
+        """Give the answer up when its time is over.
+
+        One timer is moved on from request to request: one for each would take a quarter of all time.
+        """
+        self.timer = None
+        if self.answer.done() or self.until_s == math.inf:
+            return
+        if (rest_s := self.until_s - clock()) > 0:
+            self.timer = self.client.fleet.loop.call_later(rest_s, self.watch)
+        else:
+            self.fail(TimeoutError("the time was over before the answer was complete"))
+
     def connection_lost(self, _error: Exception | None) -> None:
         self.open = False
+        if self.timer is not None:
+            self.timer.cancel()
         self.client.closed(self.number)
         if not self.gone.done():  # whoever waits may have been cancelled
             self.gone.set_result(None)
