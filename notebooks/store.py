@@ -70,7 +70,11 @@ def store(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     os.environ["LPWS_PROGRESS"] = "0"  # nobody is watching
     NotebookClient(
-        notebook, timeout=CELL_LIMIT_S, kernel_name="python3", resources={"metadata": {"path": str(HERE)}}
+        notebook,
+        timeout=CELL_LIMIT_S,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(HERE)}},
+        coalesce_streams=True,  # where what is printed is cut into pieces, chance decides
     ).execute()
     write(notebook, path)
 

@@ -119,7 +119,8 @@ def test_dialling_ends_when_the_server_has_ended():
         refusing = threading.Thread(target=refuse)
         refusing.start()
         port = listener.getsockname()[1]
-        with namespace["dial"](SimpleNamespace(host=f"127.0.0.1:{port}", port=port)) as (_, reader, head):
+        server = SimpleNamespace(host=f"127.0.0.1:{port}", port=port, prefix="")
+        with namespace["dial"](server) as (_, reader, head):
             assert head == ""
             assert namespace["decode"](reader) is None
         refusing.join()
