@@ -44,7 +44,8 @@ def open_notebook(context, lab):
     yield open_
     page.evaluate(END)
     page.close()
-    assert complaints == []
+    # A page whose server a later cell has stopped, before the page was there, does not find it.
+    assert [said for said in complaints if "ERR_CONNECTION_REFUSED" not in said] == []
 
 
 def descriptions(cell):
