@@ -250,7 +250,7 @@ def test_every_claim_holds_in_the_simulation_whatever_runs_again(measured):
     assert failed <= {
         "✗ F. busy news",
         "✗ “it remains open until one of the two closes it”",
-        "✗ so two messages by WebSocket cost more than half the bytes of two long polls",
+        "✗ so two messages by WebSocket cost more than half the bytes of two by long polling",
     }
 
 
