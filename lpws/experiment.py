@@ -75,7 +75,10 @@ def measure(
         raise TypeError(f"measure(watch=…): expected a function such as lpws.live, got {watch!r}")
     if handler is not None and not (isinstance(handler, type) and issubclass(handler, RoomHandler)):
         raise TypeError(f"measure(handler=…): expected a subclass of RoomHandler, got {handler!r}")
-    make_room_for_files(workload.clients * (4 if link else 2) + 64)
+    # Of each client the server has a connection, a link two, clients in the kernel their own; and of
+    # one in two there may be an old connection beside the new one.
+    each = 1.5 + (2 if link else 0) + (clients_in == "thread")
+    make_room_for_files(int(workload.clients * each) + 64)
     return _Experiment(transport, workload, link, handler, clients_in).run(watch)
 
 
@@ -197,7 +200,8 @@ class _Experiment:
                 stack.enter_context(relay)
             # How long [s] ten transits take, and on a busy machine.
             self.far_s = 10 * self.link.delay_s if self.link else 0.0
-            self.grace_s = 1 + self.far_s
+            # All may be answered at once, which takes the server some 0.4 ms each.
+            self.grace_s = 1 + self.far_s + 0.001 * self.workload.clients
             self.clients = self.make_fleet(
                 {
                     "transport": specs.to_dict(self.transport),
