@@ -14,6 +14,9 @@ from .figures.timeline import steps
 from .frames import deliveries
 from .run import Run
 
+#: Width and height of the figure [inches].
+SIZE = (7.5, 4.8)
+
 
 def live(runs: Iterable[Run]) -> Figure:
     """The figure of a run that grows: its connections, and how old each message was on arrival.
@@ -37,7 +40,7 @@ def live(runs: Iterable[Run]) -> Figure:
     >>> live([simulate(LongPolling(), Workload(clients=2, duration_s=1.0))])
     <Figure size 750x480 with 2 Axes>
     """
-    figure = Figure(figsize=(7.5, 4.8))
+    figure = Figure(figsize=SIZE)
     show: Callable[[], None] | None = None
     for run in runs:
         draw(run, figure)
@@ -51,7 +54,7 @@ def live(runs: Iterable[Run]) -> Figure:
 def draw(run: Run, figure: Figure) -> None:
     """Draw the run, as far as it has come, over the whole time that it will take."""
     figure.clear()
-    place = {"left": 0.1, "right": 0.97, "bottom": 0.2, "top": 0.87, "hspace": 0.1}
+    place = {"left": 0.14, "right": 0.97, "bottom": 0.2, "top": 0.87, "hspace": 0.1}
     above, below = figure.subplots(2, sharex=True, gridspec_kw=place)
     style = TRANSPORT_STYLE[run.label]
     came = deliveries(run).dropna(subset="received_s")
@@ -66,6 +69,7 @@ def draw(run: Run, figure: Figure) -> None:
     above.fill_between(t, count, step="post", color=style.color, alpha=0.3, linewidth=0, label="open")
     above.set(xlim=(0, end_s), ylim=(0, 1.08 * max(1, *opened, *count)))
     above.yaxis.get_major_locator().set_params(integer=True)
+    above.yaxis.set_major_formatter("{x:,.0f}")
     above.set_ylabel("connections", fontsize=MEDIUM, color=INK)
     above.tick_params("x", labelbottom=False)
 
@@ -77,9 +81,9 @@ def draw(run: Run, figure: Figure) -> None:
     below.set_ylim(0, 1.08 * size * max([0.001, *came.latency_s]))
     below.set_ylabel(f"latency [{unit}]", fontsize=MEDIUM, color=INK)
     label_time(below, end_s)
-    half = f", half of them within {size * came.latency_s.median():.3g} {unit}" if len(came) else ""
-    title = f"{run.label}: {opened[-1]:,} connections opened, {len(came):,} deliveries{half}"
-    note = "above, at the server: line: opened so far, area: open    below: a dot each delivery"
+    half = f", half within {size * came.latency_s.median():.3g} {unit}" if len(came) else ""
+    title = f"{run.label}: {opened[-1]:,} opened, {len(came):,} deliveries{half}"
+    note = "above: connections at the server (line: opened so far, area: open)    below: a dot each delivery"
     entitle(above, title, note, [])
     warn(below, [run])
 

@@ -7,9 +7,10 @@ import pytest
 from conftest import nothing_left_behind
 from jupyter_client import KernelManager
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import lpws
-from lpws.liveview import describe, draw
+from lpws.liveview import SIZE, describe, draw
 
 WORK = lpws.Workload(clients=3, rate_hz=10, duration_s=1.5, seed=3)
 POLLING = lpws.ShortPolling(interval_s=0.2, keep_alive=False)
@@ -77,8 +78,18 @@ def test_the_figure_shows_what_the_tables_say(spec):
     unit_s = 1.0 if "[s]" in below.get_ylabel() else 0.001
     expected = sorted(zip(table.received_s, table.latency_s, strict=True))
     assert sorted((t, unit_s * age) for t, age in dots) == [pytest.approx(pair) for pair in expected]
-    assert title.startswith(f"{run.label}: {line[-1, 1]:,.0f} connections opened, {len(table)} deliveries")
+    assert title.startswith(f"{run.label}: {line[-1, 1]:,.0f} opened, {len(table)} deliveries")
     assert below.get_xlim() == (0, end_s)
+
+
+def test_what_is_written_has_room():
+    """A crowd's numbers are long; the picture has a fixed size."""
+    figure = Figure(figsize=SIZE)
+    draw(lpws.simulate(POLLING, replace(WORK, clients=1000, rate_hz=100)), figure)
+    figure.canvas.draw()
+    for text in figure.findobj(Text):
+        box = text.get_window_extent()
+        assert not text.get_text() or (box.x0 >= 0 and box.x1 <= figure.bbox.x1), text
 
 
 def test_a_run_is_drawn_as_far_as_it_has_come():
