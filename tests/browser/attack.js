@@ -8,10 +8,12 @@ async ([url, secret]) => {
   const first = (what, ...names) => new Promise((resolve) => {
     for (const name of names) what.addEventListener(name, () => resolve(name === "open"));
   });
+  // Both are listened to from the start: either may have failed before the other has.
+  const [socketOpens, streamOpens] = [first(socket, "open", "error", "close"), first(stream, "open", "error")];
   const good = (answer) => (answer.ok ? answer.text() : Promise.reject());
   const results = {
-    socket: await first(socket, "open", "error", "close"),
-    stream: await first(stream, "open", "error"),
+    socket: await socketOpens,
+    stream: await streamOpens,
     read: await tried(fetch(url + "request?cursor=0").then(good)),
     post: await tried(fetch(url + "post", { method: "POST", headers: json, body: letter }).then(good)),
   };

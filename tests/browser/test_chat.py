@@ -118,6 +118,8 @@ def test_nothing_is_lost_or_doubled_when_lines_are_cut(context, one, other):
     times = replace(Times().faster(50), timeout_s=5.0, away_s=3.0, reload_s=60.0)
     with ChatServer(times=times) as chat:
         pages = {name: come_in(context, chat.url, name, by) for name, by in (("Ada", one), ("Bea", other))}
+        for page in pages.values():
+            page.set_viewport_size({"width": 360, "height": 480})  # there is little to draw
         with Scissors(chat, seed=f"{one} {other}", mean_s=0.1) as scissors:
             # Both type at once: neither call waits for the typing to end.
             for name, page in pages.items():

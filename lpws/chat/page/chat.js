@@ -117,6 +117,7 @@ function said({ who, name, by, text, key, typed, at, id }) {
 function came({ who, name, by, id }) {
   const before = people.get(who);
   people.set(who, { name, by });
+  moved = true;
   const way = by === "reload" ? "reloading" : by;
   if (!before) add(line("note", id, `${name} came in, by ${way}`));
   else if (before.name !== name) add(line("note", id, `${before.name} is now ${name}`));
@@ -125,6 +126,7 @@ function came({ who, name, by, id }) {
 
 function left({ who, name, id }) {
   people.delete(who);
+  moved = true;
   add(line("note", id, `${name} has gone`));
 }
 
@@ -155,7 +157,7 @@ const toEnd = () => $("scroll").scrollTo({ top: $("scroll").scrollHeight });
 
 // What comes within one frame is shown together: a crowd of messages costs one layout, not many.
 const rows = [];
-let painting = false;
+let painting = false, moved = false; // whether somebody came or went
 
 function soon() {
   if (!painting) requestAnimationFrame(paint);
@@ -175,19 +177,29 @@ function paint() {
   while ($("log").childElementCount > SHOWN) $("log").firstElementChild.remove();
   $("empty").hidden = $("log").childElementCount > 0;
   showWaiting();
-  showPeople();
+  if (moved) showPeople();
+  moved = false;
   if (follow) toEnd();
   else if (added) $("newer").hidden = false;
 }
 
+const onTheWay = new Map(); // message → its row
+
 function showWaiting() {
-  $("waiting").replaceChildren(...outbox.waiting.map(({ text }) => {
+  for (const [message, row] of onTheWay) {
+    if (outbox.waiting.includes(message)) continue;
+    row.remove();
+    onTheWay.delete(message);
+  }
+  for (const message of outbox.waiting) {
+    if (onTheWay.has(message)) continue;
     const row = element("li", "said mine");
-    const body = element("span", "text", text);
+    const body = element("span", "text", message.text);
     body.dir = "auto";
     row.append(body, element("span", "age", "on its way"));
-    return row;
-  }));
+    onTheWay.set(message, row);
+    $("waiting").append(row);
+  }
 }
 
 function showPeople() {
