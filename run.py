@@ -3,6 +3,7 @@
     python3 run.py lab [ARGUMENT ...]      open the notebooks in JupyterLab; arguments go to JupyterLab
     python3 run.py test [ARGUMENT ...]     run all tests; with arguments, pytest with these
     python3 run.py notebooks [NAME ...]    execute the notebooks, all or those named, and store their outputs
+    python3 run.py bench [SUBJECT ...]     measure how fast the laboratory is, beside others in the same run
 
 On Windows: py run.py lab
 """
@@ -140,8 +141,18 @@ def notebooks(names):
     become(PYTHON, os.path.join("notebooks", "store.py"), *names)
 
 
+def bench(arguments):
+    extra = ["--quiet", "--editable", ".[bench]"]  # what the laboratory is compared with
+    uv = shutil.which("uv")
+    if uv:
+        must(uv, "pip", "install", "--python", PYTHON, *extra)
+    else:
+        must(PYTHON, "-m", "pip", "install", *extra)
+    become(PYTHON, os.path.join("tests", "benchmarks"), *arguments)
+
+
 def main(arguments):
-    commands = {"lab": lab, "test": test, "notebooks": notebooks}
+    commands = {"lab": lab, "test": test, "notebooks": notebooks, "bench": bench}
     if not arguments or arguments[0] in ("help", "-h", "--help"):
         print(__doc__.strip())
     elif arguments[0] not in commands:

@@ -8,6 +8,8 @@ A room says its port. Then it obeys, line by line:
     Send a message to everyone; it answers when it began [s], on the common clock.
 ``memory``
     It answers with the memory [bytes] that its process has.
+``arrived``
+    It answers with the number of requests that have come; the rooms on Tornado only.
 ``cpu``
     It answers with the processor time [s] that its process has used.
 """
@@ -67,7 +69,7 @@ async def bare_tornado() -> AsyncIterator[tuple[Room, int]]:
     await http.close_all_connections()
 
 
-def obey(publish: Callable[[str], object]) -> None:
+def obey(publish: Callable[[str], object], room: Room | None = None) -> None:
     """Answer the lines that come, until they end."""
     for line in sys.stdin:
         match line.strip():
@@ -79,6 +81,8 @@ def obey(publish: Callable[[str], object]) -> None:
                 with open("/proc/self/status") as file:
                     [kibibytes] = [line.split()[1] for line in file if line.startswith("VmRSS")]
                 print(1024 * int(kibibytes), flush=True)
+            case "arrived":
+                print(room.arrived, flush=True)
             case "cpu":
                 print(time.process_time(), flush=True)
 
@@ -89,12 +93,12 @@ def tornado(kind: str) -> None:
         if kind == "lpws":
             with Server() as server:
                 print(server.port, flush=True)
-                obey(server.publish)
+                obey(server.publish, server.room)
         else:
             thread = LoopThread("bare")
             room, port = thread.start(bare_tornado())
             print(port, flush=True)
-            obey(lambda text: thread.call(room.publish, text))
+            obey(lambda text: thread.call(room.publish, text), room)
             thread.stop()
 
 
