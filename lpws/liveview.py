@@ -54,7 +54,7 @@ def live(runs: Iterable[Run]) -> Figure:
 def draw(run: Run, figure: Figure) -> None:
     """Draw the run, as far as it has come, over the whole time that it will take."""
     figure.clear()
-    place = {"left": 0.14, "right": 0.97, "bottom": 0.2, "top": 0.87, "hspace": 0.1}
+    place = {"left": 0.12, "right": 0.97, "bottom": 0.2, "top": 0.87, "hspace": 0.1}
     above, below = figure.subplots(2, sharex=True, gridspec_kw=place)
     style = TRANSPORT_STYLE[run.label]
     came = deliveries(run).dropna(subset="received_s")
