@@ -86,13 +86,17 @@ class Health:
         """Differences of latency below this [s] may be the laboratory's own; NaN if nothing is known."""
         return max((p99 for _median, p99 in self.lateness_s.values()), default=float("nan"))
 
-    def __str__(self) -> str:
-        worst = ", ".join(f"{part} {1e3 * p99:.1f} ms" for part, (_median, p99) in self.lateness_s.items())
+    @property
+    def verdict(self) -> str:
+        """Whether the run is fit to be believed and how far, in one line without the details."""
         verdict = "healthy" if self.good else "unfit"
         if self.lateness_s:
             verdict += f": trust differences of latency above {1e3 * self.resolution_s:.1f} ms"
-        said = f"; the server said: {self.log[0]}" if self.log else ""
-        return f"{verdict} (late at p99: {worst or 'nothing recorded'}{said})"
+        return verdict + (f"; the server said: {self.log[0]}" if self.log else "")
+
+    def __str__(self) -> str:
+        late = ", ".join(f"{part} {1e3 * p99:.1f} ms" for part, (_median, p99) in self.lateness_s.items())
+        return f"{self.verdict} (late at p99: {late or 'nothing recorded'})"
 
     def __repr__(self) -> str:
         return f"<{self}>"

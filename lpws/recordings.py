@@ -7,7 +7,27 @@ from pathlib import Path
 
 from . import specs
 from .experiment import measure
-from .run import DATA, Run, save
+from .run import DATA, Run, RunError, save
+
+#: How often a run is measured until it is fit to be recorded.
+ATTEMPTS = 8
+
+
+def fit(transport: specs.Transport, work: specs.Workload, link: specs.Link) -> Run:
+    """The first of a few runs that is fit to be believed.
+
+    It is chosen by how late the laboratory was, never by what it measured.
+
+    Raises
+    ------
+    RunError
+        If none is.
+    """
+    for _ in range(ATTEMPTS):
+        run = measure(transport, work, link)
+        if run.health.good:
+            return run
+    raise RunError(f"expected a run that is fit to be recorded, got {ATTEMPTS} that are not, such as {run}")
 
 
 def race() -> dict[str, Run]:
@@ -21,7 +41,7 @@ def race() -> dict[str, Run]:
         specs.EventStream(),
         specs.WebSocket(),
     )
-    return {transport.label: measure(transport, work, link) for transport in transports}
+    return {transport.label: fit(transport, work, link) for transport in transports}
 
 
 def short_polling() -> dict[str, Run]:
@@ -29,7 +49,7 @@ def short_polling() -> dict[str, Run]:
     work = specs.Workload(clients=20, rate_hz=4.0, duration_s=3.0, seed=6)
     link = specs.Link(delay_s=0.025)
     intervals_s = (0.1, 0.3, 1.0)
-    return {f"{C:g} s": measure(specs.ShortPolling(interval_s=C), work, link) for C in intervals_s}
+    return {f"{C:g} s": fit(specs.ShortPolling(interval_s=C), work, link) for C in intervals_s}
 
 
 def long_polling() -> dict[str, Run]:
@@ -40,7 +60,7 @@ def long_polling() -> dict[str, Run]:
     ):  # fmt: skip
         work = specs.Workload(clients=10, rate_hz=rate_hz, duration_s=duration_s, seed=8)
         name = f"{'keep-alive' if keep_alive else 'close'}, {rate_hz}"
-        runs[name] = measure(specs.LongPolling(keep_alive=keep_alive), work, link)
+        runs[name] = fit(specs.LongPolling(keep_alive=keep_alive), work, link)
     return runs
 
 
@@ -57,7 +77,7 @@ def side_by_side() -> dict[str, Run]:
     for rate_hz in (1.0, 3.0, 6.0, 12.0, 24.0):
         work = specs.Workload(clients=5, rate_hz=rate_hz, duration_s=4.0, seed=22)
         for name, way in ways.items():
-            runs[f"{name}, {rate_hz:g}"] = measure(way, work, link)
+            runs[f"{name}, {rate_hz:g}"] = fit(way, work, link)
     return runs
 
 

@@ -8,7 +8,6 @@ import resource
 import socket
 import subprocess
 import sys
-import types
 import urllib.request
 
 import pytest
@@ -189,8 +188,30 @@ def test_what_is_recorded_can_be_loaded(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(recordings, "DATA", tmp_path / "data")
     (tmp_path / "data").mkdir()
     made = {"WebSocket": simulate(WebSocket(), Workload(clients=2, rate_hz=5, duration_s=1))}
-    monkeypatch.setattr(recordings, "RECORDINGS", types.MappingProxyType({"small": lambda: made}))
-    assert main(["record", "small"]) == 0
-    assert run.load(tmp_path / "data" / "small.json.gz")["WebSocket"].transport == WebSocket()
-    assert (tmp_path / "data" / "small.png").stat().st_size > 1_000
-    assert "data/small.json.gz" in capsys.readouterr().out
+    monkeypatch.setattr(recordings, "RECORDINGS", dict.fromkeys(("race", "small"), lambda: made))
+    for name, pictures in (("small", 0), ("race", 1)):
+        assert main(["record", name]) == 0
+        assert run.load(tmp_path / "data" / f"{name}.json.gz")["WebSocket"].transport == WebSocket()
+        assert len(list((tmp_path / "data").glob("*.png"))) == pictures  # that of the README
+        assert f"data/{name}.json.gz" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("late", [0, 3, 99])
+def test_a_run_is_recorded_when_the_laboratory_was_in_time(monkeypatch, late):
+    """Late so many times, then in time; a machine that is never in time gets no recording."""
+    from lpws import Link, WebSocket, Workload, recordings
+
+    measured = []
+
+    def measure(*arguments):
+        measured.append(Run(*arguments, log=("late",) * (len(measured) < late)))
+        return measured[-1]
+
+    monkeypatch.setattr(recordings, "measure", measure)
+    arguments = WebSocket(), Workload(clients=2), Link(delay_s=0.01)
+    if late < recordings.ATTEMPTS:
+        assert recordings.fit(*arguments) is measured[late]
+        assert len(measured) == late + 1
+    else:
+        with pytest.raises(RunError, match="got 8 that are not, such as <measured run of WebSocket"):
+            recordings.fit(*arguments)

@@ -94,7 +94,8 @@ def test_what_does_not_count():
 def test_what_the_server_says_makes_a_run_unfit():
     health = Health.of(published(1, 0.0), ["no tea", "no milk"])
     assert not health.good
-    assert str(health).endswith("; the server said: no tea)")
+    assert health.verdict.endswith("; the server said: no tea")
+    assert str(health).startswith(health.verdict)
 
 
 def test_a_tick_tells_how_late_its_loop_is():

@@ -139,7 +139,7 @@ def warn(ax, runs: Mapping[str, Run] | Iterable[Run]) -> None:
     named = runs.items() if isinstance(runs, Mapping) else [(run.label, run) for run in runs]
     unfit = [(label, run) for label, run in named if run.origin == "measured" and not run.health.good]
     if unfit:
-        text = "\n".join(fill(f"{label}: {run.health}", 96) for label, run in unfit)
+        text = "\n".join(fill(f"{label}: {run.health.verdict}", 96) for label, run in unfit)
         ax.annotate(
             text, (0, 0), (0, -42), "axes fraction", textcoords="offset points",
             fontsize=SMALL, color=INK, va="top", annotation_clip=False,
