@@ -38,10 +38,20 @@ CASES = {
 }
 
 
+def measured(transport):
+    """The run in which the laboratory was least late, of a few if need be; not chosen by its result."""
+    tried = []
+    for _ in range(5):
+        tried.append(lpws.measure(transport, WORK, LINK))
+        if tried[-1].health.good:
+            break
+    return min(tried, key=lambda run: run.health.resolution_s)
+
+
 @pytest.fixture(scope="module")
 def runs():
     return {
-        name: (lpws.measure(transport, WORK, LINK), lpws.simulate(transport, WORK, LINK))
+        name: (measured(transport), lpws.simulate(transport, WORK, LINK))
         for name, (transport, _) in CASES.items()
     }
 
@@ -53,9 +63,9 @@ def means(runs):
         name: (
             CASES[name][1],
             lpws.deliveries(simulated).latency_s.mean(),
-            lpws.deliveries(measured).latency_s.mean(),
+            lpws.deliveries(real).latency_s.mean(),
         )
-        for name, (measured, simulated) in runs.items()
+        for name, (real, simulated) in runs.items()
     }
 
 
