@@ -48,7 +48,7 @@ def page_url(server: Server, path: str = "/", *, proxied: bool | None = None) ->
     - A request is held for 300 s at most; then the browser gets a 599.
     - A browser that leaves a held request or an event stream is not seen to leave: the server must
       not take who is connected for who is there.
-    - A WebSocket that is idle stays open; a close comes through, but not its code.
+    - The close of a WebSocket comes through, but not its code.
 
     Examples
     --------
