@@ -126,7 +126,7 @@ def test_every_exercise_has_a_collapsed_solution(path):
     assert len(places) >= 3
     for place in places:
         assert booklet.tagged(cells[place + 1], "solution")
-        assert cells[place + 1].metadata.jupyter.source_hidden
+        assert cells[place + 1].metadata.jupyter == {"source_hidden": True, "outputs_hidden": True}
         assert booklet.printed(cells[place + 1]).startswith("✓")
 
 
