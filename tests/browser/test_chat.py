@@ -288,6 +288,26 @@ def test_with_the_keyboard_alone(page, chat):
     assert [person.name for person in chat.people] == ["Bea"]
 
 
+def test_the_door_opens_when_its_script_is_there(page, chat):
+    """Who is quicker than the script is not let down: nothing can be pressed, and what was typed stays."""
+    held = []
+    page.route("**/chat.js", lambda route: held.append(route))
+    page.goto(chat.url, wait_until="commit")
+    button = page.get_by_role("button", name="Come in")
+    page.locator("#name").press_sequentially("Ada")
+    assert button.is_disabled()
+    page.locator("#name").press("Enter")
+    [script] = held
+    script.continue_()
+    page.locator("#door button:enabled").wait_for()
+    assert page.url == chat.url
+    assert chat.people == []
+    assert page.input_value("#name") == "Ada"
+    button.click()
+    page.wait_for_function(TALKING)
+    assert [person.name for person in chat.people] == ["Ada"]
+
+
 def test_another_way_in_loses_nothing(context, chat):
     ada = come_in(context, chat.url, "Ada", WAYS[0])
     writer = come_in(context, chat.url, "Bob", "WebSocket")

@@ -345,4 +345,5 @@ try {
   kept = sessionStorage.getItem("name");
 } catch { /* as above */ }
 if (wish.get("name")) comeIn(wish.get("name").slice(0, 24));
-else $("name").value = kept ?? "";
+else $("name").value ||= kept ?? ""; // somebody may have typed before this script was here
+$("enter").disabled = false; // who pressed it earlier would not have come in
