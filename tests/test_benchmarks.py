@@ -15,6 +15,7 @@ SUBJECTS = {
     "crowd": [],
     "driving": ["aiohttp"],
     "simulating": [],
+    "growth": [],
 }
 
 

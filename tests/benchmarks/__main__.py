@@ -16,7 +16,7 @@ import traceback
 
 from rows import Row, table
 
-SUBJECTS = ("instrumentation", "broadcast", "crowd", "driving", "simulating")
+SUBJECTS = ("instrumentation", "broadcast", "crowd", "driving", "simulating", "growth")
 
 
 def main(arguments: list[str]) -> int:

@@ -29,6 +29,8 @@ def memory_bytes(kind: str, transport: specs.Transport, clients: int) -> float:
         }
         before = int(room.ask("memory"))
         with RemoteFleet(spec) as fleet:
+            if not transport.persistent:  # they come as the run begins, and stay as long as they like
+                fleet.tell(f"start {lpws.clock()!r}")
             while int(room.ask("arrived")) < clients:
                 fleet.check()
                 time.sleep(0.05)
