@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import math
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,9 +68,9 @@ class World:
     def __init__(self, transport: Transport, workload: Workload, delay_s: float) -> None:
         self.transport, self.workload, self.delay_s = transport, workload, delay_s
         self.keep_alive = getattr(transport, "keep_alive", True)
-        self.acts: list[tuple] = []  # a heap of (when, number, act, its arguments)
+        self.acts: list[tuple] = []  # a heap of (when, number, act, its argument)
         self.crossing: deque[tuple] = deque()  # the same, of the acts that `cross` plans
-        self.events: list[tuple] = []
+        self.events: list[tuple] = []  # sorted by time
         self.numbers, self.requests, self.connections = count(), count(), count()
         # Connections and a WebSocket's handshake, a round trip each, are over just before the start.
         self.now_s = -4 * delay_s - 0.001
@@ -78,39 +79,35 @@ class World:
         self.last = len(self.due_times_s)  # id of the last message
         self.behind = workload.clients  # how many clients do not have it
 
-    def record(self, name: str, side: str, who=(NONE, NONE, NONE), message=NONE, size=NONE) -> None:
-        """Append an event of this moment; `who` is client, connection and request."""
-        client, connection, request = who
-        self.events.append((self.now_s, name, side, client, connection, request, message, size))
-
-    def at(self, when_s: float, act, *arguments) -> None:
+    def at(self, when_s: float, act, argument=None) -> None:
         """Plan an act. Its number keeps those of one moment in the order in which they were planned."""
-        heappush(self.acts, (when_s, next(self.numbers), act, arguments))
+        heappush(self.acts, (when_s, next(self.numbers), act, argument))
 
-    def cross(self, act, *arguments) -> None:
+    def cross(self, act, argument) -> None:
         """Plan an act of the other side, one transit from now."""
         # All transits take equally long, so that these happen in the order in which they were planned.
-        self.crossing.append((self.now_s + self.delay_s, next(self.numbers), act, arguments))
+        self.crossing.append((self.now_s + self.delay_s, next(self.numbers), act, argument))
 
-    @property
-    def next_s(self) -> float:
-        """When the next act is to happen [s]; infinite if none is planned."""
-        return min((acts[0][0] for acts in (self.acts, self.crossing) if acts), default=math.inf)
-
-    def run_until(self, when_s: float) -> None:
-        """Do one act after the other, up to then."""
-        acts, crossing = self.acts, self.crossing
+    def run_until(self, until_s: float) -> None:
+        """Do one act after the other, up to then, or up to what one of them has put in its place."""
+        acts, crossing, self.until_s = self.acts, self.crossing, until_s
         while acts or crossing:
-            if not crossing or acts and acts[0] < crossing[0]:
-                if acts[0][0] > when_s:
+            if crossing and (not acts or crossing[0] < acts[0]):
+                if crossing[0][0] > self.until_s:
                     break
-                self.now_s, _, act, arguments = heappop(acts)
+                self.now_s, _, act, argument = crossing.popleft()
             else:
-                if crossing[0][0] > when_s:
+                if acts[0][0] > self.until_s:
                     break
-                self.now_s, _, act, arguments = crossing.popleft()
-            act(*arguments)
-        self.now_s = when_s
+                self.now_s, _, act, argument = heappop(acts)
+            act(argument)
+        self.now_s = self.until_s
+
+    def delivered(self) -> None:
+        """A client has the last message; the run ends when all have."""
+        self.behind -= 1
+        if not self.behind:
+            self.until_s = max(self.end_s, self.now_s)
 
     def run(self) -> list[tuple]:
         """All events, sorted, when every client has the last message or patience is over."""
@@ -120,10 +117,8 @@ class World:
             client.go_on()
         for due_s in self.due_times_s:
             self.at(due_s, server.publish, "x" * self.workload.size_bytes)
-        self.run_until(self.end_s)
         deadline_s = self.end_s + self.transport.patience_s + 1 + 6 * self.delay_s
-        while self.behind and self.now_s < deadline_s:
-            self.run_until(min(self.next_s, deadline_s))
+        self.run_until(deadline_s)
         self.run_until(self.now_s + 4 * self.delay_s)  # a poll may just have begun to connect
         for client in clients:
             client.leave()
@@ -131,7 +126,6 @@ class World:
         # They refer to the world, which is freed at once if it does not refer to them.
         self.acts.clear()
         self.crossing.clear()
-        self.events.sort(key=itemgetter(0))  # a late poll was due before it was recorded
         return self.events
 
 
@@ -141,7 +135,7 @@ class Line:
 
     client: Client
     number: int
-    who: tuple = ()  # client, connection and request, as they stand in an event
+    request: int = NONE
     cursor: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
@@ -151,11 +145,13 @@ class Server:
     """The server half of all transports."""
 
     def __init__(self, world: World) -> None:
-        self.world, self.record, self.mailbox = world, world.record, Mailbox()
+        self.world, self.events, self.mailbox = world, world.events, Mailbox()
         self.lines: dict[Client, Line] = {}
         self.numbers = count()
+        self.log_bytes = [0]  # of the log up to each message, as it goes on the wire
         # A stream is a request that is held for ever, and again after each message.
         self.streams = isinstance(world.transport, EventStream | WebSocket)
+        self.frame_bytes = FRAME_BYTES.get(type(world.transport))
         self.hold_s = math.inf if self.streams else getattr(world.transport, "hold_s", 0.0)
         self.flush_s = getattr(world.transport, "flush_s", 0.0)
         self.expiry_s = -math.inf  # up to when the ends of holds are planned
@@ -163,18 +159,22 @@ class Server:
     def accept(self, client: Client) -> None:
         """A client has connected."""
         self.lines[client] = line = Line(client, next(self.numbers))
-        self.record("opened", "server", (NONE, line.number, NONE))
+        self.events.append((self.world.now_s, "opened", "server", NONE, line.number, NONE, NONE, NONE))
 
-    def take(self, client: Client, request: int, cursor: int | None) -> None:
-        """A request has arrived: answer it, or hold it."""
+    def take(self, question: tuple[Client, int, int | None]) -> None:
+        """A request has arrived, with its cursor: answer it, or hold it."""
+        client, request, cursor = question
         line, now_s = self.lines[client], self.world.now_s
-        line.who = (client.number, line.number, request)
+        line.request = request
         line.read_bytes += REQUEST_BYTES
-        self.record("request_received", "server", line.who)
-        if isinstance(self.world.transport, WebSocket):
-            self.answer(line, [])  # the 101
-        elif self.streams:
-            line.written_bytes += HEAD_BYTES  # the head of a response that does not end
+        self.events.append(
+            (now_s, "request_received", "server", client.number, line.number, request, NONE, NONE)
+        )
+        if self.streams:
+            if isinstance(self.world.transport, WebSocket):
+                self.answer(line, [])  # the 101
+            else:
+                line.written_bytes += HEAD_BYTES  # the head of a response that does not end
         news = self.mailbox.ask(line, cursor, self.hold_s, now_s)
         if news is not None:
             self.answer(line, news)
@@ -182,7 +182,7 @@ class Server:
             self.expiry_s = now_s + self.hold_s
             self.world.at(self.expiry_s, self.expire)
 
-    def expire(self) -> None:
+    def expire(self, _) -> None:
         """Holds end, if no message came first."""
         for line in self.mailbox.expire(self.world.now_s):
             self.answer(line, [])
@@ -190,11 +190,13 @@ class Server:
     def publish(self, text: str) -> None:
         """A message is due: it enters the log, and goes to all who wait."""
         message, released = self.mailbox.publish(text)
-        self.record("due", "publisher", message=message.id)
-        self.record("published", "server", message=message.id, size=len(text))
+        self.log_bytes.append(self.log_bytes[-1] + len(to_lines([message])))
+        now_s, id = self.world.now_s, message.id
+        self.events.append((now_s, "due", "publisher", NONE, NONE, NONE, id, NONE))
+        self.events.append((now_s, "published", "server", NONE, NONE, NONE, id, len(text)))
         for line in released:
             if self.flush_s:  # the first message opens a window; when it closes, all that came go together
-                self.world.at(self.world.now_s + self.flush_s, self.stream, line)
+                self.world.at(now_s + self.flush_s, self.stream, line)
             elif self.streams:
                 self.stream(line)
             else:
@@ -209,38 +211,48 @@ class Server:
 
     def answer(self, line: Line, news: list[Message]) -> None:
         """Send a response, or what is new on one that does not end."""
+        world, now_s, client = self.world, self.world.now_s, line.client
+        number, connection, request = client.number, line.number, line.request
+        body_bytes = 0
         for id, text in news:
-            self.record("message_sent", "server", line.who, id, len(text))
-        body_bytes, head_bytes = len(to_lines(news)) if news else 0, HEAD_BYTES
-        if whole := not (self.streams and news):
-            self.record("response_sent", "server", line.who, size=body_bytes)
+            self.events.append((now_s, "message_sent", "server", number, connection, request, id, len(text)))
+            body_bytes += self.log_bytes[id] - self.log_bytes[id - 1]
+        if self.streams and news:
+            size, arrives = self.frame_bytes + body_bytes, NONE
         else:
-            head_bytes = FRAME_BYTES[type(self.world.transport)]
-        line.written_bytes += head_bytes + body_bytes
-        self.world.cross(line.client.go_on, news, head_bytes + body_bytes if whole else NONE)
-        if not self.world.keep_alive:
-            self.close(line.client)
+            self.events.append(
+                (now_s, "response_sent", "server", number, connection, request, NONE, body_bytes)
+            )
+            size = arrives = HEAD_BYTES + body_bytes
+        line.written_bytes += size
+        world.cross(client.go_on, (news, arrives))
+        if not world.keep_alive:
+            self.close(client)
 
     def close(self, client: Client) -> None:
         """The connection ends, if this side has not ended it before."""
         if line := self.lines.pop(client, None):
             self.mailbox.leave(line)
-            for name, size in (("read", line.read_bytes), ("written", line.written_bytes), ("closed", NONE)):
-                self.record(name, "server", (NONE, line.number, NONE), size=size)
+            now_s, number = self.world.now_s, line.number
+            self.events += (
+                (now_s, "read", "server", NONE, number, NONE, NONE, line.read_bytes),
+                (now_s, "written", "server", NONE, number, NONE, NONE, line.written_bytes),
+                (now_s, "closed", "server", NONE, number, NONE, NONE, NONE),
+            )
 
 
 class Client:
     """What a client can do.
 
     What it does is a generator. It yields the time at which it wants to be woken, or nothing to
-    be woken by what arrives.
+    be sent what arrives: news, and the size of the response unless it does not end.
     """
 
-    __slots__ = ("world", "record", "server", "number", "who", "cursor", "life", "news", "size")
+    __slots__ = ("world", "server", "events", "number", "connection", "request", "cursor", "life")
 
     def __init__(self, world: World, server: Server, number: int) -> None:
-        self.world, self.record, self.server, self.number = world, world.record, server, number
-        self.who = ()  # client, connection and request, as they stand in an event; empty if not connected
+        self.world, self.server, self.events, self.number = world, server, world.events, number
+        self.connection = self.request = NONE
         self.cursor = 0
         self.life = LIVES[type(world.transport)](self, world.transport)
 
@@ -249,58 +261,69 @@ class Client:
         """Whether it has the last message of the run, which nobody knows before the end."""
         return self.cursor == self.world.last and self.world.now_s >= self.world.end_s
 
-    def go_on(self, news: list[Message] | None = None, size: int = NONE) -> None:
+    def go_on(self, arrived: tuple[list[Message], int] | None = None) -> None:
         """Wake up: it is time, or something has arrived."""
-        self.news, self.size = news, size
-        if (when_s := next(self.life, None)) is not None:
-            self.world.at(max(when_s, self.world.now_s), self.go_on)
+        try:
+            when_s = self.life.send(arrived)
+        except StopIteration:
+            return
+        if when_s is not None:
+            now_s = self.world.now_s
+            self.world.at(when_s if when_s > now_s else now_s, self.go_on)
 
     def connect(self) -> Iterator:
         """Connect, which takes a round trip; a transit later the server knows."""
-        self.who = (self.number, next(self.world.connections), NONE)
-        self.record("opening", "client", self.who)
-        yield self.world.now_s + 2 * self.world.delay_s
-        self.record("opened", "client", self.who)
-        self.world.cross(self.server.accept, self)
-
-    def send(self, cursor: int | None, due_s: float | None = None) -> Iterator:
-        """Send a request, on the connection that there is or on a new one."""
-        request = next(self.world.requests)
-        if due_s is not None:
-            self.world.events.append((due_s, "due", "client", self.number, NONE, request, NONE, NONE))
-        if not self.who:
-            yield from self.connect()
-        self.who = (*self.who[:2], request)
-        self.record("request_sent", "client", self.who, size=REQUEST_BYTES)
-        self.world.cross(self.server.take, self, request, cursor)
-
-    def receive(self) -> None:
-        """Take what has arrived: a response, or what is new on a stream."""
-        if self.size != NONE:
-            self.record("response_received", "client", self.who, size=self.size)
-        for id, text in self.news:
-            self.record("message_received", "client", self.who, id, len(text))
-            self.cursor = id
-        if self.news and self.cursor == self.world.last:
-            self.world.behind -= 1
+        world = self.world
+        self.connection = next(world.connections)
+        self.events.append((world.now_s, "opening", "client", self.number, self.connection, NONE, NONE, NONE))
+        yield world.now_s + 2 * world.delay_s
+        self.events.append((world.now_s, "opened", "client", self.number, self.connection, NONE, NONE, NONE))
+        world.cross(self.server.accept, self)
 
     def ask(self, cursor: int | None, due_s: float | None = None) -> Iterator:
-        """Send a request and wait for the response."""
-        yield from self.send(cursor, due_s)
-        yield
-        self.receive()
-        if not self.world.keep_alive:
+        """Send a request, on the connection that there is or on a new one, and wait for what arrives."""
+        world, number = self.world, self.number
+        self.request = request = next(world.requests)
+        if due_s is not None:
+            due = (due_s, "due", "client", number, NONE, request, NONE, NONE)
+            if due_s < world.now_s:  # a late poll was due before it is recorded
+                insort(world.events, due, key=itemgetter(0))
+            else:
+                self.events.append(due)
+        if self.connection == NONE:
+            yield from self.connect()
+        line = self.connection
+        self.events.append(
+            (world.now_s, "request_sent", "client", number, line, request, NONE, REQUEST_BYTES)
+        )
+        world.cross(self.server.take, (self, request, cursor))
+        self.receive((yield))
+        if not world.keep_alive:
             self.close()
+
+    def receive(self, arrived: tuple[list[Message], int]) -> None:
+        """Take what has arrived: a response, or what is new on a stream."""
+        news, size = arrived
+        now_s, number, line, request = self.world.now_s, self.number, self.connection, self.request
+        if size != NONE:
+            self.events.append((now_s, "response_received", "client", number, line, request, NONE, size))
+        for id, text in news:
+            self.events.append((now_s, "message_received", "client", number, line, request, id, len(text)))
+            self.cursor = id
+        if news and self.cursor == self.world.last:
+            self.world.delivered()
 
     def close(self) -> None:
         """Close the connection."""
-        self.record("closed", "client", (*self.who[:2], NONE))
-        self.who = ()
+        self.events.append(
+            (self.world.now_s, "closed", "client", self.number, self.connection, NONE, NONE, NONE)
+        )
+        self.connection = NONE
 
     def leave(self) -> None:
         """Stop, and close what is open; a transit later the server knows."""
         self.life.close()
-        if self.who:
+        if self.connection != NONE:
             self.world.cross(self.server.close, self)
             self.close()
 
@@ -341,10 +364,9 @@ def wait(client: Client, spec: LongPolling) -> Iterator:
 
 def listen(client: Client, _spec: EventStream | WebSocket) -> Iterator:
     """SSE and WebSocket: ask once, and take whatever comes."""
-    yield from client.send(client.cursor)
+    yield from client.ask(client.cursor)
     while True:
-        yield
-        client.receive()
+        client.receive((yield))
 
 
 LIVES = {Request: reload, ShortPolling: poll, LongPolling: wait, EventStream: listen, WebSocket: listen}
