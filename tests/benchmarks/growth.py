@@ -47,25 +47,36 @@ def transports(interval_s: float) -> tuple[lpws.specs.Transport, ...]:
     )
 
 
-def processor_s(run: lpws.Run) -> float:
-    """Processor time [s] of the server's loop until all have everything, whenever it had something to do.
+def processor_s(run: lpws.Run, begin_s: float, end_s: float) -> float:
+    """Processor time [s] that the server's loop used in this time, whenever it had something to do.
 
     The loop says what it has used with each tick. An interval from one tick to the next in which nothing
-    came or went is not counted: with few clients the ticks themselves would be most of it.
+    came or went is not counted: with few clients the ticks themselves would be most of it. A loop that
+    serves thousands at once does not tick meanwhile: that interval counts as a whole.
     """
     events = [event for event in run.events if event[1] != "due"]
-    end_s = max([run.workload.duration_s, *(event[0] for event in events if event[1] == "message_received")])
     ticks = np.array([(event[0], event[-1]) for event in events if event[1:3] == ("ticked", "server")])
-    busy_s = [event[0] for event in events if event[1] != "ticked" and 0 <= event[0] <= end_s]
+    busy_s = [event[0] for event in events if event[1] != "ticked" and begin_s <= event[0] <= end_s]
     after = np.unique(np.searchsorted(ticks[:, 0], busy_s))  # the number of the tick that ends an interval
     after = after[(after > 0) & (after < len(ticks))]
     return 1e-6 * float((ticks[after, 1] - ticks[after - 1, 1]).sum())
 
 
+def processor_s_per_delivery(run: lpws.Run) -> float:
+    """Processor time [s] of the server in a second, over the deliveries that a second's messages are."""
+    work = run.workload
+    if run.transport.persistent:  # from the first message until a period after the last
+        begin_s, end_s = work.due_times_s()[0], work.duration_s
+    else:  # as long as all are there: from an interval after the start until the last has all
+        begin_s = getattr(run.transport, "interval_s", None) or run.transport.pause_s
+        end_s = max(event[0] for event in run.events if event[1] == "message_received")
+    return processor_s(run, begin_s, end_s) / (end_s - begin_s) / (work.rate_hz * work.clients)
+
+
 def cost(transport: lpws.specs.Transport, clients: int, period_s: float) -> dict:
     """Latency, and processor time of the server for each delivery; what was lost is seen in `delivered`."""
     # It ends a period after the last message: by then whoever polls has asked again.
-    duration_s = (MESSAGES + 0.99) * period_s
+    duration_s = (MESSAGES + 0.999) * period_s
     work = lpws.Workload(
         clients=clients, rate_hz=1 / period_s, duration_s=duration_s, pattern="periodic", seed=1
     )
@@ -77,9 +88,9 @@ def cost(transport: lpws.specs.Transport, clients: int, period_s: float) -> dict
         "clients": clients,
         "messages": int(counts.published),
         "delivered": int(counts.delivered),
-        "latency_median_s": latency_s["median"],
-        "latency_p99_s": latency_s["p99"],
-        "processor_s_per_delivery": processor_s(run) / max(counts.delivered, 1),
+        "latency_median_s": float(latency_s["median"]),
+        "latency_p99_s": float(latency_s["p99"]),
+        "processor_s_per_delivery": processor_s_per_delivery(run),
         "server_late_p99_s": run.health.lateness_s["server loop"][1],
     }
 
@@ -106,7 +117,7 @@ def growth(clients: tuple[int, ...], period_s: float, interval_s: float) -> pd.D
         mine += [cost(transport, n, period_s) for n in many]
         for row in mine:
             row["memory_bytes_per_client"] = memory(transport, row["clients"])
-            print(row, flush=True)
+            print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
         rows += mine
     return pd.DataFrame(rows)
 
