@@ -1,9 +1,10 @@
-"""How fast a run is simulated: requests a second, how the time grows, and a crowd of clients."""
+"""How fast a run is simulated: requests a second, how the time grows, a crowd of clients, and memory."""
 
 from __future__ import annotations
 
 import statistics
 import time
+import tracemalloc
 from collections.abc import Iterator
 
 from rows import Row, in_turns, middle
@@ -31,7 +32,20 @@ def speed_hz(transport: lpws.specs.Transport, clients: int) -> float:
     work = lpws.Workload(clients=clients, rate_hz=1.0, duration_s=10.0, seed=1)
     before = time.process_time()
     run = lpws.simulate(transport, work, lpws.Link(delay_s=0.025))
-    return exchanges(run) / (time.process_time() - before)
+    took_s = time.process_time() - before
+    return exchanges(run) / took_s
+
+
+def memory_bytes(clients: int) -> tuple[float, float]:
+    """Memory an event that a run keeps, and the most that it needed on the way, both in bytes."""
+    work = lpws.Workload(clients=clients, rate_hz=1.0, duration_s=10.0, seed=1)
+    tracemalloc.start()
+    try:
+        run = lpws.simulate(lpws.ShortPolling(interval_s=1.0), work, lpws.Link(delay_s=0.025))
+        kept, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return kept / len(run.events), most / len(run.events)
 
 
 def rows(small: bool = False) -> Iterator[Row]:
@@ -52,3 +66,8 @@ def rows(small: bool = False) -> Iterator[Row]:
     took_s = time.process_time() - before
     what = f"simulate, {work.clients:,} clients for a minute, a poll a second"
     yield Row(what, took_s, "s", ("at most", 10.0), f"{exchanges(run):,} polls")
+
+    kept, most = memory_bytes(few)
+    yield Row(
+        "simulate, short polling: memory an event", kept, "bytes", note=f"at most {most:.0f} on the way"
+    )
