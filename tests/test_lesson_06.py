@@ -15,6 +15,7 @@ import pytest
 
 import lpws
 from lpws.chat import ChatServer, Robots, handlers
+from lpws.transports import longpolling
 from lpws.transports.room import Room
 
 matplotlib.use("Agg")
@@ -59,10 +60,11 @@ CLAIMS = {
         "with ChatServer() as room, Robots(room, WAYS, link)", 'lpws.claim("all five were here"',
         "transits =", "opened =",
     ),
+    "watch": ("guess_ms =", "watched =", "pair =", "due ="),
     "clock": ("asked =",),
     "cut": ("Train.lost.clear()", 'lpws.claim("three times, lines were cut'),
     "comeback": ("peaks =",),
-    "strangers": ("strangers =",),
+    "strangers": ('with ChatServer() as room, Robots(room, {"Ada"',),
     "closed": ("chat.stop()",),
 }  # fmt: skip
 
@@ -70,7 +72,7 @@ CLAIMS = {
 def claimed(what, **others):
     """What the cells claim, with some names of the notebook bound to something else."""
     namespace = built(**others)
-    with ChatServer() if what in ("clock", "strangers", "closed") else contextlib.nullcontext() as chat:
+    with ChatServer() if what in ("clock", "closed") else contextlib.nullcontext() as chat:
         namespace["chat"] = chat
         if chat:
             chat.thread.call(chat.room.tell, "report")  # there is something to read
@@ -84,6 +86,7 @@ def short(source):
     source = source.replace(
         "duration_s=1.0, rate_hz=8.0, seed=part", "duration_s=0.5, rate_hz=16.0, seed=part"
     )
+    source = source.replace("rate_hz=10.0, duration_s=3.0", "rate_hz=30.0, duration_s=1.0")
     # A mutation may keep somebody behind for ever.
     return source.replace("until(lambda: not robots.behind(), 10)", "until(lambda: not robots.behind(), 3)")
 
@@ -181,14 +184,17 @@ def slow_push(monkeypatch, namespace):
 
 
 def closes_each_time(monkeypatch, namespace):
-    """Polls that close their connection."""
-    real = handlers.ShortPolling.prepare
+    """Polls, short and long, that close their connection."""
+    for half in (handlers.ShortPolling, longpolling.Handler):
+        monkeypatch.setattr(half, "prepare", closing(half.prepare))
 
-    def prepare(self):
-        real(self)
+
+def closing(prepare):
+    def closing_too(self):
+        prepare(self)
         self.set_header("Connection", "close")
 
-    monkeypatch.setattr(handlers.ShortPolling, "prepare", prepare)
+    return closing_too
 
 
 def no_chance(monkeypatch, namespace):
@@ -214,6 +220,7 @@ def looks_at_nothing(monkeypatch, namespace):
         (deaf_stream, "talk", "none is missed or pending, on any transport"),
         (slow_push, "talk", "on a WebSocket and by SSE the median was below three"),
         (closes_each_time, "talk", "four of them kept a single connection"),
+        (closes_each_time, "watch", "and each kept its one connection"),
         (no_chance, "comeback", "with it, the greatest crowd is less than a fifth of that"),
         (wrong_clock, "clock", "the clock was set to within half of the best round trip"),
         (looks_at_nothing, "strangers", "the four get nothing but 403"),
