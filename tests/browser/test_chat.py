@@ -46,9 +46,26 @@ def chat():
         assert not chat.log
 
 
+@pytest.fixture(scope="module")
+def two(browser):
+    """Two pages that stay open from room to room, and in which there may be no error."""
+    # They are small: there is little to draw.
+    context = browser.new_context(viewport={"width": 360, "height": 480}, reduced_motion="reduce")
+    errors = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.set_default_timeout(20_000)
+    yield [context.new_page(), context.new_page()]
+    context.close()
+    assert errors == []
+
+
 def come_in(context, url, name, by):
     """A page of somebody who is in the room."""
-    page = context.new_page()
+    return enter(context.new_page(), url, name, by)
+
+
+def enter(page, url, name, by):
+    """The page, in the room."""
     page.goto(f"{url}#name={name}&by={by}")
     page.wait_for_function(TALKING)
     return page
@@ -114,12 +131,12 @@ class Scissors:
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.combinations_with_replacement(WAYS, 2)))
-def test_nothing_is_lost_or_doubled_when_lines_are_cut(context, one, other):
+def test_nothing_is_lost_or_doubled_when_lines_are_cut(two, one, other):
     times = replace(Times().faster(50), timeout_s=5.0, away_s=3.0, reload_s=60.0)
     with ChatServer(times=times) as chat:
-        pages = {name: come_in(context, chat.url, name, by) for name, by in (("Ada", one), ("Bea", other))}
-        for page in pages.values():
-            page.set_viewport_size({"width": 360, "height": 480})  # there is little to draw
+        pages = dict(zip(("Ada", "Bea"), two, strict=True))
+        for (name, page), by in zip(pages.items(), (one, other), strict=True):
+            enter(page, chat.url, name, by)
         with Scissors(chat, seed=f"{one} {other}", mean_s=0.1) as scissors:
             # Both type at once: neither call waits for the typing to end.
             for name, page in pages.items():
@@ -133,6 +150,8 @@ def test_nothing_is_lost_or_doubled_when_lines_are_cut(context, one, other):
         shown = [page.evaluate(SHOWN) for page in pages.values()]
         told = [[message["id"], message["name"], message["text"]] for message in chat.said]
         waiting = [page.locator("#waiting li").count() for page in pages.values()]
+        for page in pages.values():
+            page.goto("about:blank")
     assert scissors.cuts > 3, "the lines were cut"
     assert shown == [told, told], "all see the same, in the order of the room"
     assert waiting == [0, 0]
