@@ -5,6 +5,7 @@ import csv
 import pytest
 
 import lpws
+from lpws.figures import TRANSPORT_STYLE
 from lpws.run import DATA
 
 DESCRIPTION = (DATA / "README.md").read_text()
@@ -42,6 +43,21 @@ def test_the_recorded_runs_of_a_lesson_are_fit_to_be_shown(name):
     for run in lpws.load_run(name).values():
         assert run.health.good, run
         assert (lpws.deliveries(run).state == "delivered").all()
+
+
+def test_growth_has_every_point_and_nothing_was_lost():
+    with open(DATA / "growth.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    points = [(row["transport"], int(row["clients"])) for row in rows]
+    assert points == [(label, 10**n) for label in TRANSPORT_STYLE for n in (1, 2, 3, 4)]
+    for row in rows:
+        described = all(f"`{name}`" in DESCRIPTION for name in row)
+        assert described, row
+        number = {name: float(value) for name, value in row.items() if name != "transport"}
+        assert number["messages"] >= 2, row
+        assert number["delivered"] == number["clients"] * number["messages"], row
+        assert 0 < number["latency_median_s"] <= number["latency_p99_s"], row
+        assert min(number.values()) > 0, row
 
 
 def test_what_is_not_recorded_says_what_is():

@@ -29,9 +29,11 @@ def memory_bytes(kind: str, transport: specs.Transport, clients: int) -> float:
         }
         before = int(room.ask("memory"))
         with RemoteFleet(spec) as fleet:
-            if not transport.persistent:  # they come as the run begins, and stay as long as they like
+            enough = clients
+            if not transport.persistent:  # they come as the run begins, the first again before the last
                 fleet.tell(f"start {lpws.clock()!r}")
-            while int(room.ask("arrived")) < clients:
+                enough *= 2
+            while int(room.ask("arrived")) < enough:
                 fleet.check()
                 time.sleep(0.05)
             return (int(room.ask("memory")) - before) / clients
