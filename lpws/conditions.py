@@ -64,7 +64,9 @@ def make_room_for_files(number: int) -> None:
 @contextlib.contextmanager
 def progress(label: str, duration_s: float, passed_s: Callable[[], float]) -> Iterator[Callable[[], None]]:
     """What to call now and then to move a progress bar, if there is somebody to see it."""
-    watched = "ipykernel" in sys.modules or sys.stderr.isatty()
+    ipython = sys.modules.get("IPython")  # loaded already, if this is a notebook
+    in_notebook = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    watched = in_notebook or sys.stderr.isatty()
     if duration_s <= BAR_S or not watched or os.environ.get("LPWS_PROGRESS") == "0":
         yield lambda: None
         return

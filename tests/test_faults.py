@@ -611,6 +611,17 @@ def test_the_progress_bar_leaves_nothing(monkeypatch, nothing_left, capfd):
     assert "WebSocket" in capfd.readouterr().err
 
 
+def test_no_progress_bar_where_nobody_looks(monkeypatch, capfd):
+    """Parts of a kernel may be loaded where there is none, and standard error may be a file."""
+    import ipykernel.kernelspec  # noqa: F401
+
+    monkeypatch.setattr(conditions, "BAR_S", 0.0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    monkeypatch.setenv("LPWS_PROGRESS", "1")
+    lpws.measure(lpws.WebSocket(), SHORT)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_runs_at_once_put_back_what_they_found():
     was = gc.isenabled(), sys.getswitchinterval()
     first, second = conditions.undisturbed(), conditions.undisturbed()
