@@ -68,7 +68,7 @@ def page_url(server: Server, path: str = "/", *, proxied: bool | None = None) ->
             )
             proxied = False
     if not proxied:
-        return f"http://{server.host}{server.prefix}{path}"
+        return server.url + path
     thread.call(setattr, server.room, "proxied", True)
     base = os.environ.get("JUPYTERHUB_SERVICE_PREFIX") or jupyter.get("base_url", "/")
     return f"{base}proxy/{server.port}{server.prefix}{path}"

@@ -256,14 +256,14 @@ class _Experiment:
         if self.link and self.link.silent_at_s is not None:  # patience begins when the link speaks again
             patience_s += max(0, self.link.silent_at_s + self.link.silent_for_s - self.workload.duration_s)
         limit, sent = clock() + READY_S, self._sent()
-        while not self._until(lambda: "done" in self.clients.said, patience_s):
+        while not (done := self._until(lambda: "done" in self.clients.said, patience_s)):
             before, sent = sent, self._sent()
             # In a kernel that computes the server is slow: while it sends, the clients go on waiting.
-            if sent > before and clock() < limit:
-                continue
+            if sent == before or clock() >= limit:
+                break
+        if not done:
             self.clients.tell("stop")
             self._until(lambda: "done" in self.clients.said, READY_S + 2 * self.grace_s)
-            break
         # What a client sent last is still on its way: let it arrive, so that both sides count the same.
         self._until(lambda: not (relay and relay.crossings) and not self.server.open, 4 + self.grace_s)
 

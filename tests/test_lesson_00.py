@@ -48,7 +48,6 @@ VALUES = {
     "spacing_s": PAIRS,
     "pattern": PAIRS,
 }
-BAD = (0, -1, 10**9, None, "abc")
 MORE = [
     ("delay_s", 0.1),
     ("clients", 1),
@@ -65,7 +64,7 @@ MORE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, BAD), *MORE])
+@pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, booklet.BAD), *MORE])
 def test_a_changed_value_gives_a_sentence(monkeypatch, name, value):
     monkeypatch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
     monkeypatch.setattr(lpws, "show", lambda *_: plt.close("all"))
@@ -87,7 +86,7 @@ def test_another_race_gives_a_sentence(monkeypatch, name, value):
     assert booklet.complaints(sources, dict(finished())) == []
 
 
-@pytest.mark.parametrize("value", [*BAD, 1e-9, (), "bursty"])
+@pytest.mark.parametrize("value", [*booklet.BAD, 1e-9, (), "bursty"])
 @pytest.mark.parametrize("cell", EXERCISES, ids=[cell.id for cell in EXERCISES])
 def test_a_wrong_answer_is_told(cell, value):
     name = cell.source.partition(" = ...")[0]

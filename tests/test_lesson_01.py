@@ -301,7 +301,6 @@ VALUES = {
     "guess_s": ("guess_s", "cycle_s", "mean_s"),
     "pause_s": ("guess_s", *READER),
 }
-BAD = (0, -1, 10**9, None, "abc")
 MORE = [
     ("delay_s", 0.1),
     ("clients", 1),
@@ -316,7 +315,7 @@ MORE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, BAD), *MORE])
+@pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, booklet.BAD), *MORE])
 def test_a_changed_value_gives_a_sentence(monkeypatch, name, value):
     monkeypatch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
     monkeypatch.setattr(lpws, "show", lambda *_: plt.close("all"))
@@ -328,7 +327,7 @@ def test_a_changed_value_gives_a_sentence(monkeypatch, name, value):
 EXERCISES = [cell for cell in CELLS.values() if booklet.tagged(cell, "exercise")]
 
 
-@pytest.mark.parametrize("value", [*BAD, 1e-9, (), "SystemExit", "Host"])
+@pytest.mark.parametrize("value", [*booklet.BAD, 1e-9, (), "SystemExit", "Host"])
 @pytest.mark.parametrize("cell", EXERCISES, ids=[cell.id for cell in EXERCISES])
 def test_a_wrong_answer_is_told(cell, value):
     name = cell.source.partition(" = ...")[0]

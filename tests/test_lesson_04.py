@@ -479,7 +479,6 @@ VALUES = {
     "number": ("transit_s, number =", "start = sent", "expected ="),
     "guess_code": ("guess_code =", "cases ="),
 }
-BAD = (0, -1, 10**9, None, "abc")
 MORE = [
     ("news", 200 * "x"),
     ("news", 2000 * "x"),
@@ -505,7 +504,7 @@ MORE = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, BAD), *MORE])
+@pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, booklet.BAD), *MORE])
 def test_a_changed_value_gives_a_sentence(monkeypatch, name, value):
     monkeypatch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
     monkeypatch.setattr(lpws, "show", lambda *_: plt.close("all"))
@@ -517,7 +516,9 @@ def test_a_changed_value_gives_a_sentence(monkeypatch, name, value):
 EXERCISES = [each for each in booklet.code(PATH) if booklet.tagged(each, "exercise")]
 
 
-@pytest.mark.parametrize("value", [*BAD, 1e-9, (), (0, 0), (256, 1), (0x82, 0x88), (0x71, 0x80), "abc"])
+@pytest.mark.parametrize(
+    "value", [*booklet.BAD, 1e-9, (), (0, 0), (256, 1), (0x82, 0x88), (0x71, 0x80), "abc"]
+)
 @pytest.mark.parametrize("each", EXERCISES, ids=[each.id for each in EXERCISES])
 def test_a_wrong_answer_is_told(each, value):
     said = booklet.execute(booklet.rebound(each.source, "answer", value), dict(finished()))
