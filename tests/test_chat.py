@@ -381,7 +381,7 @@ def test_one_other_origin_is_let_in_and_told_so(chat, ada):
 
 def test_without_another_origin_nobody_is_told_anything(nothing_left):
     with ChatServer() as chat:
-        for origin in ({}, {"Origin": chat.url[: -len(chat.prefix) - 1]}, {"Origin": FRIEND}):
+        for origin in ({}, {"Origin": f"http://{chat.host}"}, {"Origin": FRIEND}):
             for method in ("GET", "OPTIONS"):
                 _, headers, _ = Page(chat).ask(method, "/clock", **origin)
                 assert not [name for name in headers if name.startswith("Access-Control")]
@@ -560,6 +560,12 @@ def test_a_server_that_stops_takes_its_robots_along(nothing_left):
         robots.say("Ada", "goodbye")
         chat.stop()
     assert not chat.log
+
+
+def test_the_notebook_shows_the_page_at_its_own_address(chat):
+    assert lpws.page_url(chat, proxied=False) == chat.address
+    assert lpws.page_url(chat, proxied=True).endswith(f"/proxy/{chat.port}{chat.prefix}/")
+    assert Page(chat).ask("GET", chat.address.removeprefix(chat.url))[0] == 200
 
 
 def test_another_address_may_lead_to_the_page(chat):

@@ -46,9 +46,9 @@ class ChatServer(Server):
         self.room_class = type("ChatRoom", (ChatRoom,), {"times": times or Times()})
 
     @property
-    def url(self) -> str:
+    def address(self) -> str:
         """Address of the page."""
-        return f"{super().url}/"
+        return f"{self.url}/"
 
     def url_over(self, address: tuple[str, int]) -> str:
         """Address of the page by way of a link that listens at this address."""

@@ -136,7 +136,7 @@ def test_nothing_is_lost_or_doubled_when_lines_are_cut(two, one, other):
     with ChatServer(times=times) as chat:
         pages = dict(zip(("Ada", "Bea"), two, strict=True))
         for (name, page), by in zip(pages.items(), (one, other), strict=True):
-            enter(page, chat.url, name, by)
+            enter(page, chat.address, name, by)
         with Scissors(chat, seed=f"{one} {other}", mean_s=0.1) as scissors:
             # Both type at once: neither call waits for the typing to end.
             for name, page in pages.items():
@@ -197,8 +197,8 @@ def test_an_idle_hour(context):
 def test_a_message_is_there_at_once(context, chat, shot, output):
     """What is pushed is there in a small part of the time that a poll takes."""
     ways = WAYS[1:]
-    pages = {by: come_in(context, chat.url, f"by {by}", by) for by in ways}
-    writer = come_in(context, chat.url, "Ada", "WebSocket")
+    pages = {by: come_in(context, chat.address, f"by {by}", by) for by in ways}
+    writer = come_in(context, chat.address, "Ada", "WebSocket")
     for n in range(15):
         say(writer, f"message {n}")
         writer.wait_for_timeout(130)
@@ -221,7 +221,7 @@ def test_a_message_is_there_at_once(context, chat, shot, output):
 
 
 def test_the_page_tells_what_it_did(context, chat):
-    pages = {by: come_in(context, chat.url, f"by {by}", by) for by in WAYS}
+    pages = {by: come_in(context, chat.address, f"by {by}", by) for by in WAYS}
     for by, page in pages.items():
         say(page, f"hello by {by}")
     for page in pages.values():
@@ -269,9 +269,9 @@ def test_what_somebody_types_is_shown_and_not_run(context, chat, shot):
         "\u202eesrever",
     ]
     dialogs = []
-    ada = come_in(context, chat.url, "Ada", "SSE")
+    ada = come_in(context, chat.address, "Ada", "SSE")
     ada.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-    writer = come_in(context, chat.url, "<b>Bob</b>", "WebSocket")
+    writer = come_in(context, chat.address, "<b>Bob</b>", "WebSocket")
     for text in evil:
         say(writer, text)
     wait_for(ada, evil[-1])
@@ -284,7 +284,7 @@ def test_what_somebody_types_is_shown_and_not_run(context, chat, shot):
 
 
 def test_with_the_keyboard_alone(page, chat):
-    page.goto(chat.url)
+    page.goto(chat.address)
     page.keyboard.press("Tab")  # the ways in
     page.keyboard.press("ArrowLeft")
     assert page.evaluate("() => document.activeElement.value") == "SSE"
@@ -311,7 +311,7 @@ def test_the_door_opens_when_its_script_is_there(page, chat):
     """Who is quicker than the script is not let down: nothing can be pressed, and what was typed stays."""
     held = []
     page.route("**/chat.js", lambda route: held.append(route))
-    page.goto(chat.url, wait_until="commit")
+    page.goto(chat.address, wait_until="commit")
     button = page.get_by_role("button", name="Come in")
     page.locator("#name").press_sequentially("Ada")
     assert button.is_disabled()
@@ -319,7 +319,7 @@ def test_the_door_opens_when_its_script_is_there(page, chat):
     [script] = held
     script.continue_()
     page.locator("#door button:enabled").wait_for()
-    assert page.url == chat.url
+    assert page.url == chat.address
     assert chat.people == []
     assert page.input_value("#name") == "Ada"
     button.click()
@@ -328,8 +328,8 @@ def test_the_door_opens_when_its_script_is_there(page, chat):
 
 
 def test_another_way_in_loses_nothing(context, chat):
-    ada = come_in(context, chat.url, "Ada", WAYS[0])
-    writer = come_in(context, chat.url, "Bob", "WebSocket")
+    ada = come_in(context, chat.address, "Ada", WAYS[0])
+    writer = come_in(context, chat.address, "Bob", "WebSocket")
     wanted = []
     for n, by in enumerate([*WAYS, *reversed(WAYS)]):
         ada.get_by_role("radio", name=by, exact=True).check()
@@ -348,7 +348,7 @@ def test_another_way_in_loses_nothing(context, chat):
 
 def test_who_is_offline_is_told_and_what_they_said_is_kept(context, chat, shot):
     with Robots(chat, {"Rob": lpws.WebSocket()}) as robots:
-        page = come_in(context, chat.url, "Ada", "long polling")
+        page = come_in(context, chat.address, "Ada", "long polling")
         go_offline(page, chat)
         page.get_by_text("You are offline").wait_for()
         say(page, "are you there?")
@@ -365,8 +365,8 @@ def test_who_is_offline_is_told_and_what_they_said_is_kept(context, chat, shot):
 
 
 def test_who_goes_is_seen_to_go(context, chat):
-    ada = come_in(context, chat.url, "Ada", "SSE")
-    bea = come_in(context, chat.url, "Bea", "long polling")
+    ada = come_in(context, chat.address, "Ada", "SSE")
+    bea = come_in(context, chat.address, "Bea", "long polling")
     ada.locator("#here .person", has_text="Bea").wait_for()
     bea.close(run_before_unload=True)
     ada.get_by_text("Bea has gone").wait_for()
@@ -375,7 +375,7 @@ def test_who_goes_is_seen_to_go(context, chat):
 
 def test_a_room_that_is_closed_says_so(context):
     with ChatServer(times=Times().faster(10)) as chat:
-        page = come_in(context, chat.url, "Ada", "SSE")
+        page = come_in(context, chat.address, "Ada", "SSE")
     page.get_by_text("Connection lost").wait_for()
     page.get_by_role("button", name="Try now").wait_for()
 
@@ -395,7 +395,7 @@ def test_nobody_is_kept_out(browser, chat, shot, look):
         return [results.generate_report()] if results.violations_count else []
 
     with Robots(chat, {"Rosa": lpws.EventStream(), "Cem": lpws.LongPolling()}) as robots:
-        page.goto(chat.url)
+        page.goto(chat.address)
         assert found() == []
         shot(page, f"chat_door_{look}")
         page.fill("#name", "Ada")

@@ -32,6 +32,10 @@ def open_notebook(context, lab):
     """Opens a notebook in a page of its own; what the browser complains of makes the test fail."""
     complaints = []
 
+    def listen(said):
+        if said.type == "error":
+            complaints.append(f"{said.text} {said.location['url']}")
+
     def open_(name):
         page.goto(f"{lab}lab/workspaces/{name.partition('.')[0]}?reset")
         page.wait_for_function("() => window.jupyterapp")
@@ -40,7 +44,7 @@ def open_notebook(context, lab):
 
     page = context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("console", listen)
     yield open_
     page.evaluate(END)
     page.close()

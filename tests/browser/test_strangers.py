@@ -49,9 +49,9 @@ def attack(context, chat, origin):
     with Robots(chat, {"Ada": lpws.WebSocket()}) as robots:
         page = context.new_page()
         page.goto(origin)
-        results = page.evaluate(ATTACK, [chat.url, robots._secrets["Ada"]])
+        results = page.evaluate(ATTACK, [chat.address, robots._secrets["Ada"]])
         field = "<input name='{\"a\":\"' value='\"}'>"  # makes a body that is JSON
-        page.set_content(f"<form method=post enctype=text/plain action='{chat.url}post'>{field}</form>")
+        page.set_content(f"<form method=post enctype=text/plain action='{chat.address}post'>{field}</form>")
         with page.expect_navigation():
             page.evaluate("() => document.forms[0].submit()")
     return results
@@ -70,21 +70,21 @@ def test_a_page_of_the_one_other_origin_can_do_everything(context, elsewhere):
 
 
 def test_a_name_that_was_made_to_point_here_leads_nowhere(page, chat):
-    rebound = chat.url.replace("127.0.0.1", "evil.example")
+    rebound = chat.address.replace("127.0.0.1", "evil.example")
     answer = page.goto(rebound)
     assert (answer.status, answer.text()) == (403, "403 Unknown Host\n")
     # A page that is of this origin, and so may read what comes from it.
     assert page.evaluate("(url) => fetch(url).then((answer) => answer.status)", f"{rebound}request") == 403
-    assert page.goto(chat.url).status == 200
+    assert page.goto(chat.address).status == 200
 
 
 def test_a_foreign_page_cannot_put_the_room_into_a_frame(page, chat, elsewhere):
     refused = []
     page.on("requestfailed", lambda request: refused.append(request.url))
     page.goto(
-        chat.url.replace(chat.prefix, "").replace("127.0.0.1", "evil.example")
+        chat.address.replace(chat.prefix, "").replace("127.0.0.1", "evil.example")
     )  # any page that is not ours
-    page.set_content(f"<iframe src='{chat.url}'></iframe>")
+    page.set_content(f"<iframe src='{chat.address}'></iframe>")
     page.wait_for_timeout(500)
     assert page.frames[1].query_selector("#text") is None
-    assert chat.url in refused
+    assert chat.address in refused
