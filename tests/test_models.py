@@ -499,7 +499,7 @@ def test_jitter_as_long_as_the_drain_leaves_no_queue(clients, service_hz):
 FORMS = {
     name: form
     for name, form in vars(models).items()
-    if inspect.isfunction(form) and form.__module__ == models.__name__ and not name.startswith("_")
+    if inspect.isfunction(form) and form.__module__.startswith(models.__name__)
 }
 #: Arguments that suit every form; the others are 1.
 SUITABLE = {"delay_s": 0.01, "gap_s": 0.05, "closed_s": 0.01, "hold_s": 20.0}

@@ -1,0 +1,58 @@
+"""Closed forms of what each transport costs and what it buys, to draw beside a measurement.
+
+All share one vocabulary. Every argument is a number or an array, every result is of the same kind.
+
+==================  ==========================================================================
+``delay_s``         one transit d [s]; a round trip is R = 2d
+``handshakes``      extra round trips h that each request pays for a new connection: 0 keep-alive,
+                    1 TCP, 2 TCP + TLS 1.3
+``rate_hz``         messages per second λ, to one client; published independently (Poisson)
+``interval_s``      from one short poll to the next, C [s]
+``gap_s``           from a response leaving the server to the next request reaching it, G [s]
+``hold_s``          longest time τ that a long poll is held before an empty response [s]
+``pause_s``         what a client waits between a response and its next request [s]; for a reader
+                    who reloads its mean
+``latency_s``       where to evaluate a distribution function [s]
+==================  ==========================================================================
+
+Latency is one-way, published → received. Servers and networks take no time but the transit: a form
+breaks where the server saturates or where d varies by as much as the effect. A timer is not Poisson:
+messages further apart than G never meet the gap of a long poll. A short run needs its realised rate.
+"""
+
+from .connections import connections_opened_hz, long_polling_connections_open, short_polling_connections_open
+from .crossover import crossover_hz, dominant_pause
+from .lines import heartbeat_detection, heartbeat_detection_worst, reconnect_backlog, reconnect_drain_s
+from .load import (
+    fanout_last_s,
+    flush_tick_latency,
+    flush_tick_writes_hz,
+    flush_window_latency,
+    flush_window_writes_hz,
+    slot_wait,
+    websocket_saturation_hz,
+)
+from .longpolling import (
+    burst_latency,
+    gap_probability,
+    long_polling_batch,
+    long_polling_cdf,
+    long_polling_latency,
+    long_polling_responses_hz,
+    long_polling_worst,
+    loss_without_cursor,
+    one_per_response_latency,
+    repoll_gap,
+)
+from .push import handshake_s, push_cdf, push_latency
+from .reloading import reload_cdf, reload_latency, reload_requests_hz
+from .shortpolling import (
+    newest_seen_share,
+    nonempty_share,
+    short_polling_cdf,
+    short_polling_latency,
+    short_polling_requests_hz,
+    short_polling_sd,
+    short_polling_worst,
+)
+from .size import event_stream_bytes_per_message, polling_bytes_per_message, websocket_bytes_per_message
