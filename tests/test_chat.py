@@ -1,5 +1,6 @@
 """The chat's server side: who is here, what is said once, what is refused; and robots."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -7,15 +8,18 @@ import re
 import time
 from dataclasses import replace
 
+import picows
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lpws
 from lpws.chat import ChatServer, Robots, Times
+from lpws.chat.allowance import Allowance
 from lpws.chat.handlers import HANDLERS, MOST_EVENTS, WAYS
+from lpws.chat.letters import MOST_SAID
 from lpws.chat.page import FILES, HOME
-from lpws.chat.room import MOST_NAME, MOST_TEXT, clean
+from lpws.chat.room import MOST_NAME, MOST_TEXT, Refusal, clean
 from lpws.chat.roster import Roster
 from lpws.mailbox import from_lines
 from lpws.specs import TRANSPORTS
@@ -70,7 +74,14 @@ class Page:
         return answer
 
     def say(self, text, key="1", typed=0.0):
-        return self.post("/post", secret=self.secret, key=key, text=text, typed=typed)
+        """Status of the answer to one message, and its id."""
+        status, answer = self.say_all([(key, text)], typed)
+        return (status, answer["ids"][0]) if status == 200 else (status, answer)
+
+    def say_all(self, said, typed=0.0):
+        """Status of the answer to a letter with these keys and texts, and what it says."""
+        messages = [{"key": key, "text": text, "typed": typed} for key, text in said]
+        return self.post("/post", secret=self.secret, said=messages)
 
     def news(self, path="/request", **query):
         """The messages since the last ones."""
@@ -80,6 +91,59 @@ class Page:
         messages = [json.loads(text) | {"id": id} for id, text in from_lines(body)]
         self.cursor = max([self.cursor, *(message["id"] for message in messages)])
         return messages
+
+
+class Socket(picows.WSListener):
+    """What came on a WebSocket."""
+
+    def __init__(self):
+        self.came = asyncio.Queue()
+
+    def on_ws_frame(self, transport, frame):
+        if frame.msg_type == picows.WSMsgType.CLOSE:
+            self.came.put_nowait(frame.get_close_code())
+            transport.send_close(picows.WSCloseCode.OK)
+        else:
+            for line in frame.get_payload_as_utf8_text().splitlines():
+                self.came.put_nowait(json.loads(line.partition(" ")[2]))
+
+
+class Line:
+    """A WebSocket to a chat, for tests that are no coroutines."""
+
+    def __init__(self, runner, chat):
+        self.runner = runner
+        self.transport, self.socket = self.run(picows.ws_connect(Socket, f"ws{chat.url[4:]}/websocket"))
+
+    def run(self, coroutine):
+        return self.runner.run(asyncio.wait_for(coroutine, PATIENCE_S))
+
+    def send(self, letter):
+        binary = isinstance(letter, bytes)
+        kind = picows.WSMsgType.BINARY if binary else picows.WSMsgType.TEXT
+        self.transport.send(kind, letter if binary else letter.encode())
+
+    def answer(self):
+        """What became of a letter."""
+        while (line := self.run(self.socket.came.get()))["kind"] != "answer":
+            pass
+        return line
+
+    def closed(self):
+        """The code with which it is closed."""
+        while not isinstance(line := self.run(self.socket.came.get()), int):
+            assert line["kind"] == "beat"
+        return line
+
+
+@contextlib.contextmanager
+def socket(chat):
+    """A WebSocket to the chat."""
+    with asyncio.Runner() as runner:
+        line = Line(runner, chat)
+        yield line
+        line.transport.disconnect()
+        line.run(line.transport.wait_disconnected())
 
 
 @pytest.fixture
@@ -207,7 +271,7 @@ def test_a_held_request_keeps_its_person_here(nothing_left):
 def test_a_message_says_who_what_and_when(chat, ada):
     before = lpws.clock()
     status, answer = ada.say("tea\nis  ready ", typed=before)
-    assert (status, answer) == (200, {"id": 2})
+    assert (status, answer) == (200, 2)
     message = ada.news()[-1]
     assert {key: message[key] for key in ("kind", "who", "name", "by", "text", "key", "id")} == {
         "kind": "said", "who": 0, "name": "Ada", "by": "WebSocket", "text": "tea is ready",
@@ -222,7 +286,7 @@ def test_the_same_key_is_the_same_message(chat, ada):
     bea = Page(chat, "Bea")
     bea.enter()
     answers = [ada.say("tea", key="k"), ada.say("tea", key="k"), bea.say("tea", key="k"), ada.say("tea", "m")]
-    ids = [answer["id"] for _, answer in answers]
+    ids = [id for _, id in answers]
     assert ids[0] == ids[1]
     assert len(set(ids)) == 3, "a key is its page's own"
     assert len(chat.said) == 3
@@ -240,7 +304,7 @@ def test_nothing_was_typed_in_the_future_or_before_yesterday(chat, ada, off_s, l
 def test_a_cleaned_text_is_one_line_and_shows(text):
     try:
         cleaned = clean(text, 30)
-    except ValueError:
+    except Refusal:
         assert len(text) > 30 or not clean(f"{text}x", 50)[:-1].strip()
         return
     assert 0 < len(cleaned) <= 30
@@ -276,38 +340,161 @@ def test_limits(chat, ada):
     assert ada.post("/enter", secret="s", name="x", by="pigeon") == (
         400, "400 Expected by to be one of reload, short polling, long polling, SSE, WebSocket\n",
     )  # fmt: skip
-    assert ada.post("/post", secret="another", key="k", text="tea", typed=0.0) == (409, "409 Come in first\n")
+    assert Page(chat, secret="another").say("tea") == (409, "409 Come in first\n")
     assert chat.said == []
     assert list(WAYS) == [kind.label for kind in TRANSPORTS]
+
+
+GOOD = {"key": "k", "text": "tea", "typed": 0}
 
 
 @pytest.mark.parametrize(
     "body",
     [
         "", "x", "[]", "null", "{}", '"secret"', "[" * 5000, "\xff",
-        '{"secret": 1, "key": "k", "text": "tea", "typed": 0}',
-        '{"secret": "secret of Ada", "key": "k", "text": ["tea"], "typed": 0}',
-        '{"secret": "secret of Ada", "key": "k", "text": "tea", "typed": "now"}',
-        '{"secret": "secret of Ada", "key": "k", "text": "tea", "typed": true}',
-        '{"secret": "secret of Ada", "key": "k", "text": "tea", "typed": NaN}',
-        '{"secret": "secret of Ada", "key": "k", "text": "tea", "typed": 1e999}',
-        '{"secret": "secret of Ada", "key": "k", "text": "tea", "typed": 1' + 400 * "0" + "}",
-        '{"secret": "secret of Ada", "key": null, "text": "tea", "typed": 0}',
+        json.dumps({"secret": 1, "said": [GOOD]}),
+        json.dumps({"secret": "secret of Ada", "said": GOOD}),
+        json.dumps({"secret": "secret of Ada", "said": []}),
+        json.dumps({"secret": "secret of Ada", "said": [GOOD] * (MOST_SAID + 1)}),
+        json.dumps({"secret": "secret of Ada", "said": [[GOOD]]}),
+        *(
+            json.dumps({"secret": "secret of Ada", "said": [GOOD, GOOD | bad]})
+            for bad in (
+                {"text": ["tea"]}, {"typed": "now"}, {"typed": True}, {"typed": float("nan")},
+                {"typed": float("inf")}, {"typed": 10**400}, {"key": None}, {"key": ""}, {"key": "x" * 65},
+            )
+        ),
     ],
 )  # fmt: skip
 def test_letters_that_are_not_what_they_should_be(chat, ada, body):
     kind = {"Content_Type": "application/json"}
     assert ada.ask("POST", "/post", body.encode("latin-1"), **kind)[0] == 400
     assert ada.ask("POST", "/enter", body.encode("latin-1"), **kind)[0] == 400
+    assert chat.said == [], "nothing of it"
+    with socket(chat) as line:
+        line.send(body if body != "\xff" else b"\xff")
+        assert line.closed() == 1008
     assert chat.said == []
 
 
+def test_a_letter_as_it_should_be(chat, ada):
+    letter = {"secret": ada.secret, "said": [GOOD, GOOD | {"key": "m"}]}
+    assert ada.post("/post", **letter) == (200, {"ids": [2, 3]})
+    with socket(chat) as line:
+        line.send(json.dumps(letter | {"said": [GOOD | {"key": "n"}]}))
+        assert line.answer() == {"kind": "answer", "ids": [4]}
+    assert [message["key"] for message in chat.said] == ["k", "m", "n"]
+
+
 def test_a_form_cannot_post(chat, ada):
-    letter = {"secret": ada.secret, "key": "k", "text": "tea", "typed": 0.0}
+    letter = {"secret": ada.secret, "said": [GOOD]}
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
         assert ada.post("/post", kind=kind, **letter)[0] in (400, 415)
     assert chat.said == []
     assert ada.post("/post", kind="application/json; charset=utf-8", **letter)[0] == 200
+
+
+# ------------------------------------------------------------------------------ how much of it
+
+
+class Bucket:
+    """A token bucket kept in the plainest way, as the oracle."""
+
+    def __init__(self, pace_s, burst_s):
+        self.pace_s, self.most, self.now_s = pace_s, 1 + burst_s / pace_s, 0.0
+        self.tokens = self.most
+
+    def take(self, now_s):
+        self.tokens = min(self.most, self.tokens + (now_s - self.now_s) / self.pace_s)
+        self.now_s = now_s
+        taken = self.tokens >= 1
+        self.tokens -= taken
+        return 0.0 if taken else (1 - self.tokens) * self.pace_s
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from([1, 2, 8]), st.integers(0, 40), st.lists(st.integers(0, 12), max_size=80))
+def test_an_allowance_is_a_token_bucket(pace_s, burst_s, pauses_s):
+    """Times are whole eighths of a second, so that both reckon without an error."""
+    allowance, bucket, now_s = Allowance(), Bucket(pace_s, burst_s), 0.0
+    for pause_s in pauses_s:
+        now_s += pause_s / 8
+        wait_s = allowance.take(now_s, pace_s, burst_s)
+        assert wait_s == bucket.take(now_s)
+        assert wait_s <= pace_s
+        if wait_s:
+            now_s += wait_s
+            assert allowance.take(now_s, pace_s, burst_s) == bucket.take(now_s) == 0, "not a moment longer"
+
+
+#: Four things at once, and then hardly any.
+SLOW = replace(Times(), pace_s=3600.0, burst_s=3 * 3600.0)
+
+
+@pytest.fixture
+def slow(nothing_left):
+    with ChatServer(times=SLOW) as chat:
+        yield chat
+        assert not chat.log
+
+
+def test_nobody_floods_the_room(slow):
+    ada, bea = Page(slow), Page(slow, "Bea")
+    ada.enter()
+    bea.enter()
+    said = [(str(n), f"message {n}") for n in range(6)]
+    assert ada.say_all(said) == (200, {"ids": [3, 4, 5, 6]}), "those before the first that is refused"
+    assert ada.say_all(said[4:]) == (429, "429 Too quick\n")
+    status, headers, _ = ada.ask(
+        "POST", "/post", json.dumps({"secret": ada.secret, "said": [GOOD]}), Content_Type="application/json"
+    )
+    assert (status, headers["Retry-After"]) == (429, "3600")
+    assert ada.say_all(said[:4]) == (200, {"ids": [3, 4, 5, 6]}), "what is said already costs nothing"
+    assert bea.say("I am not Ada")[0] == 200
+    assert [message["text"] for message in slow.said] == [text for _, text in said[:4]] + ["I am not Ada"]
+
+
+def test_nobody_floods_the_room_on_a_socket(slow):
+    ada = Page(slow)
+    ada.enter()
+    said = [{"key": str(n), "text": f"message {n}", "typed": 0} for n in range(6)]
+    with socket(slow) as line:
+        for taken in ([2, 3, 4, 5], None):
+            line.send(json.dumps({"secret": ada.secret, "said": said}))
+            said = said[4:]
+            refused = {"status": 429, "wait": 3600}
+            assert line.answer() == {"kind": "answer"} | ({"ids": taken} if taken else refused)
+    assert [message["text"] for message in slow.said] == [f"message {n}" for n in range(4)]
+
+
+def test_nobody_floods_the_room_with_names(slow):
+    """Nor by coming and going."""
+    ada = Page(slow)
+    ada.enter()
+    for n in range(10):
+        ada.post("/enter", secret=ada.secret, name=f"Ada {n}", by="SSE")
+        ada.post("/leave", secret=ada.secret)
+        ada.ask("GET", "/request?client=0")
+    assert slow.room.mailbox.last < 10
+
+
+def test_what_is_no_message_is_refused_alone(chat, ada):
+    said = [("1", "tea"), ("2", " \x00 "), ("3", "is ready")]
+    assert ada.say_all(said) == (200, {"ids": [2]})
+    assert ada.say_all(said[1:]) == (400, "400 Expected 1 to 1000 characters, got 0\n")
+    assert ada.say_all(said[2:]) == (200, {"ids": [3]})
+    with socket(chat) as line:
+        line.send(json.dumps({"secret": ada.secret, "said": [GOOD | {"text": "\x00"}]}))
+        assert line.answer() == {"kind": "answer", "status": 400, "wait": 0}
+    assert [message["text"] for message in chat.said] == ["tea", "is ready"]
+
+
+def test_a_robot_that_is_too_quick_waits(nothing_left):
+    times = replace(Times(), pace_s=0.05, burst_s=0.1)
+    with ChatServer(times=times) as chat, Robots(chat, {"Ada": lpws.WebSocket()}) as robots:
+        for n in range(5):
+            robots.say("Ada", str(n))
+        assert [message["text"] for message in chat.said] == list("01234")
 
 
 # ---------------------------------------------------------------------------------- who may
@@ -353,7 +540,7 @@ STRANGERS = {
 @pytest.mark.parametrize("stranger", STRANGERS.values(), ids=STRANGERS)
 def test_strangers_are_refused_even_with_the_token(chat, ada, stranger):
     stranger = {name: value.format(port=chat.port) for name, value in stranger.items()}
-    letter = json.dumps({"secret": ada.secret, "key": "k", "text": "tea", "typed": 0.0})
+    letter = json.dumps({"secret": ada.secret, "said": [GOOD]})
     json_ = {"Content-Type": "application/json"}
     for path in paths():
         assert ada.ask("POST", path, letter, **json_ | stranger)[0] == 403

@@ -111,13 +111,14 @@ def test_to_speak_once(whose):
             server.thread.call(server.room.enter, "secret", "Ada", "SSE")
 
         def say(key, text):
-            letter = {"key": key, "name": "Ada", "text": text, "secret": "secret", "typed": 0.0}
+            message = {"key": key, "text": text, "typed": 0.0}
+            letter = {"secret": "secret", "said": [message]} if ours else {"name": "Ada"} | message
             line = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
             with contextlib.closing(line):
                 kind = {"Content-Type": "application/json"}
                 line.request("POST", f"{server.prefix}/post", json.dumps(letter), kind)
                 answer = json.loads(line.getresponse().read())
-                return answer["id"] if ours else answer
+                return answer["ids"][0] if ours else answer
 
         texts = ["tea", '"\\', "né ☕", "<b>", "x" * 500, "tea"]
         ids = [say(str(n), text) for n, text in enumerate(texts)]

@@ -13,40 +13,15 @@ from ..trace import NONE, clock
 from ..transports import eventstream, longpolling, request, websocket
 from ..transports.room import MOST, RoomHandler
 from ..transports.websocket import text_frame
-from .room import MOST_NAME, MOST_TEXT, ChatRoom, clean
+from . import letters
+from .room import MOST_NAME, ChatRoom, Refusal, clean
 from .roster import Person
 
 #: Labels of the transports, as a page may name its way in.
 WAYS = ("reload", "short polling", "long polling", "SSE", "WebSocket")
-#: The longest secret or key of a page.
-MOST_KEY = 64
 #: The most events in one report, and what a page can know of.
 MOST_EVENTS = 1_000
 REPORTED = ("request_sent", "response_received", "message_received", "failed")
-
-
-def is_time(value: Any) -> bool:
-    """Whether it can be a time [s] of the server's clock; NaN and infinity cannot."""
-    return type(value) in (int, float) and abs(value) < 1e12
-
-
-def fields(body: str | bytes, **kinds: type) -> dict[str, Any]:
-    """The fields of a JSON object, each of its kind.
-
-    Raises
-    ------
-    ValueError
-        If it is something else.
-    """
-    data = json.loads(body)
-    good = isinstance(data, dict) and all(
-        is_time(data.get(name)) if kind is float else isinstance(data.get(name), kind)
-        for name, kind in kinds.items()
-    )
-    keys = [data[name] for name in ("secret", "key") if name in kinds] if good else [""]
-    if not all(0 < len(key) <= MOST_KEY for key in keys):
-        raise ValueError(f"Expected an object with {', '.join(kinds)}")
-    return data
 
 
 class ChatHandler(RoomHandler):
@@ -60,16 +35,9 @@ class ChatHandler(RoomHandler):
         if self.request.headers.get("Content-Type", "").partition(";")[0] != "application/json":
             raise HTTPError(415)
         try:
-            return fields(self.request.body, **kinds)
-        except (ValueError, RecursionError):
+            return letters.parsed(self.request.body, **kinds)
+        except ValueError:
             raise HTTPError(400, reason=f"Expected a JSON object with {', '.join(kinds)}") from None
-
-    def clean(self, text: str, most: int) -> str:
-        """The text as it is told to everybody; 400 if there is too little or too much of it."""
-        try:
-            return clean(text, most)
-        except ValueError as error:
-            raise HTTPError(400, reason=str(error)) from None
 
     def person(self, secret: str) -> Person:
         """Whose secret it is; 409 if they have to come in first."""
@@ -77,6 +45,11 @@ class ChatHandler(RoomHandler):
         if person is None:
             raise HTTPError(409, reason="Come in first")
         return person
+
+    def write_error(self, status_code: int, **given: Any) -> None:
+        if wait_s := getattr(given["exc_info"][1], "wait_s", 0):
+            self.set_header("Retry-After", wait_s)  # RFC 6585 §4
+        super().write_error(status_code, **given)
 
     def say(self, data: dict) -> None:
         """Answer with this."""
@@ -97,27 +70,36 @@ class Enter(ChatHandler):
         given = self.take(secret=str, name=str, by=str)
         if given["by"] not in WAYS:
             raise HTTPError(400, reason=f"Expected by to be one of {', '.join(WAYS)}")
+        name = clean(given["name"], MOST_NAME)
+        if before := self.room.roster.people.get(given["secret"]):
+            self.room.spend(before)  # a name that changes all the time is a flood, too
         try:
-            person = self.room.enter(given["secret"], self.clean(given["name"], MOST_NAME), given["by"])
+            person = self.room.enter(given["secret"], name, given["by"])
         except ValueError as error:
             raise HTTPError(503, reason=str(error)) from None
         self.say({"client": person.number, "name": person.name, "times": asdict(self.room.times)})
 
 
 class Post(ChatHandler):
-    """To speak."""
+    """To speak: one message or several, in order."""
 
     def post(self) -> None:
-        given = self.take(secret=str, key=str, text=str, typed=float)
-        text = self.clean(given["text"], MOST_TEXT)
-        self.say({"id": self.room.say(self.person(given["secret"]), given["key"], text, given["typed"])})
+        given = self.take(secret=str, said=list)
+        try:
+            said = letters.messages(given["said"])
+        except ValueError as error:
+            raise HTTPError(400, reason=str(error)) from None
+        self.say({"ids": self.room.take(self.person(given["secret"]), said)})
 
 
 class Leave(ChatHandler):
     """To go."""
 
     def post(self) -> None:
-        self.room.leave(self.take(secret=str)["secret"])
+        secret = self.take(secret=str)["secret"]
+        if person := self.room.roster.people.get(secret):
+            self.room.spend(person)  # who is not let go is soon not heard of
+        self.room.leave(secret)
         self.say({})
 
 
@@ -146,7 +128,7 @@ class Report(ChatHandler):
         if isinstance(event, list) and len(event) == 5:
             t, name, *numbers = event
             whole = all(type(n) is int and NONE <= n <= MOST for n in numbers)
-            if is_time(t) and name in REPORTED and whole:
+            if letters.is_time(t) and name in REPORTED and whole:
                 return event
         raise HTTPError(400, reason="Expected events like [12.5, 'message_received', 4, 7, 20]")
 
@@ -211,19 +193,28 @@ class WebSocket(Listening, websocket.Handler):
         super().open()
         self.beat()
 
+    def tell(self, line: str) -> None:
+        """Send a line that is no message: none has the id 0."""
+        self.send(text_frame(f"0 {line}\n".encode()), [])
+
     def beat(self) -> None:
-        """Give a sign of life: a page does not see pings. No message has the id 0."""
-        self.send(text_frame(f"0 {self.line}\n".encode()), [])
+        """Give a sign of life: a page does not see pings."""
+        self.tell(self.line)
 
     def on_message(self, message: str | bytes) -> None:
         if self.ws_connection is None:
             return
         try:
-            given = fields(message, secret=str, key=str, text=str, typed=float)
-            person = self.room.roster.people[given["secret"]]
-            self.room.say(person, given["key"], clean(given["text"], MOST_TEXT), given["typed"])
-        except (ValueError, KeyError, RecursionError):
-            self.close(1008, "expected a message as a post has it")  # RFC 6455 §7.4.1
+            given = letters.parsed(message, secret=str, said=list)
+            person, said = self.room.roster.people[given["secret"]], letters.messages(given["said"])
+        except (ValueError, KeyError):
+            self.close(1008, "expected a letter as a post has it")  # RFC 6455 §7.4.1
+            return
+        try:
+            answer = {"ids": self.room.take(person, said)}
+        except Refusal as refusal:
+            answer = {"status": refusal.status_code, "wait": refusal.wait_s}
+        self.tell(json.dumps({"kind": "answer"} | answer))
 
 
 HANDLERS = {

@@ -6,7 +6,10 @@ import asyncio
 import json
 import unicodedata
 from dataclasses import dataclass, fields
+from math import ceil
 from typing import Any
+
+from tornado.web import HTTPError
 
 from ..trace import NONE, clock
 from ..transports.room import Room
@@ -30,6 +33,8 @@ class Times:
     retry_most_s: float = 20.0  # … and each next one may be twice as long, up to this
     away_s: float = 8.0  # who is not heard of for this long, beyond what they said, is gone
     reload_s: float = 120.0  # how long somebody who reloads may read
+    pace_s: float = 0.2  # a person may say one thing in this time in the long run …
+    burst_s: float = 6.0  # … and, after a silence as long as this, as much at once as in all of it
 
     def faster(self, speed: float) -> Times:
         """The same, so many times faster.
@@ -42,6 +47,24 @@ class Times:
         if not speed > 0:
             raise ValueError(f"expected a speed above 0, got {speed!r}")
         return Times(**{field.name: getattr(self, field.name) / speed for field in fields(self)})
+
+
+class Refusal(HTTPError):
+    """Why the room does not take something, as HTTP says it.
+
+    Parameters
+    ----------
+    status
+        Its number.
+    reason
+        In words.
+    wait_s
+        After how long [s] it would be taken, if that is the reason.
+    """
+
+    def __init__(self, status: int, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(status, reason=reason)
+        self.wait_s = ceil(wait_s)  # RFC 9110 §10.2.3: whole seconds
 
 
 class ChatRoom(Room):
@@ -79,6 +102,40 @@ class ChatRoom(Room):
         """Note that somebody waits for news."""
         if (person := self.roster.listen(number)) is not None:
             self.tell("came", person)
+
+    def spend(self, person: Person) -> None:
+        """Let somebody do one thing more of which everybody is told.
+
+        Raises
+        ------
+        Refusal
+            429, if that is too much just now (RFC 6585 §4).
+        """
+        if wait_s := person.allowance.take(clock(), self.times.pace_s, self.times.burst_s):
+            raise Refusal(429, "Too quick", wait_s)
+
+    def take(self, person: Person, messages: list[dict[str, Any]]) -> list[int]:
+        """Ids of the messages that the room took: of all, or of those before the first that it refuses.
+
+        Whoever sends the rest again begins with the one that was refused, and so learns why.
+
+        Raises
+        ------
+        Refusal
+            If it is the very first.
+        """
+        ids = []
+        for message in messages:
+            try:
+                text = clean(message["text"], MOST_TEXT)
+                if (person.number, message["key"]) not in self.ids:
+                    self.spend(person)
+            except Refusal:
+                if ids:
+                    break
+                raise
+            ids.append(self.say(person, message["key"], text, message["typed"]))
+        return ids
 
     def say(self, person: Person, key: str, text: str, typed_s: float) -> int:
         """Id of the message; the same key makes the same message, so that a post may be repeated."""
@@ -118,8 +175,8 @@ def clean(text: str, most: int) -> str:
 
     Raises
     ------
-    ValueError
-        If nothing is left, or too much.
+    Refusal
+        400, if nothing is left, or too much.
 
     Examples
     --------
@@ -130,5 +187,5 @@ def clean(text: str, most: int) -> str:
     text = "".join(" " if unicodedata.category(letter) in ("Cc", "Zl", "Zp") else letter for letter in text)
     text = " ".join(text.split())
     if not 0 < len(text) <= most:
-        raise ValueError(f"Expected 1 to {most} characters, got {len(text)}")
+        raise Refusal(400, f"Expected 1 to {most} characters, got {len(text)}")
     return text

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
 
+from .allowance import Allowance
+
 #: How many people a room remembers; a stranger at the door must not fill the memory.
 MOST_PEOPLE = 10_000
 
@@ -31,6 +33,8 @@ class Person:
         When they count as gone if they do not ask again [s].
     here
         Whether they are.
+    allowance
+        What they may say.
     """
 
     number: int
@@ -41,6 +45,7 @@ class Person:
     lines: int = 0
     until_s: float = inf
     here: bool = False
+    allowance: Allowance = field(default_factory=Allowance)
 
 
 @dataclass

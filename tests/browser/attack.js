@@ -1,6 +1,6 @@
 // What a page of another origin would try, with the address of the room and the secret of somebody in it.
 async ([url, secret]) => {
-  const letter = JSON.stringify({ secret, key: "k", text: "from elsewhere", typed: 0 });
+  const letter = JSON.stringify({ secret, said: [{ key: "k", text: "from elsewhere", typed: 0 }] });
   const json = { "Content-Type": "application/json" };
   const tried = (promise) => promise.then(() => true, () => false);
   const socket = new WebSocket(url.replace(/^http/, "ws") + "websocket?cursor=0");

@@ -12,7 +12,7 @@ const SHOWN = 1000; // messages that the page keeps in sight
 const me = { secret: secret(), name: null, number: null };
 const people = new Map(); // number → {name, by}
 const clock = new Clock();
-const journal = new Journal(clock);
+const journal = new Journal(clock, inNextFrame(showCounts));
 let entered = Infinity; // when this page came in, on the server's clock [s]
 
 // ---------------------------------------------------------------------------- to the server
@@ -25,7 +25,7 @@ async function send(path, letter, signal) {
     body: JSON.stringify(letter),
     signal: signal ?? AbortSignal.timeout(1000 * (listener.times.timeout_s ?? 10)),
   });
-  if (!response.ok) throw new Refusal(response.status);
+  if (!response.ok) throw new Refusal(response.status, Number(response.headers.get("Retry-After")));
   return [await response.json(), response];
 }
 
@@ -45,27 +45,37 @@ async function enter(by, signal) {
   return answer.times;
 }
 
+/** What became of messages that were said: the ids of the first of them, which the room took. */
+async function deliver(said) {
+  const letter = { secret: me.secret, said };
+  if (!listener.send) return post(letter);
+  const answer = await listener.send(JSON.stringify(letter));
+  if (answer.status) throw new Refusal(answer.status, answer.wait);
+  return answer;
+}
+
 async function post(letter) {
   const request = journal.begin("post");
   try {
-    const [, response] = await send(`post?client=${me.number}&request=${request.number}`, letter);
-    request.connection = Number(response.headers.get("Lpws-Connection"));
+    const [answer, response] = await send(`post?client=${me.number}&request=${request.number}`, letter);
+    journal.connected(request, Number(response.headers.get("Lpws-Connection")));
+    listener.reload(); // who posts a form gets the page anew
+    return answer;
   } catch (error) {
-    request.failed = true;
+    request.failed = !(error instanceof Refusal); // which is an answer
     throw error;
   } finally {
     journal.end(request);
   }
-  listener.reload(); // who posts a form gets the page anew
 }
 
 const listener = new Listener({ journal, enter, hear, state });
 const outbox = new Outbox({
-  letter: ({ key, text, typed }) => ({ secret: me.secret, key, text, typed }),
-  post,
+  deliver,
   line: listener,
-  changed: soon,
+  changed: waits,
   refused: ({ text }) => note(`The room does not take “${text.slice(0, 40)}”.`),
+  slowed,
 });
 
 async function report() {
@@ -155,14 +165,21 @@ function duration(seconds) {
 const atEnd = () => $("scroll").scrollHeight - $("scroll").scrollTop - $("scroll").clientHeight < 60;
 const toEnd = () => $("scroll").scrollTo({ top: $("scroll").scrollHeight });
 
-// What comes within one frame is shown together: a crowd of messages costs one layout, not many.
-const rows = [];
-let painting = false, moved = false; // whether somebody came or went
-
-function soon() {
-  if (!painting) requestAnimationFrame(paint);
-  painting = true;
+/** The same, but done in the next frame, once for however many calls: a crowd costs one layout. */
+function inNextFrame(act) {
+  let asked = false;
+  return () => {
+    if (!asked) requestAnimationFrame(() => {
+      asked = false;
+      act();
+    });
+    asked = true;
+  };
 }
+
+const rows = [];
+let moved = false; // whether somebody came or went
+const soon = inNextFrame(paint);
 
 function add(row) {
   rows.push(row);
@@ -170,7 +187,6 @@ function add(row) {
 }
 
 function paint() {
-  painting = false;
   const follow = atEnd() || rows.some((row) => row.classList.contains("mine"));
   const added = rows.length;
   $("log").append(...rows.splice(0));
@@ -225,6 +241,21 @@ function showCounts() {
 
 function note(text) {
   $("note").textContent = text;
+}
+
+let slow = false; // whether the reader was told to be
+
+function slowed({ pace_s }) {
+  if (slow) return;
+  slow = true;
+  note(`That was quick: the room takes ${+(1 / pace_s).toFixed(1)} messages a second from each. `
+    + "The others follow by themselves.");
+}
+
+function waits() {
+  if (slow && !outbox.waiting.length) note("");
+  slow &&= outbox.waiting.length > 0;
+  soon();
 }
 
 function state(name, wait) {
@@ -313,7 +344,7 @@ $("speak").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("text").value.trim();
   if (!text) return;
-  note("");
+  if (!slow) note("");
   outbox.say(text, clock.now());
   $("text").value = "";
 });
@@ -335,7 +366,6 @@ addEventListener("pageshow", ({ persisted }) => {
 });
 
 new Strip($("strip"), journal);
-setInterval(showCounts, 500);
 
 // An address may name a guest, who then comes in at once: …/#name=Ada&by=SSE
 const wish = new URLSearchParams(location.hash.slice(1));

@@ -14,10 +14,12 @@ export class Journal {
   #events = []; // [t, name, request, message, size] on the server's clock
   #numbers = 0;
 
-  constructor(clock) {
-    this.clock = clock;
+  /** changed(): is told when there is something else to count. */
+  constructor(clock, changed) {
+    Object.assign(this, { clock, changed });
     new PerformanceObserver((list) => {
       for (const entry of list.getEntries()) this.bytes += entry.transferSize;
+      this.changed();
     }).observe({ type: "resource", buffered: true });
   }
 
@@ -41,7 +43,6 @@ export class Journal {
 
   end(request) {
     request.end = this.clock.now();
-    this.connection(request);
     if (request.failed) this.#note("failed", request, -1, 0);
     else if (!request.open) this.#note("response_received", request);
   }
@@ -57,11 +58,13 @@ export class Journal {
     this.spoken.push(this.clock.now());
   }
 
-  /** Note on which connection a request goes, once the server has said it. */
-  connection(request) {
-    if (request.connection === undefined || request.first !== undefined) return;
-    request.first = !this.connections.has(request.connection);
-    this.connections.add(request.connection);
+  /** Note on which connection a request goes, when the server has said it. */
+  connected(request, connection) {
+    if (request.connection === connection) return; // it says so more than once
+    request.connection = connection;
+    request.first = !this.connections.has(connection);
+    this.connections.add(connection);
+    this.changed();
   }
 
   /** The events since the last report. */
@@ -72,6 +75,7 @@ export class Journal {
   #note(name, request, message = -1, size = 0) {
     this.#events.push([this.clock.now(), name, request.number, message, size]);
     if (this.#events.length > MOST_EVENTS) this.#events.shift();
+    this.changed();
   }
 }
 

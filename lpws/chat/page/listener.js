@@ -2,11 +2,11 @@
 
 import { TRANSPORTS, fromLines, pause } from "./transports.js";
 
-/** An answer of the server that asking again would not change. */
+/** An answer of the server that asking again would not change; or, if it is 429, not before a wait [s]. */
 export class Refusal extends Error {
-  constructor(status) {
+  constructor(status, wait = 0) {
     super(`the server answered ${status}`);
-    this.status = status;
+    Object.assign(this, { status, wait });
   }
 }
 
@@ -16,7 +16,8 @@ export const longest = (n, times) => Math.min(times.retry_most_s, times.retry_s 
 export class Listener {
   cursor = 0; // id of the last message that the page has
   interval = 1; // of short polling, in multiples of the server's
-  send = null; // speaks on the line, while it is an open WebSocket
+  send = null; // speaks on the line, while it is an open WebSocket; resolves with the answer
+  answered = () => {}; // takes that answer
   signs = 0; // of life
   failures = 0; // since the last of them
   times = { retry_s: 0.5, retry_most_s: 20 }; // until the server tells its own
@@ -82,7 +83,7 @@ export class Listener {
         await TRANSPORTS[by].listen(this);
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof Refusal && error.status < 500) {
+        if (error instanceof Refusal && error.status < 500 && error.status !== 429) {
           this.state("closed");
           return;
         }
@@ -113,7 +114,7 @@ export class Listener {
       const address = this.address(path, { ...query, request: request.number });
       const response = await fetch(address, { signal: limited, cache: "no-store" });
       if (!response.ok) throw new Refusal(response.status);
-      request.connection = Number(response.headers.get("Lpws-Connection"));
+      this.journal.connected(request, Number(response.headers.get("Lpws-Connection")));
       const messages = fromLines(await response.text());
       if (signal.aborted) throw new Error("another way was chosen");
       this.take(messages, request);
@@ -129,7 +130,9 @@ export class Listener {
   take(messages, request) {
     for (const message of messages) {
       if (message.id === 0) {
-        request.connection = message.connection; // what the server says of a stream
+        // What the server says of a stream, or of what was said on it.
+        if (message.kind === "beat") this.journal.connected(request, message.connection);
+        else this.answered(message);
       } else if (message.id > this.cursor) {
         if (message.id !== this.cursor + 1) throw new Error(`after ${this.cursor} came ${message.id}`);
         this.cursor = message.id;

@@ -1,6 +1,10 @@
-// What the reader said and the room may not have yet: each is sent until the room has it, in order.
+// What the reader said and the room may not have yet: sent until the room has it, in order.
+//
+// All that waits goes in one letter: on a bad line every letter costs a round trip.
 
 import { Refusal, longest } from "./listener.js";
+
+const MOST = 50, MOST_BYTES = 32_000; // in one letter; the server takes no more messages, and 65,536 bytes
 
 /** 128 bits that nobody can guess. */
 export function secret() {
@@ -14,12 +18,13 @@ export class Outbox {
   #wake = () => {};
 
   /**
-   * letter(message): what the server is to get · post(letter): resolves when it has it · line: the
-   * Listener, which may have a socket to speak on · changed(): is told when `waiting` is another ·
-   * refused(message): is told what the server does not take.
+   * deliver(letter): resolves with the ids of the first of the messages, which the room took, and throws
+   * a Refusal if it took none · line: the Listener, which knows the times · changed(): is told when
+   * `waiting` is another · refused(message): is told what the room will never take · slowed(): is
+   * told when it is to be later.
    */
-  constructor({ letter, post, line, changed, refused }) {
-    Object.assign(this, { letter, post, line, changed, refused });
+  constructor({ deliver, line, changed, refused, slowed }) {
+    Object.assign(this, { deliver, line, changed, refused, slowed });
   }
 
   say(text, typed) {
@@ -45,40 +50,45 @@ export class Outbox {
   async flush() {
     if (this.#busy) return;
     this.#busy = true;
-    try {
-      while (this.waiting.length) {
-        const [message] = this.waiting;
-        if (this.line.send) {
-          // On a socket there is no answer: the message itself comes back, and `seen` is called.
-          for (const each of this.waiting) this.#sendOn(this.line.send, each);
-          return;
-        }
-        try {
-          await this.post(this.letter(message));
-          this.#failures = 0;
-          this.#drop(message.key);
-        } catch (error) {
-          if (error instanceof Refusal && error.status < 500) {
-            this.#drop(message.key);
-            this.refused(message);
-          } else {
-            const wait = Math.random() * longest(this.#failures++, this.line.times);
-            await new Promise((resolve) => {
-              this.#wake = resolve;
-              setTimeout(resolve, 1000 * wait);
-            });
-          }
+    while (this.waiting.length) {
+      const letter = this.#letter();
+      try {
+        const { ids } = await this.deliver(letter);
+        this.#failures = 0;
+        for (const { key } of letter.slice(0, ids.length)) this.#drop(key);
+      } catch (error) {
+        const { times } = this.line;
+        if (error instanceof Refusal && error.status === 429) {
+          this.slowed(times);
+          await this.#rest(Math.min(error.wait, times.burst_s)); // later than that it takes no more
+        } else if (error instanceof Refusal && error.status < 500) {
+          this.#drop(letter[0].key); // of several the first is what it refuses
+          this.refused(letter[0]);
+        } else {
+          await this.#rest(Math.random() * longest(this.#failures++, times));
         }
       }
-    } finally {
-      this.#busy = false;
     }
+    this.#busy = false;
   }
 
-  #sendOn(send, message) {
-    if (message.on === send) return; // this socket has it
-    message.on = send;
-    send(JSON.stringify(this.letter(message)));
+  /** The oldest of what waits, as much as a letter may hold. */
+  #letter() {
+    const letter = [];
+    let size = 0;
+    for (const message of this.waiting.slice(0, MOST)) {
+      size += new TextEncoder().encode(JSON.stringify(message)).length;
+      if (letter.length && size > MOST_BYTES) break;
+      letter.push(message);
+    }
+    return letter;
+  }
+
+  #rest(seconds) {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      setTimeout(resolve, 1000 * seconds);
+    });
   }
 
   #drop(key) {

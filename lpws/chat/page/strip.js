@@ -67,7 +67,6 @@ export class Strip {
     const { pen, journal } = this;
     let connection, free = -Infinity; // up to where the row is written on
     for (const request of requests) {
-      journal.connection(request);
       const from = x(request.start);
       const to = Math.max(x(request.end ?? now), from + 2);
       const another = request.connection !== undefined && request.connection !== connection;

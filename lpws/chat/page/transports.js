@@ -55,13 +55,16 @@ function webSocket(line) {
   const address = new URL(line.address("websocket", { request: request.number }), location.href);
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   const socket = new WebSocket(address);
+  let lost = () => {}; // tells who waits for an answer that there will be none
   return stream(line, request, (take, end) => {
     socket.onopen = () => {
       line.journal.opened(request);
-      line.send = (text) => {
+      line.send = (text) => new Promise((resolve, reject) => {
+        line.answered = resolve;
+        lost = reject;
         socket.send(text);
         line.journal.spoke();
-      };
+      });
       line.alive();
     };
     socket.onmessage = ({ data }) => take(data);
@@ -70,6 +73,7 @@ function webSocket(line) {
       line.send = null;
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close();
+      lost(new Error("the socket closed"));
     };
   });
 }
