@@ -129,9 +129,11 @@ def lab(arguments):
 def test(arguments):
     if arguments:
         become(PYTHON, "-m", "pytest", *arguments)
-    steps = [["ruff", "check", "."], ["pytest", "-p", "no:nbval", "tests"]]
+    # Most tests wait, for a timer or a browser: two files at a time, in the order of their names.
+    pytest = ["pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    steps = [["ruff", "check", "."], pytest + ["-p", "no:nbval", "tests"]]
     if glob.glob(os.path.join("notebooks", "*.ipynb")):
-        steps.append(["pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "notebooks"])
+        steps.append(pytest + ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "notebooks"])
     failed = [" ".join(step) for step in steps if run(PYTHON, "-m", *step)]
     if failed:
         sys.exit("Failed: " + "; ".join(failed))
