@@ -1,5 +1,6 @@
 """A browser for the tests: the Chromium of the system, driven by Playwright; nothing is downloaded."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -37,22 +38,46 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def context(browser):
-    """A fresh profile, in which no page may have an error."""
-    context = browser.new_context(viewport={"width": 1000, "height": 760}, reduced_motion="reduce")
-    errors = []
-    context.on("weberror", lambda error: errors.append(str(error.error)))
-    context.set_default_timeout(20_000)
-    yield context
-    context.close()
+@contextlib.contextmanager
+def windows(browser, **options):
+    """Opens pages, each in a window and a profile of its own, in which there may be no error.
+
+    A page behind another one in the same window is drawn once a second only.
+    """
+    contexts, errors = [], []
+
+    def open_():
+        context = browser.new_context(
+            **{"viewport": {"width": 1000, "height": 760}, "reduced_motion": "reduce"} | options
+        )
+        context.on("weberror", lambda error: errors.append(str(error.error)))
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        return context.new_page()
+
+    yield open_
+    for context in contexts:
+        context.close()
     assert errors == []
 
 
 @pytest.fixture
-def page(context):
+def window(browser):
+    """Opens pages: ``window()``."""
+    with windows(browser) as open_:
+        yield open_
+
+
+@pytest.fixture
+def page(window):
     """A page."""
-    return context.new_page()
+    return window()
+
+
+@pytest.fixture
+def context(page):
+    """A fresh profile, in which no page may have an error."""
+    return page.context
 
 
 @pytest.fixture
