@@ -11,7 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 import lpws
-from lpws.chat import ChatServer, Robots, Times
+from lpws.chat import ChatServer, Robots, Times, handlers
 from lpws.chat.handlers import WAYS
 from lpws.link import Relay
 
@@ -101,6 +101,82 @@ def test_an_idle_hour(window):
             page.wait_for_function(HERE)
             assert texts(page) == said
             assert page.evaluate("() => window.same"), "without a new page"
+
+
+# ---------------------------------------------------------------------- how much of it
+
+
+#: Sends these texts, all at once, and keeps what the page says of it.
+POUR = """(texts) => {
+  const text = document.getElementById("text"), form = document.getElementById("speak");
+  const note = document.getElementById("note");
+  window.notes = [];
+  new MutationObserver(() => window.notes.push(note.textContent)).observe(note, { childList: true });
+  for (const each of texts) {
+    text.value = each;
+    form.requestSubmit();
+  }
+}"""
+
+
+@pytest.mark.parametrize(("text", "most"), [("tea", 50), ("☕" * 990, 32_000 // 2970)], ids=["many", "long"])
+def test_all_that_waits_goes_in_few_letters(page, text, most):
+    """What was written without a connection does not cost a round trip for each message."""
+    letters = []
+
+    class Post(handlers.Post):
+        def say(self, data):
+            letters.append(len(data["ids"]))
+            super().say(data)
+
+    times = replace(Times(), pace_s=0.001)
+    with ChatServer(handlers={"/post": Post}, times=times) as chat:
+        enter(page, chat.address, "Ada", "long polling")
+        go_offline(page, chat)
+        said = [f"{text} {n}" for n in range(3 * most + 1)]
+        page.evaluate(POUR, said)
+        go_online(page)
+        wait_for(page, said[-1])
+        assert texts(page) == said
+    assert letters == [*(3 * [most]), 1], "as much as a letter may hold"
+
+
+@pytest.mark.parametrize("by", ["WebSocket", "long polling"])
+def test_who_is_too_quick_is_told_and_loses_nothing(page, by):
+    times = replace(Times(), pace_s=0.1, burst_s=0.4)
+    with ChatServer(times=times) as chat:
+        enter(page, chat.address, "Ada", by)
+        said = [f"tea {n}" for n in range(12)]
+        page.evaluate(POUR, said)
+        wait_for(page, said[-1])
+        page.wait_for_function("() => document.getElementById('note').textContent === ''")
+        assert page.evaluate("() => window.notes") == [
+            "That was quick: the room takes 10 messages a second from each. The others follow by themselves.",
+            "",
+        ]
+        assert texts(page) == said == [message["text"] for message in chat.said]
+        at = [message["at"] for message in chat.said]
+        allowed = [0.1 * n - 0.4 for n in range(12)]  # the first five at once
+        assert all(t - at[0] > least - 0.001 for t, least in zip(at, allowed, strict=True))
+
+
+@pytest.mark.parametrize("by", ["WebSocket", "long polling"])
+def test_what_the_room_does_not_take_is_said_and_holds_up_nothing(page, chat, by):
+    enter(page, chat.address, "Ada", by)
+    page.evaluate(POUR, ["one", "\x01", "two"])
+    wait_for(page, "two")
+    assert texts(page) == ["one", "two"]
+    page.wait_for_function("() => !document.querySelector('#waiting li')")
+    assert page.evaluate("() => window.notes") == ["The room does not take “\x01”."]
+
+
+def test_the_strip_counts_when_something_happens(page, chat):
+    """Not at the next tick of a clock: here there is none."""
+    page.add_init_script("window.setInterval = () => 0")
+    enter(page, chat.address, "Ada", "WebSocket")
+    page.locator("#counts", has_text=re.compile(r"^1 connection · 1 request · ")).wait_for()
+    page.get_by_role("radio", name="SSE").check()
+    page.locator("#counts", has_text=re.compile(r"^[23] connections · 2 requests · ")).wait_for()
 
 
 # ---------------------------------------------------------------------------- how it feels
