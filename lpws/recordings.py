@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from . import specs
+from . import models, specs
 from .experiment import measure
 from .run import DATA, Run, RunError, save
 
@@ -70,8 +70,9 @@ def side_by_side() -> dict[str, Run]:
     ways = {
         "short polling": specs.ShortPolling(interval_s=interval_s),
         "long polling": specs.LongPolling(),
-        # Its gap, a round trip and the pause, is as long as the interval.
-        "long polling, paused": specs.LongPolling(pause_s=interval_s - 2 * link.delay_s),
+        "long polling, paused": specs.LongPolling(
+            pause_s=models.dominant_pause(interval_s=interval_s, delay_s=link.delay_s)
+        ),
     }
     runs = {}
     for rate_hz in (1.0, 3.0, 6.0, 12.0, 24.0):
