@@ -1,5 +1,6 @@
 """People in a chat: pages that come in, type, and see; and scissors for their lines."""
 
+import contextlib
 import random
 import re
 import threading
@@ -133,3 +134,24 @@ def said_once_in_order(chat, pages, many, shown):
     assert len(told) == many * len(pages)
     assert shown == [told] * len(pages)
     assert [page.locator("#waiting li").count() for page in pages.values()] == [0] * len(pages)
+
+
+@contextlib.contextmanager
+def lost_answers(chat, seed, share):
+    """Ends a share of the connections as a request comes on them: its message is taken, its answer lost.
+
+    Such a connection may be open for a millisecond only, in which scissors seldom hit it. The list that
+    it gives holds the numbers of the connections.
+    """
+    draw, record, lost = random.Random(f"answers {seed}"), chat.room.record, []
+
+    def end_some(event):
+        record(event)
+        if event[1] == "request_received" and draw.random() < share:
+            for stream in [stream for stream in chat._streams if stream.number == event[4]]:
+                lost.append(stream.number)
+                stream.close()
+
+    chat.thread.call(setattr, chat.room, "record", end_some)
+    yield lost
+    chat.thread.call(setattr, chat.room, "record", record)

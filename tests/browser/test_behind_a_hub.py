@@ -1,96 +1,121 @@
 """Pages of the kernel in a browser that reaches nothing but JupyterLab, as behind a hub."""
 
+import itertools
 import re
+from collections import deque
+from dataclasses import replace
 
-import nbformat
 import pytest
 
 import lpws
-from lpws.chat import ChatServer
+from lpws.chat import ChatServer, Times
 from lpws.chat.handlers import WAYS
+from lpws.link import Relay
 
-from .jupyter import ASK, OPEN, RUN_ALL, jupyterlab
+from .conftest import windows
+from .jupyter import ASK, CELLS, OPEN, RUN_ALL, SEE, jupyterlab
+from .people import (
+    HERE,
+    Scissors,
+    enter,
+    lines_of_relay,
+    lines_of_server,
+    lost_answers,
+    said_once_in_order,
+    say,
+    talk,
+    wait_for,
+)
 
 BASE_URL = "/user/ada/"
-#: The lines that a reader runs, no others than on a machine of their own.
-CELLS = [
-    "import lpws\nfrom IPython.display import IFrame\nfrom lpws.chat import ChatServer",
-    "chat = ChatServer().start()\nIFrame(lpws.page_url(chat), width='100%', height=560)",
-]
-HERE = "() => document.documentElement.dataset.state === 'here'"
-MANY = 20
+MANY = 200
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("hub")
-    with jupyterlab(folder, BASE_URL, JUPYTERHUB_SERVICE_PREFIX=BASE_URL) as url:
-        notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, CELLS)))
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3"}
-        nbformat.write(notebook, folder / "home" / "chat.ipynb")
+    with jupyterlab(tmp_path_factory.mktemp("hub"), BASE_URL, JUPYTERHUB_SERVICE_PREFIX=BASE_URL) as url:
         yield url
 
 
-def say(page, text):
-    page.locator("#text").fill(text)
-    page.locator("#text").press("Enter")
+@pytest.fixture
+def chat(monkeypatch):
+    """A chat whose page is at ``lpws.page_url(chat)`` below the address of JupyterLab."""
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", BASE_URL)
+    # Beats, and what waits for three of them, are slower than in a room without a proxy: it is one more
+    # process that has to have its turn.
+    times = replace(Times().faster(50), beat_s=0.5, timeout_s=5.0, away_s=3.0, reload_s=60.0)
+    with ChatServer(times=times) as chat:
+        yield chat
+        assert chat.thread.call(lambda: chat.room.proxied)
+        assert not chat.log
 
 
-def texts(page):
-    return page.locator("#log .text").all_inner_texts()
+@pytest.fixture
+def link(lab):
+    """The way from the browser to JupyterLab."""
+    port = int(re.search(r":(\d+)/", lab)[1])
+    with Relay(lpws.Link(delay_s=0.001), port, [].append, deque()) as relay:
+        yield relay
 
 
-def wait_for(page, text):
-    page.locator("#log .text", has_text=re.compile(f"^{re.escape(text)}$")).wait_for()
+@pytest.fixture(scope="module")
+def two(browser):
+    with windows(browser, viewport={"width": 360, "height": 480}) as open_:
+        yield [open_(), open_()]
 
 
-def test_the_chat_in_a_frame_of_a_notebook(context, lab, shot):
-    context.set_default_timeout(60_000)
+@pytest.mark.parametrize(("one", "other"), list(itertools.combinations_with_replacement(WAYS, 2)))
+def test_nothing_is_lost_or_doubled_when_lines_are_cut_on_both_sides_of_the_proxy(
+    chat, link, two, one, other
+):
+    """The lines between browser and JupyterLab, and those between JupyterLab's proxy and the room."""
+    url = "http://{}:{}{}".format(*link.address, lpws.page_url(chat))
+    pages = dict(zip(("Ada", "Bea"), two, strict=True))
+    for (name, page), by in zip(pages.items(), (one, other), strict=True):
+        enter(page, url, name, by)
+    seed = f"{one} {other}"
+    scissors = Scissors(seed, 0.1, lines_of_relay(link), lines_of_server(chat))
+    with lost_answers(chat, seed, 0.125) as lost:
+        shown = talk(pages, MANY, scissors)
+    said_once_in_order(chat, pages, MANY, shown)
+    for page in pages.values():
+        page.goto("about:blank")
+    near, far = scissors.cuts
+    assert near > 3
+    assert far + len(lost) > 3, "lines were cut on either side of the proxy"
+
+
+def test_run_all_of_the_lesson_on_the_chat(context, lab, shot):
+    """It runs as on the reader's own machine; its frame shows the chat while the cells run, and after."""
+    context.set_default_timeout(120_000)
     page = context.new_page()
     page.goto(f"{lab}lab")
     page.wait_for_function("() => window.jupyterapp")
-    page.evaluate(OPEN, "chat.ipynb")
-    assert page.evaluate(RUN_ALL) is True
-    holder = page.locator(".jp-OutputArea iframe")
+    page.evaluate(OPEN, "notebooks/06_chat.ipynb")
+    page.evaluate(f"() => {{ window.ran = ({RUN_ALL})() }}")
+    number = next(n for n, cell in enumerate(page.evaluate(CELLS)) if "IFrame(" in cell["source"])
+    page.evaluate("(n) => window.panel.content.scrollToItem(n, 'start')", number)
+    holder = page.locator(f".jp-Cell[data-windowed-list-index='{number}'] iframe")
     assert holder.get_attribute("src").startswith(f"{BASE_URL}proxy/")
     frame = holder.element_handle().content_frame()
     frame.wait_for_load_state()
+    frame.locator("#enter:enabled").wait_for()
+    frame.get_by_role("radio", name="WebSocket").check()
     frame.locator("#name").fill("Ada")
     frame.locator("#name").press("Enter")
     frame.wait_for_function(HERE)
+    frame.locator(
+        "#counts", has_text=re.compile(r"^[1-9]\d* connections? · [1-9]\d* requests? · ")
+    ).wait_for()
     say(frame, "hello from behind the hub")
     wait_for(frame, "hello from behind the hub")
-    assert page.evaluate(ASK, "print([m['text'] for m in chat.said])") == "['hello from behind the hub']\n"
+    assert page.evaluate("() => window.ran") is True
+    for cell in page.evaluate(CELLS):
+        assert not [output for output in cell["outputs"] if output["output_type"] == "error"], cell["source"]
+    page.evaluate(SEE, number)
+    say(frame, "and when all cells have run")
+    wait_for(frame, "and when all cells have run")
     shot(page, "hub_chat")
+    told = page.evaluate(ASK, "print([m['text'] for m in chat.said if m['name'] == 'Ada'])")
+    assert told == "['hello from behind the hub', 'and when all cells have run']\n"
     page.evaluate(ASK, "chat.stop()")
-
-
-def test_a_chat_by_every_way_in(context, lab, monkeypatch):
-    """Nobody's browser sees the server itself; nothing is lost, nothing doubled, all see one order."""
-    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", BASE_URL)
-    origin = lab.removesuffix(BASE_URL)
-    with ChatServer() as chat:
-        pages = {by: context.new_page() for by in WAYS}
-        for by, page in pages.items():
-            page.goto(f"{origin}{lpws.page_url(chat)}#name={by}&by={by}")
-            page.wait_for_function(HERE)
-        for n in range(MANY):
-            for by, page in pages.items():
-                say(page, f"{by} {n}")
-        pages["reload"].wait_for_function(
-            f"""() => {{ document.getElementById("reload").click();
-            return document.querySelectorAll("#log > .said").length >= {len(WAYS) * MANY} }}""",
-            polling=100,
-        )
-        for page in pages.values():
-            page.wait_for_function(
-                f"() => document.querySelectorAll('#log > .said').length >= {len(WAYS) * MANY}"
-            )
-        told = [message["text"] for message in chat.said]
-        assert sorted(told) == sorted(f"{by} {n}" for by in WAYS for n in range(MANY))
-        for by, page in pages.items():
-            assert texts(page) == told, by
-            assert [text for text in told if text.startswith(by)] == [f"{by} {n}" for n in range(MANY)]
-        # Each answer but that of a stream came on a connection of its own: nobody else was here.
-        assert chat.thread.call(lambda: chat.room.proxied)
-    assert not chat.log
