@@ -10,8 +10,3 @@ from .ladder import ladder
 from .lifelines import lifelines
 from .style import GREY, INK, PALE, TRANSPORT_STYLE, Style, axes, entitle
 from .timeline import timeline
-
-__all__ = [
-    "GREY", "INK", "PALE", "TRANSPORT_STYLE", "Style",
-    "axes", "ecdf", "entitle", "ladder", "lifelines", "timeline",
-]  # fmt: skip

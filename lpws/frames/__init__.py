@@ -1,0 +1,13 @@
+"""Tidy frames of a run: one row an event, a connection, a request, a delivery, a run.
+
+Pure functions of the trace; nothing is recorded twice. Times are seconds from the start of the run
+and NaN means "did not happen"; -1 stands in a column of whole numbers that does not apply.
+An event that may happen once and is in the trace twice is an error, not a row that goes missing.
+"""
+
+from .connections import connections, open_over_time
+from .deliveries import STATES, deliveries
+from .processor import processor_time_s
+from .requests import requests
+from .summary import summary
+from .trace import events
