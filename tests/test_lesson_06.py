@@ -65,14 +65,13 @@ CLAIMS = {
     "cut": ("Train.lost.clear()", 'lpws.claim("three times, lines were cut'),
     "comeback": ("peaks =",),
     "strangers": ('with ChatServer() as room, Robots(room, {"Ada"',),
-    "closed": ("chat.stop()",),
 }  # fmt: skip
 
 
 def claimed(what, **others):
     """What the cells claim, with some names of the notebook bound to something else."""
     namespace = built(**others)
-    with ChatServer() if what in ("clock", "closed") else contextlib.nullcontext() as chat:
+    with ChatServer() if what == "clock" else contextlib.nullcontext() as chat:
         namespace["chat"] = chat
         if chat:
             chat.thread.call(chat.room.tell, "report")  # there is something to read
