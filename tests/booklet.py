@@ -5,9 +5,19 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
 import nbformat
+import pytest
+
+import lpws
+
+matplotlib.use("Agg")
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -27,9 +37,21 @@ def tagged(cell: nbformat.NotebookNode, tag: str) -> bool:
     return tag in cell.metadata.get("tags", [])
 
 
-def code(path: Path) -> list[nbformat.NotebookNode]:
+@cache
+def code(path: Path) -> tuple[nbformat.NotebookNode, ...]:
     """The code cells."""
-    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+    return tuple(cell for cell in read(path).cells if cell.cell_type == "code")
+
+
+def cell(path: Path, start: str, *changes: tuple[str, str]) -> str:
+    """The source of the code cell that begins so, or else has a line that does, with texts replaced."""
+    sources = [each.source for each in code(path)]
+    begin = [source for source in sources if source.startswith(start)]
+    (found,) = begin or [source for source in sources if f"\n{start}" in source]
+    for old, new in changes:
+        assert old in found
+        found = found.replace(old, new)
+    return found
 
 
 def printed(cell: nbformat.NotebookNode) -> str:
@@ -43,6 +65,83 @@ def execute(source: str, namespace: dict) -> str:
     with contextlib.redirect_stdout(out):
         exec(compile(source, "<cell>", "exec"), namespace)
     return out.getvalue()
+
+
+#: What is simulated for one test need not be simulated for the next, if neither breaks the simulation.
+simulate = cache(lpws.simulate)
+
+
+def _once_a_run(table: Callable) -> Callable:
+    """The function of a run, which works it out once."""
+    known = {}
+
+    def remembered(run, *side):
+        key = id(run), *side
+        if key not in known:
+            known[key] = run, table(run, *side)  # with the run, so that no other gets its id
+        return known[key][1].copy()
+
+    return remembered
+
+
+_TABLES = {name: _once_a_run(getattr(lpws, name)) for name in ("deliveries", "requests", "connections")}
+
+
+def remember(patch: pytest.MonkeyPatch) -> None:
+    """Let what is simulated, and the tables of a run, be worked out once."""
+    patch.setattr(lpws, "simulate", simulate)
+    for name, table in _TABLES.items():
+        patch.setattr(lpws, name, table)
+
+
+def twin(transport, work, link=None, **_) -> lpws.Run:
+    """The simulated run of what is to be measured; without what befalls the link on the way."""
+    return simulate(transport, work, link and lpws.Link(delay_s=link.delay_s))
+
+
+@contextlib.contextmanager
+def imagined(drawn: bool = False) -> Iterator[None]:
+    """Inside, a notebook's runs are simulated, and its figures, drawn or not, are shown to nobody."""
+
+    def put_away(figure, _description):
+        if drawn:
+            figure.get_figure(root=True).draw_without_rendering()
+        plt.close("all")
+
+    with pytest.MonkeyPatch.context() as patch:
+        remember(patch)
+        patch.setattr(lpws, "measure", twin)
+        patch.setattr(lpws, "show", put_away)
+        yield
+
+
+@cache
+def _names_after(path: Path) -> dict:
+    namespace = {}
+    with imagined():
+        for each in code(path):
+            execute(each.source, namespace)
+    return namespace
+
+
+def read_through(path: Path) -> dict:
+    """The names after the whole notebook, its runs simulated; tables of runs are the reader's own."""
+    names = _names_after(path).items()
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in names}
+
+
+def to_the_end_and_back(path: Path) -> list[str]:
+    """The claims of all cells, run in order and then in reverse, their runs simulated."""
+    sources, namespace, said = [each.source for each in code(path)], {}, ""
+    with imagined():
+        for source in [*sources, *reversed(sources)]:
+            said += execute(source, namespace)
+    return [line for line in said.splitlines() if line[:1] in ("✓", "✗", "–")]
+
+
+def spec(run: lpws.Run) -> tuple:
+    """What was run."""
+    return run.transport, run.workload, run.link
 
 
 #: What a reader may write in place of a number.
@@ -87,6 +186,13 @@ def rebound(source: str, name: str, value: object) -> str:
     return (source.encode()[:start] + repr(value).encode() + source.encode()[end:]).decode()
 
 
+def retyped(source: str, parameter: str, value: object) -> str:
+    """The source with another value for the number with which the parameter ends, where it first stands."""
+    assert parameter in source
+    before = re.fullmatch(r"(.*?)[\d.]+", parameter)[1]
+    return source.replace(parameter, f"{before}{value!r}", 1)
+
+
 def complaints(sources: list[str], namespace: dict) -> list[str]:
     """What a reader gets who changed a value in the first of these cells, if it is not what they expect.
 
@@ -101,3 +207,43 @@ def complaints(sources: list[str], namespace: dict) -> list[str]:
         if "expected" not in str(error):
             raise
     return [line for line in said.splitlines() if line.startswith("✗") and "expected" not in line]
+
+
+def changing(sources: list[str], path: Path) -> list[str]:
+    """The `complaints` of a reader who has read the notebook, and runs some of its cells as changed."""
+    with imagined():
+        return complaints(sources, read_through(path))
+
+
+def rebinding(path: Path, starts: tuple[str, ...], name: str, value: object) -> list[str]:
+    """The `complaints` of a reader who binds the name to the value in the first cell that begins so."""
+    first, *others = [cell(path, start) for start in starts]
+    return changing([rebound(first, name, value), *others], path)
+
+
+def retyping(path: Path, start: str, parameter: str, value: object) -> str:
+    """The `complaint` of the cell for a value in place of the number with which the parameter ends."""
+    with imagined():
+        return complaint(retyped(cell(path, start), parameter, value), read_through(path))
+
+
+def guessing(path: Path, start: str, number: str, value: object, figure: str) -> bool:
+    """Whether the value is taken as a guess, in place of that number; with it the figure is drawn."""
+    namespace = read_through(path)
+    with imagined(drawn=True):
+        said = execute(retyped(cell(path, start), number, value), namespace)
+        execute(cell(path, figure), namespace)
+    refused = said.startswith("✗ your guess: expected a number from ")
+    assert refused or "✗" not in said
+    return not refused
+
+
+def exercises(path: Path) -> list:
+    """The exercises, each as a parameter of a test."""
+    return [pytest.param(each.source, id=each.id) for each in code(path) if tagged(each, "exercise")]
+
+
+def answered(path: Path, exercise: str, answer: object) -> str:
+    """What the exercise says of the answer."""
+    name = exercise.partition(" = ...")[0]
+    return execute(rebound(exercise, name, answer), read_through(path))

@@ -3,26 +3,23 @@
 import http.client
 import itertools
 import socket
-from functools import cache
 
 import accounting
 import booklet
-import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
 import lpws
 from lpws.transports import request, shortpolling
 
-LESSON = next(path for path in booklet.paths() if path.stem == "01_request_response")
-CELLS = {cell.id: cell for cell in booklet.code(LESSON)}
+PATH = booklet.NOTEBOOKS / "01_request_response.ipynb"
 WORK = lpws.Workload(clients=4, rate_hz=20, duration_s=0.8, seed=2)
 
 
 def run(namespace, *starts):
     """What the cells print that begin like this, in the order of the notebook."""
     said = ""
-    for cell in CELLS.values():
+    for cell in booklet.code(PATH):
         if cell.source.lstrip().startswith(starts):
             said += booklet.execute(cell.source, namespace)
     return said
@@ -31,7 +28,6 @@ def run(namespace, *starts):
 @pytest.fixture
 def lesson():
     """The names that the first cells of the notebook define."""
-    matplotlib.use("Agg")
     namespace = {}
     namespace["second"] = b""  # what `words` in the cell of the guess looks at
     cells = ("import lpws", "import socket", "def ask", "import pandas", "def stays_open", "import asyncio")
@@ -253,32 +249,17 @@ def test_a_reader_with_a_timer_is_noticed(monkeypatch, lesson):
     assert "✗ messages waited more than 1.25 times as long" in said
 
 
-def test_every_claim_holds_where_nothing_takes_time(monkeypatch):
+def test_every_claim_holds_where_nothing_takes_time():
     """The whole notebook, twice in one kernel, its measurements replaced by simulations."""
-    matplotlib.use("Agg")
-    monkeypatch.setattr(lpws, "measure", lpws.simulate)
-    monkeypatch.setattr(lpws, "show", lambda *_: plt.close("all"))
     namespace = {}
-    for cell in [*CELLS.values()] * 2:
-        said = booklet.execute(cell.source, namespace)
-        mark = "…" if booklet.tagged(cell, "exercise") else "✓"
-        assert all(line.startswith(mark) for line in filter(None, said.splitlines())), said
+    with booklet.imagined():
+        for cell in booklet.code(PATH) * 2:
+            said = booklet.execute(cell.source, namespace)
+            mark = "…" if booklet.tagged(cell, "exercise") else "✓"
+            assert all(line.startswith(mark) for line in filter(None, said.splitlines())), said
 
 
 # ------------------------------------------------------------------ a reader who changes a value
-
-
-@cache
-def finished():
-    """The names after the whole notebook, its measurements replaced by simulations."""
-    matplotlib.use("Agg")
-    namespace = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
-        patch.setattr(lpws, "show", lambda *_: plt.close("all"))
-        for cell in CELLS.values():
-            booklet.execute(cell.source, namespace)
-    return namespace
 
 
 POLLS = ("asked =", "import matplotlib", "def time_open", "exchange =", "# To one digit")
@@ -316,20 +297,11 @@ MORE = [
 
 
 @pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, booklet.BAD), *MORE])
-def test_a_changed_value_gives_a_sentence(monkeypatch, name, value):
-    monkeypatch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
-    monkeypatch.setattr(lpws, "show", lambda *_: plt.close("all"))
-    sources = [next(c.source for c in CELLS.values() if c.source.startswith(x)) for x in VALUES[name]]
-    sources[0] = booklet.rebound(sources[0], name, value)
-    assert booklet.complaints(sources, dict(finished())) == []
-
-
-EXERCISES = [cell for cell in CELLS.values() if booklet.tagged(cell, "exercise")]
+def test_a_changed_value_gives_a_sentence(name, value):
+    assert booklet.rebinding(PATH, VALUES[name], name, value) == []
 
 
 @pytest.mark.parametrize("value", [*booklet.BAD, 1e-9, (), "SystemExit", "Host"])
-@pytest.mark.parametrize("cell", EXERCISES, ids=[cell.id for cell in EXERCISES])
-def test_a_wrong_answer_is_told(cell, value):
-    name = cell.source.partition(" = ...")[0]
-    said = booklet.execute(booklet.rebound(cell.source, name, value), dict(finished()))
-    assert said.startswith("✗")
+@pytest.mark.parametrize("exercise", booklet.exercises(PATH))
+def test_a_wrong_answer_is_told(exercise, value):
+    assert booklet.answered(PATH, exercise, value).startswith("✗")

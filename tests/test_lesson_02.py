@@ -1,33 +1,20 @@
 """What the notebook on short polling builds, and whether its claims notice what is broken."""
 
-import re
 from dataclasses import replace
-from functools import cache
+from functools import partial
 
 import accounting
 import booklet
-import matplotlib
 import numpy
 import pandas
 import pytest
+from mutants import RefusesKeepAlive, drifting
 
 import lpws
-from lpws.trace import clock
 from lpws.transports import request, shortpolling
 
-matplotlib.use("Agg")
-
 PATH = booklet.NOTEBOOKS / "02_short_polling.ipynb"
-
-
-def cell(start, *changes):
-    """The source of the code cell that starts so, or has a line that does, with texts replaced."""
-    sources = (c.source for c in booklet.code(PATH))
-    (found,) = (source for source in sources if re.search(f"^{re.escape(start)}", source, re.MULTILINE))
-    for old, new in changes:
-        assert old in found
-        found = found.replace(old, new)
-    return found
+cell = partial(booklet.cell, PATH)
 
 
 def built():
@@ -142,24 +129,6 @@ class Holds(request.Handler):
         self.answer(await self.room.ask(self, self.cursor(), hold_s=0.08))
 
 
-class RefusesKeepAlive(request.Handler):
-    def prepare(self):
-        super().prepare()
-        self.request.connection.no_keep_alive = True
-        self.set_header("Connection", "close")
-
-
-async def drifting(client):
-    """A client whose timer starts when the answer is in."""
-    await client.connect()
-    client.ready()
-    due_s = await client.started() + client.fleet.workload.first_due_s(client.transport, client.number)
-    while True:
-        await client.sleep_until(due_s)
-        await client.ask(f"&cursor={client.cursor}", due=due_s)
-        due_s = clock() + client.transport.interval_s
-
-
 @pytest.mark.parametrize(
     ("name", "broken", "sentence"),
     [
@@ -238,15 +207,9 @@ def test_claims_notice_clients_that_are_not_in_step(measured, monkeypatch):
     assert "✗ in step, the mean of a run scatters more than three times as wide" in said
 
 
-def test_every_claim_holds_in_the_simulation_whatever_runs_again(measured, monkeypatch):
+def test_every_claim_holds_in_the_simulation_whatever_runs_again():
     """But the one on the queue: in imagined time a server needs none."""
-    monkeypatch.setattr(lpws, "simulate", cache(lpws.simulate))
-    measured(lambda transport: False)
-    sources = [c.source for c in booklet.code(PATH)]
-    namespace, said = {}, ""
-    for source in [*sources, *reversed(sources)]:
-        said += booklet.execute(source, namespace)
-    judged = [line for line in said.splitlines() if line[:1] in ("✓", "✗", "–")]
+    judged = booklet.to_the_end_and_back(PATH)
     assert len(judged) > 80
     failed = {line.split(":")[0] for line in judged if line[0] != "✓"}
     assert failed <= {"✗ and the typical poll waited longer for its answer"}
@@ -255,75 +218,62 @@ def test_every_claim_holds_in_the_simulation_whatever_runs_again(measured, monke
 # ------------------------------------------------------------------- what a reader may change
 
 
-@pytest.fixture(scope="module")
-def read_through():
-    """The names of the notebook after all its cells, with every run simulated."""
-    namespace = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            lpws, "measure", lambda transport, work, link, **_: lpws.simulate(transport, work, link)
-        )
-        for code in booklet.code(PATH):
-            booklet.execute(code.source, namespace)
-    return namespace
-
-
-GUESSES = [
-    ("guess_seen", "0.5", "same ="),
-    ("guess_empty", "0.1", "ax = axes(None, 7.5, 4.2)"),
-    ("guess_hz", "5", "R = 2 * d"),
-    ("guess_peak", "10", "ax = axes(None, 7.5, 3.8)"),
-]
-
-
 @pytest.mark.parametrize("bad", booklet.BAD)
-@pytest.mark.parametrize(("start", "value", "result"), GUESSES)
-def test_a_guess_of_any_kind_leaves_its_figure_whole(read_through, start, value, result, bad, caplog):
-    namespace = dict(read_through)
-    said = booklet.execute(cell(start, (f"guess({value}", f"guess({bad!r}")), namespace)
-    assert said.startswith("✗ your guess: expected a number from 0 to ") == (bad != 0)
-    booklet.execute(cell(result), namespace)
+@pytest.mark.parametrize(
+    ("start", "number", "figure"),
+    [
+        ("guess_seen", "guess(0.5", "same ="),
+        ("guess_empty", "guess(0.1", "ax = axes(None, 7.5, 4.2)"),
+        ("guess_hz", "guess(5", "R = 2 * d"),
+        ("guess_peak", "guess(10", "ax = axes(None, 7.5, 3.8)"),
+    ],
+)
+def test_a_guess_of_any_kind_leaves_its_figure_whole(start, number, figure, bad, caplog):
+    assert booklet.guessing(PATH, start, number, bad, figure) == (bad == 0)
     assert not caplog.records
 
 
 PARAMETERS = [
-    ("before =", "before = ", "[0, 1, 0, 2, 0, 3, 0, 0]"),
-    ("before =", "before = [", "0"),
-    ("guess_seen", "Link(delay_s=", "0.025"),
-    ("guess_seen", "work = lpws.Workload(clients=", "20"),
-    ("guess_seen", "rate_hz=", "4.0"),
-    ("guess_seen", "duration_s=", "3.0"),
-    ("kept =", "(", "0.25"),
-    ("intervals_s =", "[", "0.1"),
-    ("few =", "interval_s=", "0.02"),
-    ("few =", "rate_hz=", "4.0"),
-    ("few =", "duration_s=", "1.0"),
-    ("crowd =", "clients=", "100"),
-    ("crowd =", "duration_s=", "2.0"),
-    ("crowd =", "interval_s=", "1.0"),
-    ("def rate_and_age", "duration_s=", "20.0"),
-    ("def rate_and_age", "0.03, ", "0.02"),
-    ("def means_s", "ShortPolling(interval_s=", "1.0"),
+    ("before =", "before = [0"),
+    ("guess_seen", "Link(delay_s=0.025"),
+    ("guess_seen", "work = lpws.Workload(clients=20"),
+    ("guess_seen", "rate_hz=4.0"),
+    ("guess_seen", "duration_s=3.0"),
+    ("kept =", "(0.25"),
+    ("intervals_s =", "[0.1"),
+    ("few =", "interval_s=0.02"),
+    ("few =", "rate_hz=4.0"),
+    ("few =", "duration_s=1.0"),
+    ("crowd =", "clients=100"),
+    ("crowd =", "duration_s=2.0"),
+    ("crowd =", "interval_s=1.0"),
+    ("def rate_and_age", "duration_s=20.0"),
+    ("def rate_and_age", "0.03, 0.02"),
+    ("def means_s", "ShortPolling(interval_s=1.0"),
 ]
 
 
 @pytest.mark.parametrize("bad", booklet.BAD)
-@pytest.mark.parametrize(("start", "before", "value"), PARAMETERS)
-def test_a_parameter_that_cannot_be_is_refused_in_words(measured, read_through, start, before, value, bad):
-    measured(lambda transport: False)
-    said = booklet.complaint(cell(start, (before + value, f"{before}{bad!r}")), read_through)
-    may_be = bad == 0 and before in ("before = [", "Link(delay_s=")
-    assert bool(said) != may_be
+@pytest.mark.parametrize(("start", "parameter"), PARAMETERS)
+def test_a_parameter_that_cannot_be_is_refused_in_words(start, parameter, bad):
+    may_be = bad == 0 and parameter in ("before = [0", "Link(delay_s=0.025")
+    assert bool(booklet.retyping(PATH, start, parameter, bad)) != may_be
 
 
-def test_without_a_delay_the_figure_of_requests_is_drawn(read_through):
-    namespace = read_through | {"d": 0.0, "link": lpws.Link(delay_s=0)}
-    booklet.execute(cell("R = 2 * d"), namespace)
+@pytest.mark.parametrize("bad", booklet.BAD)
+def test_what_is_no_list_of_numbers_is_refused_in_words(bad):
+    with booklet.imagined():
+        source = booklet.rebound(cell("before ="), "before", bad)
+        assert booklet.complaint(source, booklet.read_through(PATH))
+
+
+def test_without_a_delay_the_figure_of_requests_is_drawn():
+    namespace = booklet.read_through(PATH) | {"d": 0.0, "link": lpws.Link(delay_s=0)}
+    with booklet.imagined():
+        booklet.execute(cell("R = 2 * d"), namespace)
     assert namespace["ax"].get_xlim()[1] > 20
 
 
-def test_recorded_and_own_runs_are_of_one_specification(read_through):
-    recorded, own = lpws.load_run("short_polling").values(), read_through["runs"].values()
-    assert [(run.transport, run.workload, run.link) for run in recorded] == [
-        (run.transport, run.workload, run.link) for run in own
-    ]
+def test_recorded_and_own_runs_are_of_one_specification():
+    recorded, own = lpws.load_run("short_polling").values(), booklet.read_through(PATH)["runs"].values()
+    assert list(map(booklet.spec, recorded)) == list(map(booklet.spec, own))

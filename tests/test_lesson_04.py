@@ -6,16 +6,13 @@ import io
 import itertools
 import json
 import os
-import re
 import socket
 import threading
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 
 import accounting
 import booklet
-import matplotlib
-import matplotlib.pyplot as plt
 import numpy
 import pytest
 from hypothesis import given, settings
@@ -28,16 +25,8 @@ from lpws import models
 from lpws.transports import eventstream, websocket
 from lpws.transports.room import Room
 
-matplotlib.use("Agg")
-
 PATH = booklet.NOTEBOOKS / "04_websockets.ipynb"
-
-
-def cell(start):
-    """The source of the code cell that has a line that starts so."""
-    sources = (c.source for c in booklet.code(PATH))
-    (found,) = (source for source in sources if re.search(f"^{re.escape(start)}", source, re.MULTILINE))
-    return found
+cell = partial(booklet.cell, PATH)
 
 
 @cache
@@ -448,18 +437,6 @@ def test_the_claims_of_the_runs_notice_a_broken_handler(monkeypatch, broken, sen
 # ------------------------------------------------------------------ a reader who changes a value
 
 
-@cache
-def finished():
-    """The names after the whole notebook, its measurements replaced by simulations."""
-    namespace = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
-        patch.setattr(lpws, "show", lambda *_: plt.close("all"))
-        for each in booklet.code(PATH):
-            booklet.execute(each.source, namespace)
-    return namespace
-
-
 RUNS = ("mine =", "def total(", "rate, p =", "guess = lpws.guess(guess_cost", "far =", "given =", "formula =")
 #: A name that the reader sees a value of → the cell that it is in, and those that use it.
 VALUES = {
@@ -505,21 +482,13 @@ MORE = [
 
 
 @pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, booklet.BAD), *MORE])
-def test_a_changed_value_gives_a_sentence(monkeypatch, name, value):
-    monkeypatch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
-    monkeypatch.setattr(lpws, "show", lambda *_: plt.close("all"))
-    sources = [cell(start) for start in VALUES[name]]
-    sources[0] = booklet.rebound(sources[0], name, value)
-    assert booklet.complaints(sources, dict(finished())) == []
-
-
-EXERCISES = [each for each in booklet.code(PATH) if booklet.tagged(each, "exercise")]
+def test_a_changed_value_gives_a_sentence(name, value):
+    assert booklet.rebinding(PATH, VALUES[name], name, value) == []
 
 
 @pytest.mark.parametrize(
     "value", [*booklet.BAD, 1e-9, (), (0, 0), (256, 1), (0x82, 0x88), (0x71, 0x80), "abc"]
 )
-@pytest.mark.parametrize("each", EXERCISES, ids=[each.id for each in EXERCISES])
-def test_a_wrong_answer_is_told(each, value):
-    said = booklet.execute(booklet.rebound(each.source, "answer", value), dict(finished()))
-    assert said.startswith("✗")
+@pytest.mark.parametrize("exercise", booklet.exercises(PATH))
+def test_a_wrong_answer_is_told(exercise, value):
+    assert booklet.answered(PATH, exercise, value).startswith("✗")

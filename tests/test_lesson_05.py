@@ -3,25 +3,22 @@
 import asyncio
 import re
 import sys
-from functools import cache
 
 import accounting
 import booklet
-import matplotlib
 import pandas
 import pytest
+from mutants import AnswersAtOnce, Closing, RefusesKeepAlive
 
 import lpws
 from lpws import models
 from lpws.run import DATA
-from lpws.transports import eventstream, longpolling, request, websocket
-
-matplotlib.use("Agg")
+from lpws.transports import eventstream, longpolling, websocket
 
 PATH = booklet.NOTEBOOKS / "05_side_by_side.ipynb"
 LINK = lpws.Link(delay_s=0.025)
 #: Long simulations are for the claims on simulations; here they only have to be there.
-SHORTER = (("duration_s=300 / hz", "duration_s=10 / hz"), ("duration_s=30.0", "duration_s=1.0"))
+SHORTER = (("(1, 2, 4, 8, 16, 32), 300", "(1, 2, 4, 8, 16, 32), 10"), ("duration_s=30.0", "duration_s=1.0"))
 
 
 def story():
@@ -45,38 +42,17 @@ def run_until(sentence, namespace=None):
     raise AssertionError(f"no cell says {sentence}")
 
 
-def once_a_run(frame):
-    """The function of a run, which works it out once."""
-    known = {}
-
-    def remembered(run, *side):
-        key = id(run), *side
-        if key not in known:
-            known[key] = run, frame(run, *side)  # with the run, so that no other gets its id
-        return known[key][1]
-
-    return remembered
-
-
-#: What is simulated for one test need not be simulated for the next.
-twin = cache(lpws.simulate)
-FRAMES = {name: once_a_run(getattr(lpws, name)) for name in ("deliveries", "requests", "connections")}
-
-
 @pytest.fixture
 def measured(monkeypatch):
     """Says which transports are measured, and how; all others are simulated."""
     real = lpws.measure
-    monkeypatch.setattr(lpws, "simulate", twin)
-    for name, frame in FRAMES.items():
-        monkeypatch.setattr(lpws, name, frame)
+    booklet.remember(monkeypatch)
 
     def choose(kind=(), **options):
         def measure(transport, work, link=None):
             if isinstance(transport, kind):
                 return real(transport, work, link, **options)
-            faulty = link is not None and link.cut_at_s is not None
-            return twin(transport, work, LINK if faulty else link)
+            return booklet.twin(transport, work, link)
 
         monkeypatch.setattr(lpws, "measure", measure)
 
@@ -162,18 +138,6 @@ def test_what_fits_into_the_buffers_has_left():
 # -------------------------------------------------------------------------------- mutations
 
 
-class AnswersAtOnce(longpolling.Handler):
-    def seconds(self, name, most):
-        return 0.0 if name == "hold" else super().seconds(name, most)
-
-
-class RefusesKeepAlive(request.Handler):
-    def prepare(self):
-        super().prepare()
-        self.request.connection.no_keep_alive = True
-        self.set_header("Connection", "close")
-
-
 class KeepsBack(eventstream.Handler):
     def take(self, message):
         asyncio.get_running_loop().call_later(0.15, super().take, message)
@@ -201,10 +165,8 @@ async def impatient(client):
         await client.ask(f"&hold={client.transport.hold_s}&cursor={client.cursor}", timeout_s=30)
 
 
-class HoldsAndCloses(RefusesKeepAlive, longpolling.Handler):
+class HoldsAndCloses(Closing, longpolling.Handler):
     """Answers as long polling does, and closes."""
-
-    get = longpolling.Handler.get
 
 
 def of_article(row):
@@ -238,20 +200,19 @@ def test_a_claim_notices_a_client_that_does_not_pause(measured, monkeypatch):
     assert "✗ C. paused long polling asked no more often than short polling" in run_until("C. paused")
 
 
-def test_every_claim_holds_in_the_simulation_whatever_runs_again(measured):
-    """But those on what only a measurement has: processor time, a link that is cut, all of a handshake."""
-    sources = [c.source for c in booklet.code(PATH)]
-    namespace, said = {}, ""
-    for source in [*sources, *reversed(sources)]:
-        said += booklet.execute(source, namespace)
-    judged = [line for line in said.splitlines() if line[:1] in ("✓", "✗", "–")]
+#: How the claims begin on what only a measurement has: processor time, and all of a handshake.
+NOT_SIMULATED = {
+    "✗ F. busy news",
+    "✗ so two messages by WebSocket cost more than half the bytes of two by long polling",
+}
+
+
+def test_every_claim_holds_in_the_simulation_whatever_runs_again():
+    """But those on what only a measurement has, a link that is cut among them."""
+    judged = booklet.to_the_end_and_back(PATH)
     assert len(judged) > 100
     failed = {line.split(":")[0] for line in judged if line[0] != "✓"}
-    assert failed <= {
-        "✗ F. busy news",
-        "✗ “it remains open until one of the two closes it”",
-        "✗ so two messages by WebSocket cost more than half the bytes of two by long polling",
-    }
+    assert failed <= {*NOT_SIMULATED, "– needs a cut after half the time"}
 
 
 # ----------------------------------------------------------------------------- its tables
@@ -288,11 +249,123 @@ def test_what_is_recorded_is_what_the_notebook_measures(names):
         assert (lpws.deliveries(run).state == "delivered").all()
 
 
-@pytest.mark.parametrize("bad", booklet.BAD)
-@pytest.mark.parametrize("number", ["C = 0.25", "delay_s=0.025", "rate_hz=1.5", "duration_s=1.0"])
-def test_a_bad_number_is_answered_by_a_sentence(measured, number, bad):
-    name = re.match(r"[\w ]+=\s*", number)[0]
-    first = "\n".join(story()[:2])
-    assert first.count(number) == 1
-    said = booklet.complaint(first.replace(number, f"{name}{bad!r}"), {})
-    assert said or (number, bad) == ("delay_s=0.025", 0)
+# ------------------------------------------------------------------- what a reader may change
+
+
+GUESSES = [
+    ("import lpws", "guess(10.0", "def often"),
+    ("guess_cpu =", "guess(2.0", "table = pd.DataFrame(cost)"),
+]
+
+
+@pytest.mark.parametrize("bad", [*booklet.BAD, 4, 1.5])
+@pytest.mark.parametrize(("start", "number", "result"), GUESSES)
+def test_a_guess_of_any_kind_leaves_its_figure_whole(start, number, result, bad, caplog):
+    assert booklet.guessing(PATH, start, number, bad, result) == (bad in (4, 1.5))
+    assert not caplog.records
+
+
+#: What ends in a number that a reader may change, and the cell that it is in.
+PARAMETERS = [
+    ("import lpws", "C = 0.25"),
+    ("import lpws", "delay_s=0.025"),
+    ("import pandas", "rare = lpws.Workload(clients=20"),
+    ("import pandas", "rate_hz=1.5"),
+    ("import pandas", "duration_s=1.25"),
+    ("import pandas", "seed=24"),
+    ("import pandas", "busy = lpws.Workload(clients=20"),
+    ("import pandas", "rate_hz=20.0"),
+    ("import pandas", "duration_s=1.0"),
+    ("import pandas", "seed=4"),
+    ("from dataclasses", "sweep_hz, messages = (1"),
+    ("from dataclasses", "16, 32"),
+    ("from dataclasses", "32), 300"),
+    ("from dataclasses", "clients=2"),
+    ("from dataclasses", "seed=3"),
+    ("delays_s =", "delays_s = (0.002"),
+    ("delays_s =", "clients=5"),
+    ("delays_s =", "duration_s=30.0"),
+    ("delays_s =", "seed=3"),
+    ("delays_s =", "Link(delay_s=0.1"),
+    ("cut =", "retry_s=0.1"),
+    ("cut =", "clients=20"),
+    ("cut =", "rate_hz=10.0"),
+    ("cut =", "duration_s=0.8"),
+    ("cut =", "seed=1"),
+    ("cut =", "cut_at_s=0.4"),
+    ("cut =", "megabytes=20"),
+]
+#: Of the values that are bad as a rule, those that may be.
+MAY_BE = {
+    "delay_s=0.025": (0,),
+    "delays_s = (0.002": (0,),
+    "Link(delay_s=0.1": (0,),
+    "cut_at_s=0.4": (0, None),
+    **dict.fromkeys(("seed=24", "seed=4", "seed=3", "seed=1"), (0, 10**9)),
+}
+WRONG = [
+    *((*where, bad) for where in PARAMETERS for bad in booklet.BAD),
+    ("import lpws", "C = 0.25", 0.05),
+    ("import lpws", "C = 0.25", 60),
+    ("import lpws", "C = 0.25", True),
+    ("import pandas", "rare = lpws.Workload(clients=20", 2.5),
+    ("import pandas", "seed=4", 2.5),
+    ("from dataclasses", "32), 300", 300.5),
+    ("cut =", "megabytes=20", 0.5),
+]
+
+
+@pytest.mark.parametrize(("start", "parameter", "value"), WRONG)
+def test_a_parameter_that_cannot_be_is_refused_in_words(start, parameter, value):
+    said = booklet.retyping(PATH, start, parameter, value)
+    assert bool(said) != (value in MAY_BE.get(parameter, ()))
+
+
+TAKEN = [
+    ("import lpws", "C = 0.25", 2),
+    ("import lpws", "delay_s=0.025", 0),
+    ("import lpws", "delay_s=0.025", 0.1),
+    ("import pandas", "rare = lpws.Workload(clients=20", 1),
+    ("import pandas", "rate_hz=1.5", 0.001),
+    ("import pandas", "rate_hz=1.5", 60),
+    ("import pandas", "duration_s=1.25", 0.001),
+    ("import pandas", "seed=24", 2),
+    ("import pandas", "rate_hz=20.0", 0.001),
+    ("import pandas", "rate_hz=20.0", 3),
+    ("import pandas", "rate_hz=20.0", 60),
+    ("import pandas", "duration_s=1.0", 2),
+    ("import pandas", "seed=4", 10**9),
+    ("from dataclasses", "sweep_hz, messages = (1", 0.1),
+    ("from dataclasses", "16, 32", 60),
+    ("from dataclasses", "32), 300", 10),
+    ("delays_s =", "delays_s = (0.002", 0),
+    ("delays_s =", "delays_s = (0.002", 2),
+    ("delays_s =", "duration_s=30.0", 2),
+    ("delays_s =", "Link(delay_s=0.1", 0),
+    ("cut =", "cut_at_s=0.4", 2),
+    ("cut =", "cut_at_s=0.4", None),
+]
+
+
+@pytest.mark.parametrize(("start", "parameter", "value"), TAKEN)
+def test_after_a_changed_parameter_the_story_goes_on(start, parameter, value):
+    """What is claimed holds, or says what it needs."""
+    sources = story()
+    (place,) = (n for n, source in enumerate(sources) if source.startswith(start))
+    # Those that weigh take time, and weigh the same whatever the runs are.
+    weighing = ("import socket", "def tally", "from lpws.run", "ax = axes(None, 7.5, 3)", "again =", "cut =")
+    others = [source for source in sources[place + 1 :] if not source.startswith(weighing)]
+    said = booklet.changing([booklet.retyped(sources[place], parameter, value), *others], PATH)
+    assert [line for line in said if not line.startswith(tuple(NOT_SIMULATED))] == []
+
+
+@pytest.mark.parametrize("bad", [*booklet.BAD, 2.5])
+def test_what_cannot_be_weighed_is_refused_in_words(bad):
+    with pytest.raises(ValueError, match=re.escape(f"expected 1 to 99 messages, got {bad!r}")):
+        on_the_wire()["weigh"](True, bad)
+
+
+@pytest.mark.parametrize("value", [*booklet.BAD, 1e-9, (), 7.7])
+@pytest.mark.parametrize("exercise", booklet.exercises(PATH))
+def test_a_wrong_answer_is_told(exercise, value):
+    assert booklet.answered(PATH, exercise, value).startswith("✗")

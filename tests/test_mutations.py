@@ -6,20 +6,14 @@ on real sockets; the others are simulated, to save time.
 
 import accounting
 import booklet
-import matplotlib
 import pytest
+from mutants import AnswersAtOnce, RefusesKeepAlive, drifting
 
 import lpws
 from lpws.mailbox import Mailbox
-from lpws.trace import clock
-from lpws.transports import eventstream, longpolling, request, shortpolling, websocket
+from lpws.transports import eventstream, longpolling, shortpolling, websocket
 
 FIRST = booklet.paths()[0]
-
-
-class AnswersAtOnce(longpolling.Handler):
-    def seconds(self, name, most):
-        return 0.0 if name == "hold" else super().seconds(name, most)
 
 
 class NeverTimesOut(longpolling.Handler):
@@ -43,32 +37,14 @@ class DropsEveryTenth(websocket.Handler):
             super().send(frame, messages)
 
 
-class RefusesKeepAlive(request.Handler):
-    def prepare(self):
-        super().prepare()
-        self.request.connection.no_keep_alive = True
-        self.set_header("Connection", "close")
-
-
 class RepeatsTheStream(eventstream.Handler):
     def take(self, message):
         super().take(message)
         super().take(message)
 
 
-async def drifting(client):
-    """Short polling whose timer starts when the answer is in."""
-    client.ready()
-    due_s = await client.started() + client.fleet.workload.first_due_s(client.transport, client.number)
-    while True:
-        await client.sleep_until(due_s)
-        await client.ask(f"&cursor={client.cursor}", due=due_s)
-        due_s = clock() + client.transport.interval_s + 0.05
-
-
 def claims_of_the_race(monkeypatch, broken, **options):
     """What the first notebook claims of the race, with one transport measured with these options."""
-    matplotlib.use("Agg")
     runs = {}
 
     def measure(transport, work, link=None):

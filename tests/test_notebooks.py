@@ -4,7 +4,6 @@ import importlib.util
 import re
 
 import booklet
-import matplotlib
 import pytest
 
 import lpws
@@ -123,41 +122,51 @@ def test_it_begins_with_a_question_and_what_one_will_be_able_to_do(path):
 def test_every_exercise_has_a_collapsed_solution(path):
     cells = booklet.code(path)
     places = [place for place, cell in enumerate(cells) if booklet.tagged(cell, "exercise")]
-    assert len(places) >= 3
+    assert len(places) >= 4
     for place in places:
         assert booklet.tagged(cells[place + 1], "solution")
         assert cells[place + 1].metadata.jupyter == {"source_hidden": True, "outputs_hidden": True}
         assert booklet.printed(cells[place + 1]).startswith("✓")
 
 
-def test_exercises_know_right_from_wrong(path, monkeypatch):
-    """The stub fails, each wrong answer that was foreseen gets its hint, the solution passes."""
-    matplotlib.use("Agg")
-    monkeypatch.setattr(lpws, "measure", lambda *spec, **_: lpws.simulate(*spec))
-    namespace, hints = {}, {}
+@pytest.fixture
+def hints(monkeypatch):
+    """The hints of the last check: wrong answer → hint."""
+    known = {}
 
     def check(answer, right, **options):
-        hints.update(options.get("hints", {}))
+        known.update(options.get("hints", {}))
         real_check(answer, right, **options)
 
     real_check = lpws.check
     monkeypatch.setattr(lpws, "check", check)
-    for cell in booklet.code(path):
-        hints.clear()
-        said = booklet.execute(cell.source, namespace)
-        if booklet.tagged(cell, "exercise"):
-            assert said.startswith("…")
-            assert hints, "an exercise has hints"
-            for wrong, hint in dict(hints).items():
-                said = booklet.execute(re.sub(r"= \.\.\.", f"= {wrong!r}", cell.source, count=1), namespace)
-                assert said.startswith("✗"), (wrong, said)
-                assert hint in said
-            for other in ("None", "'abc'", "[]"):  # of another type
-                said = booklet.execute(re.sub(r"= \.\.\.", f"= {other}", cell.source, count=1), namespace)
-                assert said.startswith("✗"), other
-                assert "not supported between" not in said, "a sentence of Python's, not one that helps"
-        elif booklet.tagged(cell, "solution"):
-            assert all(line.startswith("✓") for line in filter(None, said.splitlines())), said
+    return known
+
+
+def test_exercises_know_right_from_wrong(path, hints):
+    """The stub fails, each wrong answer that was foreseen gets its hint, the solution passes."""
+    namespace = booklet.read_through(path)
+
+    def said_to(answer):
+        return booklet.execute(re.sub(r"= \.\.\.", f"= {answer}", cell.source, count=1), namespace)
+
+    with booklet.imagined():
+        for cell in booklet.code(path):
+            if booklet.tagged(cell, "exercise"):
+                hints.clear()
+                assert said_to("...").startswith("…")
+                assert hints, "an exercise has hints"
+                for wrong, hint in dict(hints).items():
+                    said = said_to(repr(wrong))
+                    assert said.startswith("✗"), (wrong, said)
+                    assert hint in said
+                for other in ("None", "'abc'", "[]"):  # of another type
+                    said = said_to(other)
+                    assert said.startswith("✗"), other
+                    assert "not supported between" not in said, "a sentence of Python's, not one that helps"
+            elif booklet.tagged(cell, "solution"):
+                said = booklet.execute(cell.source, namespace)
+                assert all(line.startswith("✓") for line in filter(None, said.splitlines())), said
 
 
 def test_the_recorded_race_is_the_one_of_the_notebook(monkeypatch):
