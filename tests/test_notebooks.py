@@ -125,6 +125,8 @@ def test_every_exercise_has_a_collapsed_solution(path):
     assert len(places) >= 4
     for place in places:
         assert booklet.tagged(cells[place + 1], "solution")
+        # JupyterLab shows the first line of a closed cell.
+        assert cells[place + 1].source.startswith("# The solution\n")
         assert cells[place + 1].metadata.jupyter == {"source_hidden": True, "outputs_hidden": True}
         assert booklet.printed(cells[place + 1]).startswith("✓")
 
