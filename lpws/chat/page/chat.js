@@ -232,6 +232,7 @@ function showPeople() {
 function showCounts() {
   const { ages, asked, bytes, connections } = journal;
   const some = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
+  if (!asked) return; // it says so
   const parts = [some(connections.size, "connection"), some(asked, "request")];
   if (bytes) parts.push(`${(bytes / 1000).toFixed(1)} kB of answers`);
   if (ages.length) parts.push(`${some(ages.length, "message")}, at the median ${duration(median(ages))} old`);

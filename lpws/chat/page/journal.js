@@ -8,7 +8,7 @@ export class Journal {
   requests = []; // {number, path, start, end, connection, first, messages: [times], failed}
   connections = new Set(); // their numbers, as the server says
   asked = 0;
-  bytes = 0; // of the answers, as the browser counts them
+  bytes = 0; // of the answers to them that are complete, as the browser counts: those of streams are not
   spoken = []; // when this page spoke on a socket [s]
   ages = []; // [s] of messages of others on their arrival
   #events = []; // [t, name, request, message, size] on the server's clock
@@ -18,7 +18,9 @@ export class Journal {
   constructor(clock, changed) {
     Object.assign(this, { clock, changed });
     new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) this.bytes += entry.transferSize;
+      for (const { name, transferSize } of list.getEntries()) {
+        if (new URL(name).searchParams.has("request")) this.bytes += transferSize; // not files of the page
+      }
       this.changed();
     }).observe({ type: "resource", buffered: true });
   }

@@ -13,7 +13,7 @@ export class Strip {
     Object.assign(this, { canvas, journal });
     this.pen = canvas.getContext("2d");
     const still = matchMedia("(prefers-reduced-motion: reduce)");
-    let last = 0;
+    let last = -Infinity;
     const frame = (t) => {
       if (t - last > (still.matches ? 1000 : 40)) {
         last = t;
@@ -65,13 +65,19 @@ export class Strip {
 
   #row(requests, y, x, now, colour) {
     const { pen, journal } = this;
-    let connection, free = -Infinity; // up to where the row is written on
+    let connection, label = null; // of several that are close together, the last is written
+    const write = () => {
+      pen.fillStyle = colour.muted;
+      if (label && label.x + 26 < x(now)) pen.fillText(label.text, label.x, y - HEIGHT / 2 - 2);
+      label = null;
+    };
     for (const request of requests) {
       const from = x(request.start);
       const to = Math.max(x(request.end ?? now), from + 2);
       const another = request.connection !== undefined && request.connection !== connection;
       connection = request.connection ?? connection;
       if (to < LEFT - 40) continue;
+      if (label && label.x + 34 < from) write();
       pen.fillStyle = request.failed ? colour.alarm : colour.accent;
       pen.globalAlpha = request.failed ? 1 : 0.28;
       pen.fillRect(from, y - HEIGHT / 2, to - from, HEIGHT);
@@ -84,14 +90,12 @@ export class Strip {
         pen.arc(from, y - HEIGHT / 2 - 5, 3, 0, 7);
         pen.fill();
       }
-      if (another && from + 6 > free) {
-        pen.fillStyle = colour.muted;
-        pen.fillText(`#${request.connection}`, from + 6, y - HEIGHT / 2 - 2);
-        free = from + 40;
-      }
+      if (request.first || another) label = null; // no room for it
+      if (another) label = { text: `#${request.connection}`, x: from + 6 };
       pen.strokeStyle = colour.accent;
       for (const t of request.messages) this.#message(x(t), y);
     }
+    write();
   }
 
   #message(x, y) {
