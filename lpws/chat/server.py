@@ -22,7 +22,8 @@ class ChatServer(Server):
     origin, handlers
         As `lpws.Server` has them; a handler may take the place of one of the chat's.
     times
-        How long the pages wait for what; ``Times().faster(100)`` lets an hour pass in 36 seconds.
+        How long the pages wait for what, and how often somebody may speak; ``Times().faster(100)`` lets
+        an hour pass in 36 seconds.
 
     Examples
     --------

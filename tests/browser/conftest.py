@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
+pytest.register_assert_rewrite("browser.people")  # so that what it asserts is explained, as in a test
+
 #: What a browser may do of its own accord, switched off.
 ARGUMENTS = [
     "--no-sandbox",  # there is none for root
