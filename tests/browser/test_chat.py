@@ -316,6 +316,21 @@ def test_the_door_opens_when_its_script_is_there(page, chat):
     assert [person.name for person in chat.people] == ["Ada"]
 
 
+def test_what_is_said_before_one_is_in_is_kept(page, chat):
+    """On a slow way it takes a while to come in, and one can type meanwhile."""
+    held = []
+    page.route("**/enter", lambda route: held.append(route))
+    page.goto(f"{chat.address}#name=Ada&by=long polling")
+    say(page, "am I too early?")
+    page.get_by_text("on its way").wait_for()
+    while not held:
+        page.wait_for_timeout(10)
+    assert chat.people == []
+    held[0].continue_()
+    wait_for(page, "am I too early?")
+    assert page.inner_text("#note") == ""
+
+
 def test_another_way_in_loses_nothing(window, chat):
     ada = enter(window(), chat.address, "Ada", WAYS[0])
     writer = enter(window(), chat.address, "Bob", "WebSocket")

@@ -47,6 +47,7 @@ async function enter(by, signal) {
 
 /** What became of messages that were said: the ids of the first of them, which the room took. */
 async function deliver(said) {
+  if (me.number === null) throw new Error("not in the room yet");
   const letter = { secret: me.secret, said };
   if (!listener.send) return post(letter);
   const answer = await listener.send(JSON.stringify(letter));

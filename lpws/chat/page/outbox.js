@@ -60,7 +60,8 @@ export class Outbox {
         const { times } = this.line;
         if (error instanceof Refusal && error.status === 429) {
           this.slowed(times);
-          await this.#rest(Math.min(error.wait, times.burst_s)); // later than that it takes no more
+          // After a burst the room takes no more than then; a proxy may refuse without a word on when.
+          await this.#rest(Math.min(error.wait || Infinity, times.burst_s));
         } else if (error instanceof Refusal && error.status < 500) {
           this.#drop(letter[0].key); // of several the first is what it refuses
           this.refused(letter[0]);
