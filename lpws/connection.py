@@ -16,6 +16,8 @@ import picows
 
 from .trace import clock
 
+TEXT, PING, CLOSE = picows.WSMsgType.TEXT, picows.WSMsgType.PING, picows.WSMsgType.CLOSE
+
 
 class Gone(ConnectionError):
     """The connection ended before the answer was complete."""
@@ -175,6 +177,8 @@ class Connection(asyncio.Protocol):
 class Socket(picows.WSListener):
     """One WebSocket connection that hands on the lines it receives.
 
+    Frames that are read at once are handed on at once, with the moment at which they were read.
+
     Parameters
     ----------
     client
@@ -183,19 +187,35 @@ class Socket(picows.WSListener):
         Of the connection, and of the request that opened it.
     """
 
+    __slots__ = ("client", "number", "request", "payloads", "t")
+
     def __init__(self, client, number: int, request: int) -> None:
         self.client, self.number, self.request = client, number, request
+        self.payloads: list[bytes] = []  # what has been read and not yet handed on
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         kind = frame.msg_type
-        if kind is picows.WSMsgType.TEXT:
-            try:
-                self.client.read(frame.get_payload_as_bytes(), self.number, self.request, clock())
-            except ValueError as error:
-                self.client.fleet.fail(error)
-        elif kind is picows.WSMsgType.CLOSE:
+        if kind is TEXT:
+            if not self.payloads:
+                self.t = clock()
+            self.payloads.append(frame.get_payload_as_bytes())
+        elif kind is PING:
+            transport.send_pong(frame.get_payload_as_bytes())
+        elif kind is CLOSE:
             transport.send_close(picows.WSCloseCode.OK)
             transport.disconnect()
+        if frame.last_in_buffer:
+            self.hand_on()
 
     def on_ws_disconnected(self, _transport: picows.WSTransport) -> None:
+        self.hand_on()
         self.client.closed(self.number)
+
+    def hand_on(self) -> None:
+        """Let the client read what has come."""
+        payloads, self.payloads = self.payloads, []
+        if payloads:
+            try:
+                self.client.read(b"".join(payloads), self.number, self.request, self.t)
+            except ValueError as error:
+                self.client.fleet.fail(error)

@@ -170,7 +170,7 @@ def test_clients_that_are_killed(transport, kill_in_the_middle, nothing_left, ca
     [
         ("import os; os.write(2, b'no tea\\n'); os._exit(3)", "exit status 3; their last words: no tea"),
         ("import lpws.specs as s; s.from_dict = None", "exit status 1; their last words: TypeError: 'None"),
-        ("import lpws.client as c; c.Client.received = lambda *_: 1 / 0", "ZeroDivisionError: division"),
+        ("import lpws.client as c; c.Client.read = lambda *_: 1 / 0", "ZeroDivisionError: division"),
     ],
     ids=["at once", "at their specification", "at the first message"],
 )
@@ -185,7 +185,7 @@ def test_clients_that_fail(code, words, tmp_path, monkeypatch, nothing_left, cap
 
 
 def test_clients_in_a_thread_that_fail(monkeypatch, nothing_left, capfd):
-    monkeypatch.setattr("lpws.client.Client.received", lambda *_: 1 / 0)
+    monkeypatch.setattr("lpws.client.Client.read", lambda *_: 1 / 0)
     with pytest.raises(lpws.RunError) as caught:
         lpws.measure(lpws.LongPolling(), WORK, clients_in="thread")
     assert one_sentence(caught.value, "ZeroDivisionError")

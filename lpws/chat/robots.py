@@ -9,13 +9,12 @@ import itertools
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from ..client import Client, Fleet
 from ..link import Relay
 from ..loop import LoopThread, quiet
-from ..mailbox import Message
 from ..specs import Link, Transport, Workload
 from ..trace import clock
 from ..transports import HALVES
@@ -30,8 +29,9 @@ ATTEMPTS = 5
 class Robot(Client):
     """A client that passes over the signs of life of a WebSocket, which have no id."""
 
-    def received(self, messages: Iterable[Message], *line: Any) -> None:
-        super().received((message for message in messages if message.id), *line)
+    def read(self, body: bytes, *line: Any) -> None:
+        lines = body.splitlines(keepends=True)
+        super().read(b"".join(line for line in lines if not line.startswith(b"0 ")), *line)
 
 
 class Robots:

@@ -112,7 +112,7 @@ async def listen(client: Client) -> None:
         request = next(client.fleet.requests)
 
         def take(id: int, text: str, request: int = request) -> None:
-            client.received([Message(id, text)], client.http.number, request, clock())
+            client.received(Message(id, text), client.http.number, request, clock())
 
         parser = Parser(take)
 
