@@ -67,6 +67,21 @@ def execute(source: str, namespace: dict) -> str:
     return out.getvalue()
 
 
+def run(path: Path, namespace: dict, *starts: str, change: dict[str, str] | None = None) -> str:
+    """What the cells print that begin so, in the order of the notebook, with texts replaced."""
+    said, unchanged = "", set(change or {})
+    for each in code(path):
+        source = each.source.lstrip()
+        if source.startswith(starts):
+            for old, new in (change or {}).items():
+                if old in source:
+                    unchanged.discard(old)
+                    source = source.replace(old, new)
+            said += execute(source, namespace)
+    assert not unchanged, "what is to be changed is there"
+    return said
+
+
 #: What is simulated for one test need not be simulated for the next, if neither breaks the simulation.
 simulate = cache(lpws.simulate)
 

@@ -3,6 +3,7 @@
 import http.client
 import itertools
 import socket
+from functools import partial
 
 import accounting
 import booklet
@@ -13,16 +14,8 @@ import lpws
 from lpws.transports import request, shortpolling
 
 PATH = booklet.NOTEBOOKS / "01_request_response.ipynb"
+run = partial(booklet.run, PATH)
 WORK = lpws.Workload(clients=4, rate_hz=20, duration_s=0.8, seed=2)
-
-
-def run(namespace, *starts):
-    """What the cells print that begin like this, in the order of the notebook."""
-    said = ""
-    for cell in booklet.code(PATH):
-        if cell.source.lstrip().startswith(starts):
-            said += booklet.execute(cell.source, namespace)
-    return said
 
 
 @pytest.fixture
