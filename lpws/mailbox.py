@@ -40,7 +40,7 @@ class Mailbox:
         ValueError
             If the cursor names a message that has not been published.
         """
-        if not 0 <= cursor <= self.last:
+        if not 0 <= cursor <= len(self.log):
             raise ValueError(f"expected a cursor from 0 to {self.last}, got {cursor}")
         return self.log[cursor:]
 

@@ -89,8 +89,11 @@ class World:
         self.crossing.append((self.now_s + self.delay_s, next(self.numbers), act, argument))
 
     def run_until(self, until_s: float) -> None:
-        """Do one act after the other, up to then, or up to what one of them has put in its place."""
-        acts, crossing, self.until_s = self.acts, self.crossing, until_s
+        """Do one act after the other, up to then, or up to what one of them has put in its place.
+
+        An act that returns a time is done again then, or now if that is over.
+        """
+        acts, crossing, numbers, self.until_s = self.acts, self.crossing, self.numbers, until_s
         while acts or crossing:
             if crossing and (not acts or crossing[0] < acts[0]):
                 if crossing[0][0] > self.until_s:
@@ -100,7 +103,13 @@ class World:
                 if acts[0][0] > self.until_s:
                     break
                 self.now_s, _, act, argument = heappop(acts)
-            act(argument)
+            try:
+                when_s = act(argument)
+            except StopIteration:  # a client has done what it had to do
+                continue
+            if when_s is not None:
+                now_s = self.now_s
+                heappush(acts, (when_s if when_s > now_s else now_s, next(numbers), act, None))
         self.now_s = self.until_s
 
     def delivered(self) -> None:
@@ -114,7 +123,8 @@ class World:
         server = Server(self)
         clients = [Client(self, server, number) for number in range(self.workload.clients)]
         for client in clients:
-            client.go_on()
+            if (when_s := client.go_on(None)) is not None:
+                self.at(max(when_s, self.now_s), client.go_on)
         for due_s in self.due_times_s:
             self.at(due_s, server.publish, "x" * self.workload.size_bytes)
         deadline_s = self.end_s + self.transport.patience_s + 1 + 6 * self.delay_s
@@ -244,32 +254,23 @@ class Server:
 class Client:
     """What a client can do.
 
-    What it does is a generator. It yields the time at which it wants to be woken, or nothing to
-    be sent what arrives: news, and the size of the response unless it does not end.
+    What it does is a generator, and to go on is an act. It yields the time at which it wants to be
+    woken, or nothing to be sent what arrives: news, and the size of the response unless it does not end.
     """
 
-    __slots__ = ("world", "server", "events", "number", "connection", "request", "cursor", "life")
+    __slots__ = ("world", "server", "events", "number", "connection", "request", "cursor", "life", "go_on")
 
     def __init__(self, world: World, server: Server, number: int) -> None:
         self.world, self.server, self.events, self.number = world, server, world.events, number
         self.connection = self.request = NONE
         self.cursor = 0
         self.life = LIVES[type(world.transport)](self, world.transport)
+        self.go_on = self.life.send
 
     @property
     def done(self) -> bool:
         """Whether it has the last message of the run, which nobody knows before the end."""
         return self.cursor == self.world.last and self.world.now_s >= self.world.end_s
-
-    def go_on(self, arrived: tuple[list[Message], int] | None = None) -> None:
-        """Wake up: it is time, or something has arrived."""
-        try:
-            when_s = self.life.send(arrived)
-        except StopIteration:
-            return
-        if when_s is not None:
-            now_s = self.world.now_s
-            self.world.at(when_s if when_s > now_s else now_s, self.go_on)
 
     def connect(self) -> Iterator:
         """Connect, which takes a round trip; a transit later the server knows."""
