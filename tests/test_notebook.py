@@ -79,3 +79,72 @@ def test_an_answer_may_be_a_little_off(answer, verdict, capsys):
 def test_an_answer_of_another_kind_is_not_right(answer, right, capsys):
     lpws.check(answer, right)
     assert capsys.readouterr().out.startswith("✗ expected a")
+
+
+def test_an_answer_that_is_not_there_yet_is_asked_for(capsys):
+    lpws.check(..., 1)
+    assert capsys.readouterr().out.startswith("… put your answer")
+
+
+def test_a_wrong_answer_has_its_hint(capsys):
+    for answer in (2, 3):
+        lpws.check(answer, 1, hints={2: "that is twice as many"})
+    assert capsys.readouterr().out == "✗ not 2: that is twice as many\n✗ not 3\n"
+
+
+def test_an_answer_that_the_judge_cannot_take_is_no_error(capsys):
+    lpws.check("abc", lambda answer: answer > 1)
+    lpws.check(2, lambda answer: answer > 1)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("✗ '>' not supported")
+    assert second == "✓ that is right"
+
+
+@pytest.mark.parametrize("relation", ["==", "!=", "<", "<=", ">", ">="])
+def test_a_claim_holds_or_not(relation, capsys):
+    for left in (1, 2, 3):
+        lpws.claim("it is so", left, relation, 2)
+        holds = eval(f"{left} {relation} 2")
+        said = "✓ it is so\n" if holds else f"✗ it is so: found {left} {relation} 2\n"
+        assert capsys.readouterr().out == said
+
+
+def test_a_claim_of_another_relation_is_an_error():
+    with pytest.raises(ValueError, match="expected one of ==, .*, got '≈'"):
+        lpws.claim("it is so", 1, "≈", 1)
+
+
+def test_a_claim_without_what_it_needs_is_not_judged(capsys):
+    for right in (1, 2):
+        lpws.claim("it is so", 1, "==", right, needs={"tea": True, "milk": False, "sugar": False})
+    assert capsys.readouterr().out == "– needs milk, sugar: it is so\n" * 2
+    lpws.claim("it is so", 1, "==", 1, needs={"tea": True})
+    assert capsys.readouterr().out == "✓ it is so\n"
+
+
+@pytest.mark.parametrize("thing", ["a figure", "its axes"])
+def test_a_figure_is_shown_once_with_its_description(thing, monkeypatch):
+    shown = []
+    monkeypatch.setattr("lpws.notebook.display", lambda what, **options: shown.append((what, options)))
+    figure, ax = plt.subplots()
+    lpws.show(figure if thing == "a figure" else ax, "A line that rises.")
+    (picture, options), (words, _) = shown
+    assert picture is figure
+    assert options == {"metadata": {"image/png": {"alt": "A line that rises."}}}
+    assert words.data == "*What the figure shows:* A line that rises."
+    assert not plt.fignum_exists(figure.number), "or the end of the cell would show it again"
+
+
+def test_what_is_no_figure_or_has_no_description_is_not_shown():
+    with pytest.raises(TypeError, match="expected a figure or its axes, got 3"):
+        lpws.show(3, "A line that rises.")
+    figure, ax = plt.subplots()
+    with pytest.raises(ValueError, match="expected a description"):
+        lpws.show(ax, " ")
+    plt.close(figure)
+
+
+def test_source_is_the_code_itself():
+    code = lpws.source(lpws.guess)
+    assert code.language == "python"
+    assert code.data.startswith("def guess(")
