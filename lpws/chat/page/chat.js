@@ -9,6 +9,7 @@ import { TRANSPORTS } from "./transports.js";
 
 const $ = (id) => document.getElementById(id);
 const SHOWN = 1000; // messages that the page keeps in sight
+const PAUSE_MS = 50; // between two layouts
 const me = { secret: secret(), name: null, number: null };
 const people = new Map(); // number → {name, by}
 const clock = new Clock();
@@ -166,14 +167,19 @@ function duration(seconds) {
 const atEnd = () => $("scroll").scrollHeight - $("scroll").scrollTop - $("scroll").clientHeight < 60;
 const toEnd = () => $("scroll").scrollTo({ top: $("scroll").scrollHeight });
 
-/** The same, but done in the next frame, once for however many calls: a crowd costs one layout. */
+/**
+ * The same, but done in the next frame, once for however many calls, and not much more often than one
+ * can see: a crowd of messages costs a few layouts a second, and a single one appears at once.
+ */
 function inNextFrame(act) {
-  let asked = false;
+  let asked = false, done = -Infinity;
+  const frame = () => requestAnimationFrame((now) => {
+    asked = false;
+    done = now;
+    act();
+  });
   return () => {
-    if (!asked) requestAnimationFrame(() => {
-      asked = false;
-      act();
-    });
+    if (!asked) setTimeout(frame, Math.max(0, done + PAUSE_MS - performance.now()));
     asked = true;
   };
 }

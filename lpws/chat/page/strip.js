@@ -13,15 +13,11 @@ export class Strip {
     Object.assign(this, { canvas, journal });
     this.pen = canvas.getContext("2d");
     const still = matchMedia("(prefers-reduced-motion: reduce)");
-    let last = -Infinity;
-    const frame = (t) => {
-      if (t - last > (still.matches ? 1000 : 40)) {
-        last = t;
-        this.draw();
-      }
-      requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
+    const again = () => requestAnimationFrame(() => {
+      this.draw();
+      setTimeout(again, still.matches ? 1000 : 40);
+    });
+    again();
   }
 
   draw() {
