@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ from io import BytesIO
 import accounting
 import pytest
 from conftest import nothing_left_behind
+from tornado.websocket import WebSocketProtocol13
 
 import lpws
 from lpws import conditions, experiment, remote
@@ -376,6 +378,43 @@ def test_a_connection_that_is_given_up_while_it_is_made(turns, new_loop):
         accepted, names = runner.run(books())
     # In the turn 0 it has not begun.
     assert (accepted, names) == ((1, ["opening", "opened", "closed"]) if turns else (0, []))
+
+
+@pytest.mark.parametrize("new_loop", LOOPS)
+def test_a_reset_right_behind_a_message(new_loop):
+    """Both are there when the client looks: it has the message, and knows that its line is gone."""
+
+    async def serve(listener, ready):
+        loop = asyncio.get_running_loop()
+        line, _ = await loop.sock_accept(listener)
+        head = (await loop.sock_recv(line, 10_000)).decode()
+        key = re.search(r"Sec-WebSocket-Key: (\S+)", head, re.IGNORECASE)[1]
+        accept = WebSocketProtocol13.compute_accept_value(key)
+        answer = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+        await loop.sock_sendall(line, b"HTTP/1.1 101 Yes\r\n" + answer.encode())
+        await ready.wait()
+        linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # on, 0 s: RST in place of FIN
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        line.send(websocket.text_frame(b"1 tea is ready\n"))
+        line.close()
+
+    async def names(listener):
+        events = []
+        spec = {"transport": lpws.WebSocket(retry_s=60), "workload": replace(SHORT, clients=1)}
+        fleet = Fleet(**spec, address=listener.getsockname(), host="", grace_s=1.0, record=events.append)
+        task = asyncio.create_task(websocket.listen(fleet.clients[0]))
+        await serve(listener, fleet.ready)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while not any(event[1] == "closed" for event in events):
+                    await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.wait([task])
+        return [event[1] for event in events]
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, asyncio.Runner(loop_factory=new_loop) as runner:
+        listener.setblocking(False)
+        assert runner.run(names(listener))[-2:] == ["message_received", "closed"]
 
 
 # ------------------------------------------------------------------------- faults of the link
