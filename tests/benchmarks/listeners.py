@@ -8,6 +8,7 @@ every client has read so many more: ``when the last had them``.
 
 from __future__ import annotations
 
+import gc
 import select
 import socket
 import sys
@@ -22,6 +23,7 @@ AT_ONCE = 100
 
 
 def main(port: int, number: int) -> None:
+    gc.disable()  # the servers do not collect garbage either
     clients: dict[int, socket.socket] = {}
     epoll = select.epoll()
     for first in range(0, number, AT_ONCE):
