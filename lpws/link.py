@@ -98,6 +98,12 @@ class Relay:
             try:
                 yield listener.sockets[0].getsockname()
             finally:
+                # Who knocked last has been accepted, and a task is to take over the socket. It cannot once
+                # the listener is closed; so nobody else is accepted, and the tasks get their turn.
+                with contextlib.suppress(NotImplementedError):  # Windows
+                    for knocked in listener.sockets:
+                        loop.remove_reader(knocked)
+                await asyncio.sleep(0)
                 listener.close()
                 # Who was just let in is begun by a task of asyncio; it ends before the last cut.
                 others = asyncio.all_tasks() - {asyncio.current_task()}

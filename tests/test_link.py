@@ -322,3 +322,22 @@ def test_no_relay_without_a_port(monkeypatch, nothing_left):
     monkeypatch.setattr("asyncio.BaseEventLoop.create_server", none)
     with pytest.raises(OSError, match="no port"), Relay(Link(), 1, print, deque()):
         pass
+
+
+def test_who_knocks_as_it_stops_leaves_nothing(nothing_left):
+    """They have been accepted, and no task of asyncio has taken over the connection yet."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        streams = []
+        with Relay(Link(), server.getsockname()[1], print, deque()) as relay:
+
+            def knock():
+                streams.extend(socket.create_connection(relay.address) for _ in range(20))
+                # It is to stop in the turn of the loop in which it accepts them, and just before it does.
+                relay._thread._loop.call_soon(relay._thread._stopping.set)
+
+            relay._thread.call(knock)
+            relay._thread._thread.join(10)
+        for stream in streams:
+            stream.settimeout(10)
+            with stream, contextlib.suppress(ConnectionError):
+                assert stream.recv(1) == b"", "they are turned away"
