@@ -315,6 +315,19 @@ def test_lateness_is_recorded_in_pairs(laboratory):
     assert all(relayed[number] >= due[number] for number in due)
 
 
+def test_what_waits_for_the_handshake_is_not_late(laboratory):
+    """The first chunk is due a round trip and a transit after the knock, each later one a transit."""
+    _, relay, events = laboratory()
+    began = clock()
+    with connect(relay) as stream:
+        round_trip_s(stream)
+        asked = clock()
+        round_trip_s(stream)
+    first, *_, third, _ = sorted(event[0] for event in events if event[1] == "due")
+    assert first - began >= 3 * DELAY_S
+    assert third - asked >= DELAY_S
+
+
 def test_no_relay_without_a_port(monkeypatch, nothing_left):
     def none(*_, **__):
         raise OSError("no port")
