@@ -7,45 +7,13 @@ import itertools
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import picows
 
 from .connection import Connection, Socket
-from .mailbox import Message, to_lines
+from .mailbox import Message, ids_and_sizes
 from .specs import Transport, Workload
 from .trace import NONE, clock
-
-
-@lru_cache(maxsize=64)
-def ids_and_sizes(body: bytes) -> list[tuple[int, int]]:
-    r"""Ids of the messages of an answer, or of frames, each with the bytes of its text.
-
-    All clients of a fleet are told the same: what one has worked out, the next finds in the cache.
-
-    Raises
-    ------
-    ValueError
-        If the body does not hold messages with ids from 1, one a line.
-
-    Examples
-    --------
-    >>> ids_and_sizes(b"7 tea is ready\n8 it is cold\n")
-    [(7, 12), (8, 10)]
-    """
-    found = []
-    try:
-        body.decode()  # raises for what is no text
-        *lines, rest = body.split(b"\n")
-        for line in lines:
-            id, _, text = line.partition(b" ")
-            found.append((int(id), len(text)))
-    except ValueError:
-        rest = body
-    if rest or any(id < 1 for id, _ in found):
-        example = to_lines([Message(7, "tea is ready")])
-        raise ValueError(f"expected lines like {example!r}, got {body[:60]!r}")
-    return found
 
 
 @dataclass

@@ -7,6 +7,7 @@ same object, so that they share its one decision. Whoever asks is named by any h
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -117,3 +118,34 @@ def from_lines(data: bytes) -> list[Message]:
         id, _, text = line.partition(" ")
         messages.append(Message(int(id), text))
     return messages
+
+
+@lru_cache(maxsize=64)
+def ids_and_sizes(body: bytes) -> list[tuple[int, int]]:
+    r"""Ids of the messages of an answer, or of frames, each with the bytes of its text.
+
+    All clients of a fleet are told the same: what one has worked out, the next finds in the cache.
+
+    Raises
+    ------
+    ValueError
+        If the body does not hold messages with ids from 1, one a line.
+
+    Examples
+    --------
+    >>> ids_and_sizes(b"7 tea is ready\n8 it is cold\n")
+    [(7, 12), (8, 10)]
+    """
+    found = []
+    try:
+        body.decode()  # raises for what is no text
+        *lines, rest = body.split(b"\n")
+        for line in lines:
+            id, _, text = line.partition(b" ")
+            found.append((int(id), len(text)))
+    except ValueError:
+        rest = body
+    if rest or any(id < 1 for id, _ in found):
+        example = to_lines([Message(7, "tea is ready")])
+        raise ValueError(f"expected lines like {example!r}, got {body[:60]!r}")
+    return found

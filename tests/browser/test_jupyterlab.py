@@ -123,7 +123,22 @@ def the_snippet_talks(page):
     assert '"closed, code" 1001' in log.inner_text()
 
 
-BY_NAME = {"04_websockets": the_snippet_talks}
+def the_chat_is_live(page):
+    """In 06: who comes in through the frame, after Run All, talks in the room that the kernel has."""
+    number = next(n for n, cell in enumerate(page.evaluate(CELLS)) if "IFrame(" in cell["source"])
+    page.evaluate(SEE, number)
+    frame = page.locator(f".jp-Cell[data-windowed-list-index='{number}'] iframe").content_frame
+    frame.locator("#name").fill("Ada")
+    frame.locator("#enter:enabled").click()
+    frame.locator("#text").fill("hello from the frame")
+    frame.locator("#text").press("Enter")
+    frame.locator("#log .text", has_text="hello from the frame").wait_for()
+    assert page.evaluate(ASK, "print(chat.said[-1]['text'])") == "hello from the frame\n"
+    page.evaluate(ASK, "chat.stop()")
+    frame.get_by_text("Connection lost").wait_for()
+
+
+BY_NAME = {"04_websockets": the_snippet_talks, "06_chat": the_chat_is_live}
 
 
 def test_a_notebook_that_is_not_trusted_makes_sense(open_notebook):
