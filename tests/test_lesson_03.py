@@ -3,6 +3,7 @@
 import re
 import socket
 import time
+from dataclasses import replace
 from functools import partial
 
 import accounting
@@ -326,6 +327,12 @@ PARAMETERS = [
 def test_a_parameter_that_cannot_be_is_refused_in_words(start, parameter, bad):
     may_be = bad == 0 and parameter == '"start", 0.001'  # two messages at once
     assert bool(booklet.retyping(PATH, start, parameter, bad)) != may_be
+
+
+def test_the_claim_of_the_timer_notices_that_messages_are_random():
+    names = dict(booklet.read_through(PATH))
+    names["hidden"] = lpws.simulate(names["careless"], replace(names["timer"], pattern="poisson"), LINK)
+    assert "✗ five a second by timer" in booklet.execute(cell("at_random ="), names)
 
 
 def test_recorded_and_own_runs_are_of_one_specification():
