@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import http.client
 import json
-import re
 import time
+from functools import partial
 
 import booklet
 import matplotlib
@@ -21,13 +21,7 @@ from lpws.transports.room import Room
 matplotlib.use("Agg")
 
 PATH = booklet.NOTEBOOKS / "06_chat.ipynb"
-
-
-def cell(start):
-    """The source of the code cell that has a line that starts so."""
-    sources = (c.source for c in booklet.code(PATH))
-    (found,) = (source for source in sources if re.search(f"^{re.escape(start)}", source, re.MULTILINE))
-    return found
+cell = partial(booklet.cell, PATH)
 
 
 def built(**others):
