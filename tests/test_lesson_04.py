@@ -326,11 +326,11 @@ class HalfDuplex(websocket.Handler):
         self.kept, self.said = [], 0
         super().open()
 
-    def send(self, frame, messages):
+    def send(self, frame, carried):
         if self.said < 20:
-            self.kept.append((frame, messages))
+            self.kept.append((frame, carried))
         else:
-            super().send(frame, messages)
+            super().send(frame, carried)
 
     def on_message(self, message):
         self.heard.append((lpws.clock(), int(message)))
@@ -343,13 +343,13 @@ class HalfDuplex(websocket.Handler):
 class Swaps(HalfDuplex):
     """Sends the first two messages in the wrong order."""
 
-    def send(self, frame, messages):
-        self.kept.append((frame, messages))
+    def send(self, frame, carried):
+        self.kept.append((frame, carried))
         if len(self.kept) == 2:
             for kept in reversed(self.kept):
                 websocket.Handler.send(self, *kept)
         elif len(self.kept) > 2:
-            websocket.Handler.send(self, frame, messages)
+            websocket.Handler.send(self, frame, carried)
 
     def on_message(self, message):
         self.heard.append((lpws.clock(), int(message)))
@@ -373,11 +373,13 @@ def test_a_claim_notices_a_handler_that_is_not_duplex(broken, sentence):
 class Forgets(websocket.Handler):
     """News without the second message."""
 
-    def send(self, frame, messages):
-        for message in messages:
-            if message.id != 2:
-                frame = websocket.text_frame(json.dumps(message._asdict()).encode())
-                super().send(frame, [message])
+    @staticmethod
+    def pack(messages):
+        return b"".join(
+            websocket.text_frame(json.dumps(message._asdict()).encode())
+            for message in messages
+            if message.id != 2
+        )
 
 
 def test_a_claim_notices_news_that_go_missing():
@@ -392,14 +394,14 @@ def test_a_claim_notices_news_that_go_missing():
 class Chatty(websocket.Handler):
     """Sends a pong, which nobody asked for, before each message."""
 
-    def send(self, frame, messages):
-        super().send(b"\x8a\x00" + frame, messages)
+    def send(self, frame, carried):
+        super().send(b"\x8a\x00" + frame, carried)
 
 
 class DropsTheThird(websocket.Handler):
-    def send(self, frame, messages):
-        if messages[0].id != 3:
-            super().send(frame, messages)
+    def send(self, frame, carried):
+        if carried[0][0] != 3:
+            super().send(frame, carried)
 
 
 TO_THE_BYTE = "on a real run each WebSocket message cost its line and two bytes"

@@ -139,21 +139,21 @@ def test_what_fits_into_the_buffers_has_left():
 
 
 class KeepsBack(eventstream.Handler):
-    def take(self, message):
-        asyncio.get_running_loop().call_later(0.15, super().take, message)
+    def send(self, chunk, carried):
+        asyncio.get_running_loop().call_later(0.15, super().send, chunk, carried)
 
 
 class SendsTwice(websocket.Handler):
-    def send(self, frame, messages):
-        super().send(frame, messages)
-        super().send(frame, messages)
+    def send(self, frame, carried):
+        super().send(frame, carried)
+        super().send(frame, carried)
 
 
 class ForgetsAConnection(websocket.Handler):
     """Closes after the first message, so that each client has to come again."""
 
-    def send(self, frame, messages):
-        super().send(frame, messages)
+    def send(self, frame, carried):
+        super().send(frame, carried)
         self.close(1001)
 
 

@@ -32,15 +32,15 @@ class RepeatsOne(longpolling.Handler):
 
 
 class DropsEveryTenth(websocket.Handler):
-    def send(self, frame, messages):
-        if messages[0].id % 10:
-            super().send(frame, messages)
+    def send(self, frame, carried):
+        if carried[0][0] % 10:
+            super().send(frame, carried)
 
 
 class RepeatsTheStream(eventstream.Handler):
-    def take(self, message):
-        super().take(message)
-        super().take(message)
+    def send(self, chunk, carried):
+        super().send(chunk, carried)
+        super().send(chunk, carried)
 
 
 def claims_of_the_race(monkeypatch, broken, **options):

@@ -969,6 +969,23 @@ def test_a_stream_goes_on_where_the_browser_says(server):
         assert next_event(response) == ["id: 4", "data: four"]
 
 
+def test_an_old_client_gets_its_events_without_chunks(nothing_left):
+    """HTTP/1.0 knows no chunks: there the end of the connection is the end of the stream."""
+    with Server() as server, Wire(server) as old:
+        server.publish("missed")
+        old.send(f"GET {STREAM}?cursor=0 HTTP/1.0\r\nHost: {server.host}\r\n\r\n".encode())
+        until(lambda: server.room.streams)
+        with stream(server, "") as new:  # of the same broadcast it would get chunks
+            next_event(new)
+            until(lambda: len(server.room.streams) == 2)
+            server.publish("news")
+            assert next_event(new) == ["id: 2", "data: news"]
+        server.stop()
+        head, _, body = old.take_all().partition(b"\r\n\r\n")
+    assert b"chunked" not in head
+    assert body == b"retry: 1000\n\nid: 1\ndata: missed\n\nid: 2\ndata: news\n\n"
+
+
 def test_a_quiet_stream_has_a_heartbeat(server, monkeypatch):
     monkeypatch.setattr(eventstream, "COMMENT_S", 0.01)
     with stream(server) as response:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tornado.iostream import StreamClosedError
 
 from ..client import Client
 from ..mailbox import Message
 from ..trace import clock
-from .room import RoomHandler
+from .broadcast import Pack, StreamHandler
 
 #: HTML standard §9.2.7: a comment about every 15 s, so that old proxies do not give up.
 COMMENT_S = 15.0
@@ -21,7 +21,26 @@ def to_fields(message: Message) -> str:
     return f"id: {message.id}\ndata: {message.text}\n\n"
 
 
-class Handler(RoomHandler):
+def to_body(messages: Iterable[Message]) -> bytes:
+    r"""The messages as a part of a body that ends with its connection, as in HTTP/1.0.
+
+    >>> to_body([Message(7, "tea is ready")])
+    b'id: 7\ndata: tea is ready\n\n'
+    """
+    return "".join(map(to_fields, messages)).encode()
+
+
+def to_chunk(messages: Iterable[Message]) -> bytes:
+    r"""The messages as a chunk of a body that ends when it says so (RFC 9112 §7.1).
+
+    >>> to_chunk([Message(7, "tea is ready")])
+    b'1b\r\nid: 7\ndata: tea is ready\n\n\r\n'
+    """
+    body = to_body(messages)
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
+class Handler(StreamHandler):
     """The server half: headers, then an event for each message, for as long as the client stays."""
 
     async def get(self) -> None:
@@ -32,12 +51,10 @@ class Handler(RoomHandler):
         self.stream.set_nodelay(True)
         self.write(f"retry: {1000 * self.seconds('retry', 3600) or 1000:.0f}\n\n")
         self.gone = asyncio.Event()
-        for message in self.room.mailbox.since(cursor) if cursor is not None else []:
-            self.take(message)
-        self.room.followers[self] = self.take
-        self.room.streams.add(self)
+        begun = self.flush()  # the head is written; messages may follow
+        self.join(cursor)
         try:
-            await self.flush()
+            await begun
             while not self.gone.is_set():
                 try:
                     await asyncio.wait_for(self.gone.wait(), COMMENT_S)
@@ -47,14 +64,12 @@ class Handler(RoomHandler):
         except StreamClosedError:
             pass  # the client has gone; on_connection_close has said so
         finally:
-            del self.room.followers[self]
-            self.room.streams.discard(self)
+            self.part()
 
-    def take(self, message: Message) -> None:
-        """Send a message."""
-        self.record_messages([message])
-        self.write(to_fields(message))
-        self.flush().add_done_callback(asyncio.Future.exception)  # a client that has gone is no error
+    @property
+    def pack(self) -> Pack:
+        # What Tornado writes it puts into chunks by itself; this goes past it, made once for all.
+        return to_chunk if self.request.version == "HTTP/1.1" else to_body
 
     def end(self) -> None:
         """End the stream, since the server stops or the client has gone."""

@@ -151,13 +151,6 @@ class RoomHandler(RequestHandler):
         """Append an event of this request."""
         self.room.record((clock(), name, "server", self.client, self.connection, self.number, message, size))
 
-    def record_messages(self, messages: list[Message]) -> None:
-        """Record that the messages are handed to the connection."""
-        record = self.room.record  # at once, without the call of a call: it is what a broadcast does most
-        for id, text in messages:
-            size = len(text.encode())
-            record((clock(), "message_sent", "server", self.client, self.connection, self.number, id, size))
-
     def whole(self, name: str, default: int | None, most: int) -> int | None:
         """An argument of the request, the default if it is missing; 400 if it is not in 0 … most."""
         return self._number(int, name, self.get_query_argument(name, None), default, most)
@@ -182,7 +175,8 @@ class RoomHandler(RequestHandler):
             self.set_header("Content-Type", "text/plain; charset=utf-8")
         else:
             self.set_status(HTTPStatus.NO_CONTENT)
-        self.record_messages(messages)
+        for id, text in messages:
+            self.record("message_sent", id, len(text.encode()))
         self.record("response_sent", size=len(body))
         self.finish(body or None)
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import random
 import sys
+from collections.abc import Iterable
 from http import HTTPStatus
 
 import picows
@@ -14,7 +15,7 @@ from tornado.websocket import WebSocketHandler
 
 from ..client import Client
 from ..mailbox import Message, to_lines
-from .room import Room, RoomHandler
+from .broadcast import StreamHandler
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -45,52 +46,12 @@ def is_key(text: str) -> bool:
         return False
 
 
-class Broadcast:
-    """All WebSockets of a room that gather messages for equally long.
-
-    A frame is encoded once for all of them.
-    """
-
-    def __init__(self, room: Room, flush_s: float) -> None:
-        self.room, self.flush_s = room, flush_s
-        self.members: dict[Handler, None] = {}  # a dict keeps the order in which they came
-        self.gathered: list[Message] = []
-
-    @classmethod
-    def of(cls, room: Room, flush_s: float) -> Broadcast:
-        """The broadcast of this room and window."""
-        key = (cls, flush_s)
-        if key not in room.followers:
-            room.followers[key] = cls(room, flush_s).take
-        return room.followers[key].__self__
-
-    def leave(self, member: Handler) -> None:
-        """Forget a member; the last one takes the broadcast with it."""
-        del self.members[member]
-        if not self.members:
-            del self.room.followers[type(self), self.flush_s]
-
-    def take(self, message: Message) -> None:
-        """Send a message, or gather it until the window closes."""
-        self.gathered.append(message)
-        if self.flush_s == 0:
-            self.flush()
-        elif len(self.gathered) == 1:  # the first message opens the window
-            asyncio.get_running_loop().call_later(self.flush_s, self.flush)
-
-    def flush(self) -> None:
-        """Send what was gathered to every member, in one frame."""
-        messages, self.gathered = self.gathered, []
-        frame = text_frame(to_lines(messages))
-        for member in list(self.members):
-            if member.joined < messages[0].id:
-                member.send(frame, messages)
-            else:  # it came while they were gathered, and has the first of them
-                member.send_all([message for message in messages if message.id > member.joined])
-
-
-class Handler(RoomHandler, WebSocketHandler):
+class Handler(StreamHandler, WebSocketHandler):
     """The server half: what the client missed, then every message; what it says is published."""
+
+    @staticmethod
+    def pack(messages: Iterable[Message]) -> bytes:
+        return text_frame(to_lines(messages))
 
     async def get(self) -> None:
         self.missed = self.cursor()
@@ -101,9 +62,7 @@ class Handler(RoomHandler, WebSocketHandler):
         try:
             await super().get()  # ends when the WebSocket does
         finally:
-            if self in self.room.streams:
-                self.room.streams.discard(self)
-                self.broadcast.leave(self)
+            self.part()
         if self.get_status() != HTTPStatus.SWITCHING_PROTOCOLS:  # some other part of the handshake
             self.record("response_sent", size=0)
 
@@ -111,23 +70,7 @@ class Handler(RoomHandler, WebSocketHandler):
         self.record("response_sent", size=0)  # the 101
         self.set_nodelay(True)
         self.stream.farewell = self.farewell
-        self.joined = self.room.mailbox.last  # with what it missed, it has everything until here
-        if self.missed is not None:
-            self.send_all(self.room.mailbox.since(self.missed))
-        self.broadcast = Broadcast.of(self.room, self.flush_s)
-        self.broadcast.members[self] = None
-        self.room.streams.add(self)
-
-    def send_all(self, messages: list[Message]) -> None:
-        """Send the messages, if there are any, in a frame of their own."""
-        if messages:
-            self.send(text_frame(to_lines(messages)), messages)
-
-    def send(self, frame: bytes, messages: list[Message]) -> None:
-        """Send a frame that carries the messages."""
-        if not self.stream.over:  # RFC 6455 §5.5.1: after a Close frame there is no other
-            self.record_messages(messages)
-            self.stream.send(frame)
+        self.join(self.missed, self.flush_s)
 
     def on_message(self, message: str | bytes) -> None:
         if self.ws_connection is None:

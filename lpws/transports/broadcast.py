@@ -1,0 +1,109 @@
+"""What Server-Sent Events and WebSocket share: a response that does not end, and messages for all at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from ..mailbox import Message
+from ..trace import clock
+from .room import Room, RoomHandler
+
+#: What makes of messages the bytes that go on the wire.
+Pack = Callable[[Iterable[Message]], bytes]
+
+
+def sizes(messages: Iterable[Message]) -> list[tuple[int, int]]:
+    """Id of each message, and the bytes of its text."""
+    return [(id, len(text.encode())) for id, text in messages]
+
+
+class StreamHandler(RoomHandler):
+    """A handler whose response goes on for as long as the client stays, and brings it every message."""
+
+    __slots__ = ("broadcast", "joined")
+
+    @staticmethod
+    def pack(messages: Iterable[Message]) -> bytes:
+        """The messages as this stream carries them."""
+        raise NotImplementedError
+
+    def join(self, cursor: int | None, flush_s: float = 0.0) -> None:
+        """Send what came after the cursor; from now on send every message, gathered for so long [s]."""
+        self.joined = self.room.mailbox.last  # with what it missed, it has everything until here
+        self.broadcast = Broadcast.of(self.room, self.pack, flush_s)
+        if cursor is not None:
+            self.send_all(self.room.mailbox.since(cursor))
+        self.broadcast.members[self] = self.send
+        self.room.streams.add(self)
+
+    def part(self) -> None:
+        """Send no more messages; harmless without `join`."""
+        if self in self.room.streams:
+            self.room.streams.discard(self)
+            self.broadcast.leave(self)
+
+    def send_all(self, messages: list[Message]) -> None:
+        """Send the messages, if there are any, by themselves."""
+        if messages:
+            self.send(self.pack(messages), sizes(messages))
+
+    def send(self, data: bytes, carried: list[tuple[int, int]]) -> None:
+        """Send bytes, which carry messages of these ids and sizes, unless nothing may be said any more."""
+        stream = self.stream
+        if not stream.over:
+            record = self.room.record  # at once, and not by a method: it is what a broadcast does most
+            for id, size in carried:
+                t = clock()
+                record((t, "message_sent", "server", self.client, self.connection, self.number, id, size))
+            stream.send(data)
+
+    def end(self) -> None:
+        """End the stream, since the server stops or the client has gone."""
+        raise NotImplementedError
+
+
+class Broadcast:
+    """All streams of a room that pack messages in one way, and gather them for equally long.
+
+    What they are sent is packed once for all of them.
+    """
+
+    def __init__(self, room: Room, pack: Pack, flush_s: float) -> None:
+        self.room, self.pack, self.flush_s = room, pack, flush_s
+        # Who → its `send`, in the order in which they came. To look a method up in each of thousands
+        # of handlers would take longer than to call it: they are not in the processor's cache.
+        self.members: dict[StreamHandler, Callable] = {}
+        self.gathered: list[Message] = []
+
+    @classmethod
+    def of(cls, room: Room, pack: Pack, flush_s: float) -> Broadcast:
+        """The broadcast of this room, way to pack, and window."""
+        key = (cls, pack, flush_s)
+        if key not in room.followers:
+            room.followers[key] = cls(room, pack, flush_s).take
+        return room.followers[key].__self__
+
+    def leave(self, member: StreamHandler) -> None:
+        """Forget a member; the last one takes the broadcast with it."""
+        del self.members[member]
+        if not self.members:
+            del self.room.followers[type(self), self.pack, self.flush_s]
+
+    def take(self, message: Message) -> None:
+        """Send a message, or gather it until the window closes."""
+        self.gathered.append(message)
+        if self.flush_s == 0:
+            self.flush()
+        elif len(self.gathered) == 1:  # the first message opens the window
+            asyncio.get_running_loop().call_later(self.flush_s, self.flush)
+
+    def flush(self) -> None:
+        """Send what was gathered to every member, at once."""
+        messages, self.gathered = self.gathered, []
+        data, carried, first = self.pack(messages), sizes(messages), messages[0].id
+        for member, send in list(self.members.items()):
+            if member.joined < first:
+                send(data, carried)
+            else:  # it came while they were gathered, and has the first of them
+                member.send_all([message for message in messages if message.id > member.joined])
