@@ -8,7 +8,6 @@ server takes no time.
 
 from __future__ import annotations
 
-import gc
 import math
 from bisect import insort
 from collections import deque
@@ -18,6 +17,7 @@ from heapq import heappop, heappush
 from itertools import count
 from operator import itemgetter
 
+from .conditions import undisturbed
 from .mailbox import Mailbox, Message, to_lines
 from .run import Run
 from .specs import EventStream, Link, LongPolling, Request, ShortPolling, Transport, WebSocket, Workload
@@ -51,14 +51,8 @@ def simulate(transport: Transport, workload: Workload, link: Link | None = None)
             raise TypeError(f"simulate: expected {expected}, got {value!r}")
     if link is not None and (link.cut_at_s is not None or link.silent_at_s is not None):
         raise ValueError(f"simulate: expected a link that is neither cut nor silent, got {link!r}")
-    # An event is for ever: to look for garbage among millions of them takes as long as the rest.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    with undisturbed():
         events = World(transport, workload, link.delay_s if link else 0.0).run()
-    finally:
-        if collecting:
-            gc.enable()
     return Run(transport, workload, link, events, origin="simulated")
 
 
@@ -167,13 +161,15 @@ class Server:
         self.expiry_s = -math.inf  # up to when the ends of holds are planned
 
     def accept(self, client: Client) -> None:
-        """A client has connected."""
+        """The last packet of a handshake has arrived."""
         self.lines[client] = line = Line(client, next(self.numbers))
         self.events.append((self.world.now_s, "opened", "server", NONE, line.number, NONE, NONE, NONE))
 
     def take(self, question: tuple[Client, int, int | None]) -> None:
         """A request has arrived, with its cursor: answer it, or hold it."""
         client, request, cursor = question
+        if client not in self.lines:  # the handshake's last packet came right before it
+            self.accept(client)
         line, now_s = self.lines[client], self.world.now_s
         line.request = request
         line.read_bytes += REQUEST_BYTES
@@ -273,13 +269,12 @@ class Client:
         return self.cursor == self.world.last and self.world.now_s >= self.world.end_s
 
     def connect(self) -> Iterator:
-        """Connect, which takes a round trip; a transit later the server knows."""
+        """Connect, which takes a round trip; the server does not know until `accept` or a request."""
         world = self.world
         self.connection = next(world.connections)
         self.events.append((world.now_s, "opening", "client", self.number, self.connection, NONE, NONE, NONE))
         yield world.now_s + 2 * world.delay_s
         self.events.append((world.now_s, "opened", "client", self.number, self.connection, NONE, NONE, NONE))
-        world.cross(self.server.accept, self)
 
     def ask(self, cursor: int | None, due_s: float | None = None) -> Iterator:
         """Send a request, on the connection that there is or on a new one, and wait for what arrives."""
@@ -345,6 +340,7 @@ def poll(client: Client, spec: ShortPolling) -> Iterator:
     """Short polling: ask at every due time."""
     if spec.keep_alive:
         yield from client.connect()
+        client.world.cross(client.server.accept, client)
     due_s = client.world.workload.first_due_s(spec, client.number)
     while not client.done:
         yield due_s
