@@ -101,8 +101,9 @@ class Client:
         return await asyncio.shield(self.fleet.start)
 
     async def sleep_until(self, t: float) -> None:
-        """Sleep until the clock shows `t` [s]."""
-        await asyncio.sleep(t - clock())
+        """Sleep until the clock shows `t` [s]; what is late already is not delayed by a turn of the loop."""
+        if (rest_s := t - clock()) > 0:
+            await asyncio.sleep(rest_s)
 
     async def connect(self) -> Connection:
         """An open connection: the present one, or a new one."""
@@ -159,7 +160,8 @@ class Client:
         else:
             status = response.status
             if status in (200, 204):
-                self.read(response.body, connection, request, response.t)
+                if response.body:
+                    self.read(response.body, connection, request, response.t)
                 return True
         finally:
             self.asking = False

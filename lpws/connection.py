@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import httptools
 import picows
 
-from .trace import clock
+from .trace import NONE, clock
 
 TEXT, PING, CLOSE = picows.WSMsgType.TEXT, picows.WSMsgType.PING, picows.WSMsgType.CLOSE
 
@@ -46,6 +46,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, client) -> None:
         self.client = client
         self.number = next(client.fleet.connections)
+        # Of each request, what stands before its number and behind its query.
+        self.before = f"GET {client.fleet.path}?client={client.number}&request="
+        self.after = f" HTTP/1.1\r\nHost: {client.fleet.host}\r\n"
         self.open = False
         self.wanted = True  # whether somebody still waits for it
         self.answer: asyncio.Future[Response] | None = None
@@ -95,23 +98,22 @@ class Connection(asyncio.Protocol):
         TimeoutError
             If the time was over first.
         """
-        client = self.client
+        # Every request of a run passes here: what it records is appended at once, without a call between.
+        fleet, client, connection = self.client.fleet, self.client.number, self.number
         if close:
             headers += "Connection: close\r\n"
-        data = (
-            f"GET {client.fleet.path}?client={client.number}&request={request}{query} HTTP/1.1\r\n"
-            f"Host: {client.fleet.host}\r\n{headers}\r\n"
-        ).encode()
+        data = f"{self.before}{request}{query}{self.after}{headers}\r\n".encode()
         self.body: list[bytes] = []
         self.sink = sink or self.body.append
         self.size_bytes = 0
-        self.answer, self.until_s = client.fleet.loop.create_future(), until_s
+        self.answer, self.until_s = fleet.loop.create_future(), until_s
         if self.timer is None:
             self.watch()
-        client.record("request_sent", self.number, request, size=len(data))
+        fleet.record((clock(), "request_sent", "client", client, connection, request, NONE, len(data)))
         self.transport.write(data)
         response = await self.answer
-        client.record("response_received", self.number, request, size=response.size_bytes, t=response.t)
+        t, size = response.t, response.size_bytes
+        fleet.record((t, "response_received", "client", client, connection, request, NONE, size))
         if close or response.last:  # RFC 9112 §9.6: either side may say that it is the last
             self.close()
             await self.gone  # so that the next connection does not begin before this one ends
