@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from crowd import memory_bytes
+from matplotlib.ticker import LogLocator
 from rooms import MOST
 from rows import Row
 
@@ -175,7 +176,9 @@ def panel(ax, table: pd.DataFrame, column: str, factor: float) -> None:
             ax.vlines(x, values, factor * rows.latency_p99_s, color=style.color, linewidth=1, alpha=0.8)
         texts.append(ax.text(0, 0, label, color=style.ink, fontsize=9, va="center", clip_on=False))
         ends.append((rows.clients.iloc[-1], values.iloc[-1]))
-    ax.set_ylim(ax.get_ylim())  # now the names can be placed
+    bottom, top = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if top < 100 * bottom else (1,)))
+    ax.set_ylim(bottom, top)  # now the names can be placed
     pixels = ax.transData.transform(ends)
     low, high = ax.get_window_extent().intervaly
     heights = np.array([size_of(text)[1] + 2 for text in texts])
