@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import picows
 
 from .connection import Connection, Socket
-from .mailbox import Message, ids_and_sizes
+from .mailbox import ids_and_sizes
 from .specs import Transport, Workload
 from .trace import NONE, clock
 
@@ -56,28 +56,16 @@ class Client:
         ValueError
             If it does not hold messages with ids from 1, one a line.
         """
+        self.received(ids_and_sizes(body), connection, request, t)
+
+    def received(self, messages: Iterable[tuple[int, int]], connection: int, request: int, t: float) -> None:
+        """Record messages, each an id and a size [bytes], and move the cursor past them."""
         record, client = self.fleet.record, self.number  # at once: this loop is what a burst costs
-        for message, size in ids_and_sizes(body):
+        for message, size in messages:
             record((t, "message_received", "client", client, connection, request, message, size))
             self.cursor = message
         if self.cursor == self.fleet.last:
             self.fleet.has_last(client)
-
-    def received(self, message: Message, connection: int, request: int, t: float) -> None:
-        """Record a message and move the cursor past it.
-
-        Raises
-        ------
-        ValueError
-            If it has no id.
-        """
-        id, text = message
-        if id < 1:
-            raise ValueError(f"expected message ids from 1, got {id} with {text[:60]!r}")
-        self.record("message_received", connection, request, id, len(text.encode()), t)
-        self.cursor = id
-        if id == self.fleet.last:
-            self.fleet.has_last(self.number)
 
     def opened(self, connection: int) -> None:
         """Record that a connection is open."""

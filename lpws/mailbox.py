@@ -121,7 +121,7 @@ def from_lines(data: bytes) -> list[Message]:
 
 
 @lru_cache(maxsize=64)
-def ids_and_sizes(body: bytes) -> list[tuple[int, int]]:
+def ids_and_sizes(body: bytes) -> tuple[tuple[int, int], ...]:
     r"""Ids of the messages of an answer, or of frames, each with the bytes of its text.
 
     All clients of a fleet are told the same: what one has worked out, the next finds in the cache.
@@ -134,7 +134,7 @@ def ids_and_sizes(body: bytes) -> list[tuple[int, int]]:
     Examples
     --------
     >>> ids_and_sizes(b"7 tea is ready\n8 it is cold\n")
-    [(7, 12), (8, 10)]
+    ((7, 12), (8, 10))
     """
     found = []
     try:
@@ -148,4 +148,4 @@ def ids_and_sizes(body: bytes) -> list[tuple[int, int]]:
     if rest or any(id < 1 for id, _ in found):
         example = to_lines([Message(7, "tea is ready")])
         raise ValueError(f"expected lines like {example!r}, got {body[:60]!r}")
-    return found
+    return tuple(found)

@@ -1,21 +1,7 @@
 """What all tests share."""
 
-import contextlib
-import gc
-import os
-import threading
-
 import pytest
-
-
-@contextlib.contextmanager
-def nothing_left_behind():
-    """Fails if what runs inside leaves a thread, an open file, or a child process behind."""
-    before = _open_things()
-    yield
-    gc.collect()
-    left = {kind: things - before[kind] for kind, things in _open_things().items()}
-    assert not any(left.values()), left
+from leaks import nothing_left_behind
 
 
 @pytest.fixture
@@ -23,19 +9,3 @@ def nothing_left():
     """`nothing_left_behind` around a whole test."""
     with nothing_left_behind():
         yield
-
-
-def _open_things() -> dict[str, set]:
-    things = {"threads": {thread for thread in threading.enumerate() if thread.is_alive()}}
-    if os.path.isdir("/proc/self/fd"):
-        things["files"] = {_target(fd) for fd in os.listdir("/proc/self/fd")} - {None}
-        with open(f"/proc/self/task/{threading.main_thread().native_id}/children") as children:
-            things["children"] = set(children.read().split())
-    return things
-
-
-def _target(fd: str) -> tuple[str, str] | None:
-    try:
-        return fd, os.readlink(f"/proc/self/fd/{fd}")
-    except FileNotFoundError:  # the listing's own
-        return None

@@ -21,7 +21,7 @@ from io import BytesIO
 
 import accounting
 import pytest
-from conftest import nothing_left_behind
+from leaks import nothing_left_behind
 from tornado.websocket import WebSocketProtocol13
 
 import lpws

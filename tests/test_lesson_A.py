@@ -10,7 +10,7 @@ import pytest
 
 import lpws
 from lpws import experiment
-from lpws.client import Client
+from lpws.client import Fleet
 from lpws.counting import CountedStream, CountingServer
 from lpws.link import Crossing, Relay
 from lpws.trace import clock
@@ -161,10 +161,12 @@ def test_a_connection_that_is_not_recorded_is_noticed(monkeypatch, lesson):
 
 
 def test_a_client_that_counts_wrongly_is_noticed(monkeypatch, lesson):
-    def record(self, name, connection=-1, request=-1, message=-1, size=-1, t=None, record=Client.record):
-        record(self, name, connection, request, message, size - (name == "request_sent"), t)
+    def begin(self, begin=Fleet.__post_init__):
+        begin(self)
+        record = self.record
+        self.record = lambda event: record((*event[:-1], event[-1] - (event[1] == "request_sent")))
 
-    monkeypatch.setattr(Client, "record", record)
+    monkeypatch.setattr(Fleet, "__post_init__", begin)
     said = accounts(lesson, clients_in="thread")
     assert "✗ and with polling, the clients too: the same bytes up" in said
     assert "✓ and with polling, the clients too: the same bytes down" in said

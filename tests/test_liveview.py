@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import accounting
 import pytest
-from conftest import nothing_left_behind
 from jupyter_client import KernelManager
+from leaks import nothing_left_behind
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text

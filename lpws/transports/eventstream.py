@@ -127,7 +127,9 @@ async def listen(client: Client) -> None:
         request = next(client.fleet.requests)
 
         def take(id: int, text: str, request: int = request) -> None:
-            client.received(Message(id, text), client.http.number, request, clock())
+            if id < 1:
+                raise ValueError(f"expected message ids from 1, got {id} with {text[:60]!r}")
+            client.received([(id, len(text.encode()))], client.http.number, request, clock())
 
         parser = Parser(take)
 
