@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from lpws import models
 from lpws.mailbox import Mailbox
-from lpws.simulation import HEAD_BYTES, REQUEST_BYTES, simulate
+from lpws.simulation import simulate
+from lpws.simulation.world import HEAD_BYTES, REQUEST_BYTES
 from lpws.specs import EventStream, Link, LongPolling, Request, ShortPolling, WebSocket, Workload
 from lpws.trace import NAMES, SIDES
 

@@ -34,7 +34,7 @@ def to_chunk(messages: Iterable[Message]) -> bytes:
     r"""The messages as a chunk of a body that ends when it says so (RFC 9112 §7.1).
 
     >>> to_chunk([Message(7, "tea is ready")])
-    b'1b\r\nid: 7\ndata: tea is ready\n\n\r\n'
+    b'1a\r\nid: 7\ndata: tea is ready\n\n\r\n'
     """
     body = to_body(messages)
     return b"%x\r\n%b\r\n" % (len(body), body)
