@@ -36,11 +36,6 @@ def undisturbed() -> Iterator[None]:
             if not _before:
                 sys.setswitchinterval(interval_s)
                 if collecting:
-                    # The events of the run are there to stay. Frozen and thawed they count as old: else
-                    # the next look for garbage, which is soon, would go through a million of them.
-                    if not gc.get_freeze_count():
-                        gc.freeze()
-                        gc.unfreeze()
                     gc.enable()
 
 

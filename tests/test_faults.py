@@ -670,23 +670,3 @@ def test_runs_at_once_put_back_what_they_found():
     assert (gc.isenabled(), sys.getswitchinterval()) != was
     second.__exit__(None, None, None)
     assert (gc.isenabled(), sys.getswitchinterval()) == was
-
-
-def test_what_a_run_made_is_not_looked_through_for_garbage_at_once():
-    with conditions.undisturbed():
-        made = [[] for _ in range(10)]
-    young = {id(each) for generation in (0, 1) for each in gc.get_objects(generation=generation)}
-    assert not young & set(map(id, made))
-    assert gc.get_freeze_count() == 0, "and it is not kept from ever being looked at"
-
-
-def test_what_the_reader_froze_stays_frozen():
-    theirs = []
-    gc.freeze()
-    try:
-        with conditions.undisturbed():
-            pass
-        assert id(theirs) not in {id(each) for each in gc.get_objects()}
-    finally:
-        gc.unfreeze()
-    assert id(theirs) in {id(each) for each in gc.get_objects()}, "else the test says nothing"

@@ -164,10 +164,13 @@ def goes_back(monkeypatch, namespace):
 
 def deaf_stream(monkeypatch, namespace):
     """An event stream without one message."""
-    real = handlers.EventStream.take
-    monkeypatch.setattr(
-        handlers.EventStream, "take", lambda self, message: None if message.id == 9 else real(self, message)
-    )
+    real = handlers.EventStream.send
+
+    def send(self, chunk, carried):
+        if 9 not in dict(carried):
+            real(self, chunk, carried)
+
+    monkeypatch.setattr(handlers.EventStream, "send", send)
 
 
 def slow_push(monkeypatch, namespace):

@@ -986,6 +986,59 @@ def test_an_old_client_gets_its_events_without_chunks(nothing_left):
     assert body == b"retry: 1000\n\nid: 1\ndata: missed\n\nid: 2\ndata: news\n\n"
 
 
+def test_who_leaves_a_stream_without_having_read_it_leaves_nothing(server, monkeypatch):
+    """However many signs of life still wait for them."""
+    monkeypatch.setattr(eventstream, "COMMENT_S", 0.01)
+    with Wire(server, receive_buffer=4096) as slow:
+        slow.request(f"{STREAM}?cursor=0")
+        until(lambda: server.room.streams)
+        (handler,) = server.room.streams
+        for _ in range(200):  # more than a socket takes
+            server.publish(60_000 * "x")
+            server.thread.call(handler.tell, "event: beat\ndata: here\n\n")
+        assert server.thread.call(handler.stream.writing)
+    until(lambda: not server.room.busy and not server.room.followers)
+
+
+def test_a_socket_that_takes_a_part_of_a_stream_gets_the_rest(monkeypatch, nothing_left):
+    draw = random.Random(3)
+    write = CountedStream.write_to_fd
+
+    def write_some(stream, data):
+        size = draw.choice([0, 1, 2, 3, 7, 50, 1000])
+        if not size:
+            raise BlockingIOError
+        return write(stream, data[:size])
+
+    texts = [draw.randrange(300) * "é" for _ in range(100)]
+    monkeypatch.setattr(eventstream, "COMMENT_S", 0.005)
+    with Server() as server, stream(server) as response:
+        monkeypatch.setattr(CountedStream, "write_to_fd", write_some)
+        got = []
+        for id, text in enumerate(texts, start=1):
+            server.publish(text)
+            while not got or got[-1] != [f"id: {id}", f"data: {text}"]:
+                got.append(next_event(response))
+        others = {tuple(event) for event in got if not event[0].startswith("id: ")}
+        assert others <= {("retry: 1000",), (": still here",)}
+        monkeypatch.undo()
+
+
+def test_who_cannot_be_sent_what_they_missed_follows_nothing():
+    class Fails(websocket.Handler):
+        @staticmethod
+        def pack(messages):
+            return 1 / 0
+
+    with Server(handlers={SOCKET: Fails}) as server:
+        server.publish("one")
+        with Peer(server, "cursor=0") as peer:
+            peer.closed()
+        until(lambda: server.log)
+        assert not server.room.followers
+        assert server.publish("two") == 2
+
+
 def test_a_quiet_stream_has_a_heartbeat(server, monkeypatch):
     monkeypatch.setattr(eventstream, "COMMENT_S", 0.01)
     with stream(server) as response:

@@ -1,5 +1,6 @@
 """The simulation against the closed forms, against a few lines by hand, and against what must always hold."""
 
+import gc
 from collections import Counter
 from itertools import pairwise
 
@@ -652,3 +653,37 @@ def test_the_garbage_collector_is_left_as_it_was(enabled):
         assert gc.isenabled() is enabled
     finally:
         (gc.enable if before else gc.disable)()
+
+
+# ----------------------------------------------------------------------------------- garbage
+
+
+def test_a_simulation_leaves_nothing_but_its_events():
+    gc.collect()
+    gc.disable()
+    try:
+        for transport in (Request(), ShortPolling(), LongPolling(), EventStream(), WebSocket()):
+            simulate(transport, Workload(clients=20, duration_s=2), Link(delay_s=0.01))
+        assert gc.collect() < 20, "no cycle of clients, and no world"
+    finally:
+        gc.enable()
+
+
+def test_many_events_are_not_looked_through_for_garbage_at_once(monkeypatch):
+    monkeypatch.setattr("lpws.simulation.MANY", 0)
+    run = simulate(WebSocket(), Workload(clients=2))
+    young = {id(each) for generation in (0, 1) for each in gc.get_objects(generation=generation)}
+    assert not young & set(map(id, run.events))
+    assert gc.get_freeze_count() == 0, "and they are not kept from ever being looked at"
+
+
+def test_what_the_reader_froze_stays_frozen(monkeypatch):
+    monkeypatch.setattr("lpws.simulation.MANY", 0)
+    theirs = []
+    gc.freeze()
+    try:
+        simulate(WebSocket(), Workload(clients=2))
+        assert id(theirs) not in {id(each) for each in gc.get_objects()}
+    finally:
+        gc.unfreeze()
+    assert id(theirs) in {id(each) for each in gc.get_objects()}, "else the test says nothing"

@@ -182,8 +182,7 @@ class EventStream(Listening, eventstream.Handler):
     def beat(self) -> None:
         """Give a sign of life."""
         if self in self.room.streams:
-            self.write(f"event: beat\ndata: {self.line}\n\n")
-            self.flush().add_done_callback(asyncio.Future.exception)  # as in take
+            self.tell(f"event: beat\ndata: {self.line}\n\n")
 
 
 class WebSocket(Listening, websocket.Handler):

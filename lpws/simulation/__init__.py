@@ -6,12 +6,17 @@ the server takes no time.
 
 from __future__ import annotations
 
+import gc
+
 from ..conditions import undisturbed
 from ..run import Run
 from ..specs import Link, Transport, Workload
 from .client import Client
 from .server import Server
 from .world import World
+
+#: From so many events on it takes long to look for garbage among them.
+MANY = 100_000
 
 
 def simulate(transport: Transport, workload: Workload, link: Link | None = None) -> Run:
@@ -39,6 +44,11 @@ def simulate(transport: Transport, workload: Workload, link: Link | None = None)
         raise ValueError(f"simulate: expected a link that is neither cut nor silent, got {link!r}")
     with undisturbed():
         events = lived(World(transport, workload, link.delay_s if link else 0.0))
+        # All else is gone by now, and they are there to stay. Frozen and thawed they count as old: else
+        # the next look for garbage, which is soon, would go through all of them.
+        if len(events) > MANY and not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()
     return Run(transport, workload, link, events, origin="simulated")
 
 

@@ -31,9 +31,9 @@ class StreamHandler(RoomHandler):
     def join(self, cursor: int | None, flush_s: float = 0.0) -> None:
         """Send what came after the cursor; from now on send every message, gathered for so long [s]."""
         self.joined = self.room.mailbox.last  # with what it missed, it has everything until here
-        self.broadcast = Broadcast.of(self.room, self.pack, flush_s)
         if cursor is not None:
             self.send_all(self.room.mailbox.since(cursor))
+        self.broadcast = Broadcast.of(self.room, self.pack, flush_s)  # last: all before it may fail
         self.broadcast.members[self] = self.send
         self.room.streams.add(self)
 

@@ -30,14 +30,18 @@ def to_body(messages: Iterable[Message]) -> bytes:
     return "".join(map(to_fields, messages)).encode()
 
 
+def chunk(data: bytes) -> bytes:
+    """The data as a chunk of a body that ends when it says so (RFC 9112 §7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
 def to_chunk(messages: Iterable[Message]) -> bytes:
-    r"""The messages as a chunk of a body that ends when it says so (RFC 9112 §7.1).
+    r"""The messages as such a chunk.
 
     >>> to_chunk([Message(7, "tea is ready")])
     b'1a\r\nid: 7\ndata: tea is ready\n\n\r\n'
     """
-    body = to_body(messages)
-    return b"%x\r\n%b\r\n" % (len(body), body)
+    return chunk(to_body(messages))
 
 
 class Handler(StreamHandler):
@@ -59,17 +63,26 @@ class Handler(StreamHandler):
                 try:
                     await asyncio.wait_for(self.gone.wait(), COMMENT_S)
                 except TimeoutError:
-                    self.write(": still here\n\n")
-                    await self.flush()
+                    self.tell(": still here\n\n")
         except StreamClosedError:
             pass  # the client has gone; on_connection_close has said so
         finally:
             self.part()
 
     @property
+    def chunked(self) -> bool:
+        """Whether the body is made of chunks, as Tornado then begins and ends it; HTTP/1.0 knows none."""
+        return self.request.version == "HTTP/1.1"
+
+    @property
     def pack(self) -> Pack:
-        # What Tornado writes it puts into chunks by itself; this goes past it, made once for all.
-        return to_chunk if self.request.version == "HTTP/1.1" else to_body
+        """What makes of messages what goes on the wire, chunk and all: it goes past Tornado."""
+        return to_chunk if self.chunked else to_body
+
+    def tell(self, fields: str) -> None:
+        """Send fields that are no message."""
+        data = fields.encode()
+        self.send(chunk(data) if self.chunked else data, [])
 
     def end(self) -> None:
         """End the stream, since the server stops or the client has gone."""

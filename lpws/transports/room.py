@@ -47,7 +47,7 @@ class Room:
         self.origins = {f"http://{host}" for host in hosts} | ({origin} if origin else set())
         self.proxied = False  # whether requests come through Jupyter's proxy, too: see `lpws.address`
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
-        self.streams: set[RoomHandler] = set()  # what is open to followers: SSE and WebSocket
+        self.streams: set[RoomHandler] = set()  # the `StreamHandler`s at present: SSE and WebSocket
         self.arrived = 0  # how many requests have come so far
         self.waiting: dict[object, asyncio.Future[list[Message]]] = {}
 

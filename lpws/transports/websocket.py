@@ -51,6 +51,7 @@ class Handler(StreamHandler, WebSocketHandler):
 
     @staticmethod
     def pack(messages: Iterable[Message]) -> bytes:
+        """The messages in one text frame."""
         return text_frame(to_lines(messages))
 
     async def get(self) -> None:

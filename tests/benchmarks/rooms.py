@@ -44,11 +44,15 @@ MOST = 10_100
 
 def silent(handler: type) -> type:
     """The handler, without a record."""
-    silent = {
-        "record": lambda *_, **__: None,
-        "send": lambda handler, data, _carried: handler.stream.send(data),  # a stream's
-    }
-    return type(f"Silent{handler.__name__}", (handler,), silent)
+
+    class Silent(handler):
+        def record(self, *_: object, **__: object) -> None:
+            pass
+
+        def send(self, data: bytes, _carried: list) -> None:  # of a stream
+            super().send(data, [])
+
+    return Silent
 
 
 @asynccontextmanager
