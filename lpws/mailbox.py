@@ -120,6 +120,15 @@ def from_lines(data: bytes) -> list[Message]:
     return messages
 
 
+def sizes(messages: Iterable[Message]) -> list[tuple[int, int]]:
+    """Id of each message, with the bytes of its text.
+
+    >>> sizes([Message(7, "tea is ready")])
+    [(7, 12)]
+    """
+    return [(id, len(text.encode())) for id, text in messages]
+
+
 @lru_cache(maxsize=64)
 def ids_and_sizes(body: bytes) -> tuple[tuple[int, int], ...]:
     r"""Ids of the messages of an answer, or of frames, each with the bytes of its text.

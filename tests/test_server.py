@@ -698,9 +698,8 @@ def test_a_reader_that_stops_misses_nothing_and_holds_up_nobody(server):
         assert quick.message() == [(201, "again")]
 
 
-def test_a_socket_that_takes_a_part_gets_the_rest(server, monkeypatch):
-    """Parts of any size, none at all too, and answers to pings between the messages."""
-    draw = random.Random(1)
+def take_parts(monkeypatch, draw):
+    """Let sockets take a part of what is written to them, of any size, or nothing."""
     write = CountedStream.write_to_fd
 
     def write_some(stream, data):
@@ -709,9 +708,15 @@ def test_a_socket_that_takes_a_part_gets_the_rest(server, monkeypatch):
             raise BlockingIOError
         return write(stream, data[:size])
 
+    monkeypatch.setattr(CountedStream, "write_to_fd", write_some)
+
+
+def test_a_socket_that_takes_a_part_gets_the_rest(server, monkeypatch):
+    """Parts of any size, none at all too, and answers to pings between the messages."""
+    draw = random.Random(1)
     texts = [draw.randrange(300) * "é" for _ in range(200)]
     with Peer(server) as peer:
-        monkeypatch.setattr(CountedStream, "write_to_fd", write_some)
+        take_parts(monkeypatch, draw)
         for text in texts:
             peer.send(frame(9, b"?"))
             server.publish(text)
@@ -1002,18 +1007,10 @@ def test_who_leaves_a_stream_without_having_read_it_leaves_nothing(server, monke
 
 def test_a_socket_that_takes_a_part_of_a_stream_gets_the_rest(monkeypatch, nothing_left):
     draw = random.Random(3)
-    write = CountedStream.write_to_fd
-
-    def write_some(stream, data):
-        size = draw.choice([0, 1, 2, 3, 7, 50, 1000])
-        if not size:
-            raise BlockingIOError
-        return write(stream, data[:size])
-
     texts = [draw.randrange(300) * "é" for _ in range(100)]
     monkeypatch.setattr(eventstream, "COMMENT_S", 0.005)
     with Server() as server, stream(server) as response:
-        monkeypatch.setattr(CountedStream, "write_to_fd", write_some)
+        take_parts(monkeypatch, draw)
         got = []
         for id, text in enumerate(texts, start=1):
             server.publish(text)

@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from ..mailbox import Message
+from ..mailbox import Message, sizes
 from ..trace import clock
 from .room import Room, RoomHandler
 
 #: What makes of messages the bytes that go on the wire.
 Pack = Callable[[Iterable[Message]], bytes]
-
-
-def sizes(messages: Iterable[Message]) -> list[tuple[int, int]]:
-    """Id of each message, and the bytes of its text."""
-    return [(id, len(text.encode())) for id, text in messages]
 
 
 class StreamHandler(RoomHandler):

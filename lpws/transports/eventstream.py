@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from tornado.iostream import StreamClosedError
 
 from ..client import Client
-from ..mailbox import Message
+from ..mailbox import Message, sizes
 from ..trace import clock
 from .broadcast import Pack, StreamHandler
 
@@ -142,7 +142,7 @@ async def listen(client: Client) -> None:
         def take(id: int, text: str, request: int = request) -> None:
             if id < 1:
                 raise ValueError(f"expected message ids from 1, got {id} with {text[:60]!r}")
-            client.received([(id, len(text.encode()))], client.http.number, request, clock())
+            client.received(sizes([Message(id, text)]), client.http.number, request, clock())
 
         parser = Parser(take)
 

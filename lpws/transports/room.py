@@ -12,7 +12,7 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
-from ..mailbox import Mailbox, Message, to_lines
+from ..mailbox import Mailbox, Message, sizes, to_lines
 from ..trace import NONE, clock
 
 #: How much earlier [s] than asked a hold may end: a loop's timers have a resolution.
@@ -175,8 +175,8 @@ class RoomHandler(RequestHandler):
             self.set_header("Content-Type", "text/plain; charset=utf-8")
         else:
             self.set_status(HTTPStatus.NO_CONTENT)
-        for id, text in messages:
-            self.record("message_sent", id, len(text.encode()))
+        for id, size in sizes(messages):
+            self.record("message_sent", id, size)
         self.record("response_sent", size=len(body))
         self.finish(body or None)
 
