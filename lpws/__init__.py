@@ -15,13 +15,13 @@ from typing import Any
 
 _MODULES = {
     "trace": ("Event", "clock"),
-    "specs": ("Request", "ShortPolling", "LongPolling", "EventStream", "WebSocket", "Workload", "Link"),
+    "specs": ("Reload", "ShortPolling", "LongPolling", "SSE", "WebSocket", "Workload", "Link"),
     "run": ("Run", "RunError", "load", "load_run", "save"),
     "server": ("Server",),
     "address": ("page_url",),
-    "experiment": ("measure",),
+    "measurement": ("measure",),
     "simulation": ("simulate",),
-    "frames": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
+    "tables": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
     "figures": ("lifelines", "ladder", "ecdf", "timeline"),
     "liveview": ("live",),
     "notebook": ("claim", "guess", "check", "show", "source"),

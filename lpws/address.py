@@ -7,7 +7,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
-from .server import Server
+from .server.server import Server
 
 #: Names under which JupyterLab serves its own machine alone.
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
@@ -53,7 +53,7 @@ def page_url(server: Server, path: str = "/", *, proxied: bool | None = None) ->
     Examples
     --------
     >>> with Server(token=True) as server:
-    ...     page_url(server, "/eventstream", proxied=False) == f"{server.url}/eventstream"
+    ...     page_url(server, "/sse", proxied=False) == f"{server.url}/sse"
     True
     """
     if not server.prefix:

@@ -171,7 +171,7 @@ def recordings() -> Iterator[Finding]:
 def trial() -> Iterator[Finding]:
     """What a run of two seconds says of this machine."""
     from . import specs
-    from .experiment import measure
+    from .measurement import measure
     from .run import RunError
 
     work = specs.Workload(clients=20, rate_hz=10, duration_s=2)

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from .figures.style import INK, MEDIUM, TRANSPORT_STYLE, axes, entitle, label_time, warn
 from .figures.timeline import steps
-from .frames import deliveries
 from .run import Run
+from .tables import deliveries
 
 #: Width and height of the figure [inches].
 SIZE = (7.5, 4.8)

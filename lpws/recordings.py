@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import models, specs
-from .experiment import measure
+from .measurement import measure
 from .run import DATA, Run, RunError, save
 
 #: How often a run is measured until it is fit to be recorded.
@@ -35,10 +35,10 @@ def race() -> dict[str, Run]:
     work = specs.Workload(clients=20, rate_hz=3.0, duration_s=5.0, seed=4)
     link = specs.Link(delay_s=0.025)
     transports = (
-        specs.Request(pause_s=1.0),
+        specs.Reload(pause_s=1.0),
         specs.ShortPolling(interval_s=1.0),
         specs.LongPolling(hold_s=20.0),
-        specs.EventStream(),
+        specs.SSE(),
         specs.WebSocket(),
     )
     return {transport.label: fit(transport, work, link) for transport in transports}

@@ -21,7 +21,7 @@ PAUSED_GAP = models.repoll_gap(delay_s=D, pause_s=0.2)
 #: Name → transport, and its mean latency by the closed form.
 CASES = {
     "WebSocket": (lpws.WebSocket(), models.push_latency(delay_s=D)),
-    "SSE": (lpws.EventStream(), models.push_latency(delay_s=D)),
+    "SSE": (lpws.SSE(), models.push_latency(delay_s=D)),
     "long": (lpws.LongPolling(), models.long_polling_latency(rate_hz=8, gap_s=GAP, delay_s=D)),
     "long, close": (
         lpws.LongPolling(keep_alive=False),
@@ -33,7 +33,7 @@ CASES = {
     ),
     "short": (lpws.ShortPolling(interval_s=0.6), models.short_polling_latency(interval_s=0.6, delay_s=D)),
     "reload": (
-        lpws.Request(pause_s=0.6),
+        lpws.Reload(pause_s=0.6),
         models.reload_latency(pause_s=0.6, delay_s=D, handshakes=1),
     ),
 }

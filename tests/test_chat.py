@@ -21,9 +21,9 @@ from lpws.chat.letters import MOST_SAID
 from lpws.chat.page import FILES, HOME
 from lpws.chat.room import MOST_NAME, MOST_TEXT, Refusal, clean
 from lpws.chat.roster import Roster
-from lpws.mailbox import from_lines
 from lpws.specs import TRANSPORTS
-from lpws.transports.eventstream import Parser
+from lpws.transports.sse import Parser
+from lpws.wire import from_lines
 
 #: No test waits longer [s] than this for a thing that should happen.
 PATIENCE_S = 20.0
@@ -83,7 +83,7 @@ class Page:
         messages = [{"key": key, "text": text, "typed": typed} for key, text in said]
         return self.post("/post", secret=self.secret, said=messages)
 
-    def news(self, path="/request", **query):
+    def news(self, path="/reload", **query):
         """The messages since the last ones."""
         query = {"cursor": self.cursor, "client": self.number, "patience": 60} | query
         status, _, body = self.ask("GET", path + "?" + "&".join(f"{k}={v}" for k, v in query.items()))
@@ -474,7 +474,7 @@ def test_nobody_floods_the_room_with_names(slow):
     for n in range(10):
         ada.post("/enter", secret=ada.secret, name=f"Ada {n}", by="SSE")
         ada.post("/leave", secret=ada.secret)
-        ada.ask("GET", "/request?client=0")
+        ada.ask("GET", "/reload?client=0")
     assert slow.room.mailbox.last < 10
 
 
@@ -560,7 +560,7 @@ def test_one_other_origin_is_let_in_and_told_so(chat, ada):
     assert "POST" in headers["Access-Control-Allow-Methods"]
     assert headers["Access-Control-Allow-Headers"] == "Content-Type"
     assert "Access-Control-Allow-Credentials" not in headers
-    for path in ("/clock", "/request", "/nowhere", "/request?cursor=99"):
+    for path in ("/clock", "/reload", "/nowhere", "/reload?cursor=99"):
         assert ada.ask("GET", path, Origin=FRIEND)[1]["Access-Control-Allow-Origin"] == FRIEND
     assert ada.ask("OPTIONS", "/post", prefix="", **asks)[0] == 403, "not without the token"
     assert ada.ask("OPTIONS", "/post")[0] == 405, "and to nobody else"
@@ -667,8 +667,8 @@ def test_times_pass_faster():
 # ------------------------------------------------------------------------------------ robots
 
 EACH = {
-    "Ada": lpws.WebSocket(), "Bea": lpws.EventStream(), "Cem": lpws.LongPolling(),
-    "Dag": lpws.ShortPolling(interval_s=0.2), "Eve": lpws.Request(pause_s=0.2),
+    "Ada": lpws.WebSocket(), "Bea": lpws.SSE(), "Cem": lpws.LongPolling(),
+    "Dag": lpws.ShortPolling(interval_s=0.2), "Eve": lpws.Reload(pause_s=0.2),
 }  # fmt: skip
 
 
@@ -709,21 +709,21 @@ def test_a_message_that_did_not_arrive_shows(chat, monkeypatch):
     """The check above can fail."""
     from lpws.chat import handlers
 
-    real = handlers.EventStream.send
+    real = handlers.SSE.send
 
     def send(self, chunk, carried):
         if 4 not in dict(carried):
             real(self, chunk, carried)
 
-    monkeypatch.setattr(handlers.EventStream, "send", send)
-    with Robots(chat, {"Bea": lpws.EventStream()}) as robots:
+    monkeypatch.setattr(handlers.SSE, "send", send)
+    with Robots(chat, {"Bea": lpws.SSE()}) as robots:
         for n in range(5):
             robots.say("Bea", str(n))
         assert [name for name, _, _ in faults(chat, robots)] == ["Bea"]
 
 
 def test_fifty_robots_lose_nothing(chat):
-    kinds = [lpws.WebSocket(), lpws.EventStream(), lpws.LongPolling(), lpws.ShortPolling(interval_s=0.5)]
+    kinds = [lpws.WebSocket(), lpws.SSE(), lpws.LongPolling(), lpws.ShortPolling(interval_s=0.5)]
     ways = {f"robot {n}": kinds[n % 4] for n in range(50)}
     with Robots(chat, ways) as robots:
         for n in range(2):
@@ -759,7 +759,7 @@ def test_the_notebook_shows_the_page_at_its_own_address(chat):
 
 
 def test_another_address_may_lead_to_the_page(chat):
-    from lpws.link import Relay
+    from lpws.relay import Relay
 
     with Relay(lpws.Link(delay_s=0.001), chat.port, chat.trace.append, chat.log) as relay:
         assert Page(chat).ask("GET", "/", Host="{}:{}".format(*relay.address))[0] == 403

@@ -11,7 +11,7 @@ import pytest
 import wsproto.frame_protocol as fp
 
 import lpws
-from lpws.client import Fleet
+from lpws.fleet.fleet import Fleet
 from lpws.transports.websocket import text_frame
 
 

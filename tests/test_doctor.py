@@ -12,7 +12,7 @@ import urllib.request
 
 import pytest
 
-from lpws import doctor, experiment, run
+from lpws import doctor, measurement, run
 from lpws.__main__ import main
 from lpws.run import Run, RunError
 
@@ -135,7 +135,7 @@ def test_recordings_that_are_missing_or_torn(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(("log", "good"), [((), True), (("a fault",), False)])
 def test_a_trial(monkeypatch, log, good):
-    monkeypatch.setattr(experiment, "measure", lambda *arguments: Run(*arguments, log=log))
+    monkeypatch.setattr(measurement, "measure", lambda *arguments: Run(*arguments, log=log))
     what, cure = one(doctor.trial())
     assert what.startswith("a run of two seconds is healthy" if good else "a run of two seconds is unfit")
     assert (cure == "") is good
@@ -145,7 +145,7 @@ def test_a_trial_that_fails(monkeypatch):
     def fail(*_):
         raise RunError("expected quiet")
 
-    monkeypatch.setattr(experiment, "measure", fail)
+    monkeypatch.setattr(measurement, "measure", fail)
     assert one(doctor.trial())[0] == "a run of two seconds failed: expected quiet"
 
 

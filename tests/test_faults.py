@@ -25,8 +25,9 @@ from leaks import nothing_left_behind
 from tornado.websocket import WebSocketProtocol13
 
 import lpws
-from lpws import conditions, experiment, remote
-from lpws.client import Fleet
+from lpws import machine, measurement
+from lpws.fleet import process
+from lpws.fleet.fleet import Fleet
 from lpws.transports import HALVES, shortpolling, websocket
 from lpws.transports.room import RoomHandler
 
@@ -34,10 +35,10 @@ LINK = lpws.Link(delay_s=0.005)
 WORK = lpws.Workload(clients=3, rate_hz=30, duration_s=0.3, seed=2)
 SHORT = lpws.Workload(clients=2, rate_hz=50, duration_s=0.05, seed=2)
 TRANSPORTS = [
-    lpws.Request(pause_s=0.05),
+    lpws.Reload(pause_s=0.05),
     lpws.ShortPolling(interval_s=0.05, keep_alive=False),
     lpws.LongPolling(),
-    lpws.EventStream(retry_s=0.1),
+    lpws.SSE(retry_s=0.1),
     lpws.WebSocket(retry_s=0.1),
 ]
 
@@ -136,7 +137,7 @@ def test_a_second_interrupt_does_no_harm(interruptible):
 def kill_in_the_middle(monkeypatch):
     """Kills the fleet as soon as it has handed over some events of the run."""
 
-    def publish(self, publish=experiment._Experiment._publish):
+    def publish(self, publish=measurement._Experiment._publish):
         count = len(self.clients.batches)
 
         def kill():
@@ -151,7 +152,7 @@ def kill_in_the_middle(monkeypatch):
         finally:
             killer.join()
 
-    monkeypatch.setattr(experiment._Experiment, "_publish", publish)
+    monkeypatch.setattr(measurement._Experiment, "_publish", publish)
 
 
 @posix
@@ -172,7 +173,7 @@ def test_clients_that_are_killed(transport, kill_in_the_middle, nothing_left, ca
     [
         ("import os; os.write(2, b'no tea\\n'); os._exit(3)", "exit status 3; their last words: no tea"),
         ("import lpws.specs as s; s.from_dict = None", "exit status 1; their last words: TypeError: 'None"),
-        ("import lpws.client as c; c.Client.read = lambda *_: 1 / 0", "ZeroDivisionError: division"),
+        ("import lpws.transports.client as c; c.Client.read = lambda *_: 1 / 0", "ZeroDivisionError: div"),
     ],
     ids=["at once", "at their specification", "at the first message"],
 )
@@ -187,7 +188,7 @@ def test_clients_that_fail(code, words, tmp_path, monkeypatch, nothing_left, cap
 
 
 def test_clients_in_a_thread_that_fail(monkeypatch, nothing_left, capfd):
-    monkeypatch.setattr("lpws.client.Client.read", lambda *_: 1 / 0)
+    monkeypatch.setattr("lpws.transports.client.Client.read", lambda *_: 1 / 0)
     with pytest.raises(lpws.RunError) as caught:
         lpws.measure(lpws.LongPolling(), WORK, clients_in="thread")
     assert one_sentence(caught.value, "ZeroDivisionError")
@@ -204,7 +205,7 @@ def test_what_else_is_printed_by_the_clients_is_ignored(tmp_path, monkeypatch, n
     "torn", [b"", b"eve", b"events", b"events 1", b"events 12\nonly", b"events are great\n", b"\xff\n"]
 )
 def test_the_torn_report_of_a_sudden_death(torn):
-    fleet = remote.RemoteFleet({})
+    fleet = process.RemoteFleet({})
     fleet._read(BytesIO(b"ready 0\nevents 2\n[]" + torn))
     assert (fleet.said, fleet.batches) == ({"ready"}, [b"[]"])
 
@@ -213,13 +214,13 @@ def test_the_torn_report_of_a_sudden_death(torn):
 def test_clients_end_with_their_kernel(tmp_path):
     script = """
         import threading, lpws
-        from lpws import experiment
+        from lpws import measurement
 
         def publish(self):
             print(self.clients.process.pid, flush=True)
             threading.Event().wait()
 
-        experiment._Experiment._publish = publish
+        measurement._Experiment._publish = publish
         lpws.measure(lpws.LongPolling(), lpws.Workload(clients=2))
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
@@ -277,10 +278,10 @@ def test_descriptors_that_run_out_somewhere(careful):
     said = run_script(
         f"""
         import os, resource, lpws, lpws.simulation
-        from lpws import experiment
-        experiment.READY_S = 5.0
+        from lpws import measurement
+        measurement.READY_S = 5.0
         if not {careful}:
-            experiment.make_room_for_files = lambda number: None
+            measurement.make_room_for_files = lambda number: None
             os.dup2(os.open("/dev/null", os.O_WRONLY), 2)  # asyncio complains of its own unfinished loop
         work = lpws.Workload(clients=4, rate_hz=50, duration_s=0.05)
         link = lpws.Link(delay_s=0)
@@ -318,7 +319,7 @@ def test_no_port(link, monkeypatch, nothing_left, capfd):
     if link:
         monkeypatch.setattr("asyncio.BaseEventLoop.create_server", none)
     else:
-        monkeypatch.setattr("lpws.server.bind_sockets", none)
+        monkeypatch.setattr("lpws.server.server.bind_sockets", none)
     with pytest.raises(lpws.RunError) as caught:
         lpws.measure(lpws.WebSocket(), SHORT, link)
     assert one_sentence(caught.value, "[Aa]ddress already in use", "run the cell again")
@@ -421,7 +422,7 @@ def test_a_reset_right_behind_a_message(new_loop):
 
 FAULTY = [
     *TRANSPORTS,
-    lpws.Request(pause_s=0.05, keep_alive=True),
+    lpws.Reload(pause_s=0.05, keep_alive=True),
     lpws.ShortPolling(interval_s=0.05),
     lpws.LongPolling(hold_s=0.1, keep_alive=False),
     lpws.LongPolling(pause_s=0.05),
@@ -614,7 +615,7 @@ def test_a_faulty_handler_ends_the_run(transport, handler, words, nothing_left, 
     [(TRANSPORTS[3], NeverAnswers), (TRANSPORTS[4], NeverAnswers), (TRANSPORTS[4], SpeaksNoHTTP)],
 )
 def test_a_handler_that_lets_nobody_in(transport, handler, monkeypatch, nothing_left, capfd):
-    monkeypatch.setattr(experiment, "READY_S", 1.0)
+    monkeypatch.setattr(measurement, "READY_S", 1.0)
     error = with_handler(transport, handler)
     assert one_sentence(error, "expected 2 clients to be connected within 1 s", "Is the handler wrong")
     assert capfd.readouterr() == ("", "")
@@ -643,7 +644,7 @@ def test_twenty_runs_in_a_row():
 
 
 def test_the_progress_bar_leaves_nothing(monkeypatch, nothing_left, capfd):
-    monkeypatch.setattr(conditions, "BAR_S", 0.0)
+    monkeypatch.setattr(machine, "BAR_S", 0.0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("LPWS_PROGRESS", "1")
     lpws.measure(lpws.WebSocket(), WORK)
@@ -654,7 +655,7 @@ def test_no_progress_bar_where_nobody_looks(monkeypatch, capfd):
     """Parts of a kernel may be loaded where there is none, and standard error may be a file."""
     import ipykernel.kernelspec  # noqa: F401
 
-    monkeypatch.setattr(conditions, "BAR_S", 0.0)
+    monkeypatch.setattr(machine, "BAR_S", 0.0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
     monkeypatch.setenv("LPWS_PROGRESS", "1")
     lpws.measure(lpws.WebSocket(), SHORT)
@@ -663,7 +664,7 @@ def test_no_progress_bar_where_nobody_looks(monkeypatch, capfd):
 
 def test_runs_at_once_put_back_what_they_found():
     was = gc.isenabled(), sys.getswitchinterval()
-    first, second = conditions.undisturbed(), conditions.undisturbed()
+    first, second = machine.undisturbed(), machine.undisturbed()
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)

@@ -10,31 +10,31 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from lpws import frames  # noqa: E402
+from lpws import tables  # noqa: E402
 from lpws.figures import TRANSPORT_STYLE, ecdf, ladder, lifelines, timeline  # noqa: E402
 from lpws.figures.labels import spread  # noqa: E402
-from lpws.frames import requests as lpws_requests
 from lpws.run import Run  # noqa: E402
 from lpws.simulation import simulate  # noqa: E402
 from lpws.specs import (  # noqa: E402
+    SSE,
     TRANSPORTS,
-    EventStream,
     Link,
     LongPolling,
-    Request,
+    Reload,
     ShortPolling,
     WebSocket,
     Workload,
 )
+from lpws.tables import requests as lpws_requests
 
 WORK = Workload(clients=4, rate_hz=2, duration_s=6, seed=3)
 LINK = Link(delay_s=0.025)
 SPECS = {
-    "reload": Request(),
+    "reload": Reload(),
     "short polling": ShortPolling(keep_alive=False),
     "long polling": LongPolling(),
     "long polling, close": LongPolling(keep_alive=False),
-    "SSE": EventStream(),
+    "SSE": SSE(),
     "WebSocket": WebSocket(),
 }
 RUNS = {label: simulate(spec, WORK, LINK) for label, spec in SPECS.items()}
@@ -151,7 +151,7 @@ def test_which_of_two_runs_of_one_transport_is_unfit(figure):
 def test_latencies_that_are_all_nothing():
     work = Workload(clients=2, rate_hz=20, duration_s=1)
     still = simulate(WebSocket(), work)
-    assert frames.deliveries(still).latency_s.max() == 0
+    assert tables.deliveries(still).latency_s.max() == 0
     for log in (True, False, None):
         ecdf(still, log=log).figure.canvas.draw()
 
@@ -161,7 +161,7 @@ def test_ticks_do_not_touch_over_four_decades():
     work = Workload(clients=2, rate_hz=20, duration_s=5)
     runs = {
         "near": simulate(WebSocket(), work, Link(delay_s=1e-5)),
-        "far": simulate(Request(pause_s=1), work),
+        "far": simulate(Reload(pause_s=1), work),
     }
     ax = ecdf(runs, log=True)
     ax.figure.canvas.draw()
@@ -208,7 +208,7 @@ def test_lifelines_show_every_connection_and_message(side):
     assert [tick.get_text() for tick in ax.get_yticklabels()] == list(RUNS)
     start_s, end_s = ax.get_xlim()[0], WORK.duration_s
     for n, (label, run) in enumerate(RUNS.items()):
-        mine = frames.connections(run, side).query("client == 2")
+        mine = tables.connections(run, side).query("client == 2")
         begins = mine.opening_s.fillna(mine.opened_s)
         bars = spans(collections(ax, "open")[n])
         shown = begins <= end_s
@@ -217,7 +217,7 @@ def test_lifelines_show_every_connection_and_message(side):
         dots = lines(ax, "opening")[n].get_xdata()
         assert dots == pytest.approx(begins[shown].to_numpy())
         assert f"{len(dots)} opened" in words(ax), label
-        told = frames.deliveries(run).query("client == 2")
+        told = tables.deliveries(run).query("client == 2")
         column = told.received_s if side == "client" else told.sent_s
         ticks = [segment[0][0] for segment in collections(ax, "message")[n].get_segments()]
         assert ticks == pytest.approx(sorted(column[column.between(start_s, end_s)]))
@@ -241,7 +241,7 @@ def test_lifelines_mark_every_request_and_count_what_comes_together(side):
 def test_lifelines_are_dark_while_a_request_is_held():
     run = RUNS["long polling"]
     ax = lifelines(run)
-    held = frames.requests(run).query("client == 0")
+    held = tables.requests(run).query("client == 0")
     held = held[held.received_s < WORK.duration_s]
     got = spans(collections(ax, "held")[0])
     assert [begin for begin, _ in got] == pytest.approx(held.received_s.tolist())
@@ -255,7 +255,7 @@ def test_lifelines_of_clients_in_a_window():
     ax = lifelines(run, clients=[0, 3], window_s=(2, 4))
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["client 0", "client 3"]
     for n, client in enumerate([0, 3]):
-        mine = frames.connections(run).query(f"client == {client}")
+        mine = tables.connections(run).query(f"client == {client}")
         inside = mine.opening_s.between(2, 4).sum()
         assert len(lines(ax, "opening")[n].get_xdata()) == inside > 0
         assert f"{inside} opened,\n1 before" in words(ax)
@@ -286,8 +286,8 @@ def test_ladder_arrows_end_where_the_trace_says(label):
     ax = ladder(run, client=1, window_s=(0, 8))
     ax.figure.canvas.draw()
     assert ax.get_ylim() == (8, 0)
-    told = frames.deliveries(run).query("client == 1")
-    asked = frames.requests(run).query("client == 1")
+    told = tables.deliveries(run).query("client == 1")
+    asked = tables.requests(run).query("client == 1")
     times = [(start[1], end[1]) for start, end in arrows(ax, "request")]
     shown = asked[(asked.received_s >= 0) & (asked.sent_s <= 8)]
     assert times == list(zip(shown.sent_s, shown.received_s, strict=True))
@@ -307,7 +307,7 @@ def test_ladder_arrows_end_where_the_trace_says(label):
 def test_ladder_held_requests_are_bars_at_the_server():
     run = RUNS["long polling"]
     ax = ladder(run, window_s=(0, 8))
-    held = frames.requests(run).query("client == 0")
+    held = tables.requests(run).query("client == 0")
     got = [spans(collection, axis=1)[0] for collection in collections(ax, "held")]
     assert np.array(got)[:-1] == pytest.approx(held[["received_s", "answered_s"]].to_numpy()[:-1])
     assert got[-1][1] >= WORK.duration_s  # still held when the run ends
@@ -326,7 +326,7 @@ def test_ladder_shows_what_a_new_connection_costs():
 def test_ladder_chooses_the_oldest_message(label):
     run = RUNS[label]
     ax = ladder(run, client=1)
-    told = frames.deliveries(run).query("client == 1")
+    told = tables.deliveries(run).query("client == 1")
     end_s, start_s = ax.get_ylim()
     near = told[told.latency_s >= told.latency_s.max() - LINK.delay_s / 2]
     assert (near.due_s.ge(start_s) & near.received_s.le(end_s)).any()
@@ -377,7 +377,7 @@ def test_ecdf_is_the_share_of_all_messages(log):
     assert ax.get_xscale() == ("linear" if log is False else "log")
     for label, run in RUNS.items():
         (line,) = lines(ax, label)
-        latency_s = frames.deliveries(run).latency_s
+        latency_s = tables.deliveries(run).latency_s
         x, y = line.get_data()
         for t in (0.03, 0.1, 0.5, 1.0):
             assert y[np.searchsorted(x, t, side="right") - 1] == pytest.approx((latency_s <= t).mean())
@@ -386,7 +386,7 @@ def test_ecdf_is_the_share_of_all_messages(log):
 def test_ecdf_of_a_run_that_lost_messages_does_not_reach_one():
     bursts = Workload(clients=2, rate_hz=2, duration_s=6, pattern="bursts", burst=2, spacing_s=0.01)
     run = simulate(LongPolling(cursor=False), bursts, LINK)
-    delivered = (frames.deliveries(run).state == "delivered").mean()
+    delivered = (tables.deliveries(run).state == "delivered").mean()
     ax = ecdf(run)
     assert lines(ax, "long polling")[0].get_ydata()[-1] == delivered == 0.5
     assert any("missed" in word or "pending" in word for word in words(ax))
@@ -443,8 +443,8 @@ def test_timeline_counts(what, side):
     for label, run in RUNS.items():
         x, y = lines(ax, label)[0].get_data()
         assert (x[0], x[-1]) == (0, WORK.duration_s)
-        mine = frames.connections(run, side)
-        asked = frames.requests(run)["sent_s" if side == "client" else "received_s"]
+        mine = tables.connections(run, side)
+        asked = tables.requests(run)["sent_s" if side == "client" else "received_s"]
         begins = mine.opening_s.fillna(mine.opened_s)
         for t in (0.0, 1.2345, 3.456, 5.4321):
             count = {

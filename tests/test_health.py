@@ -8,9 +8,9 @@ from math import isnan
 import pytest
 
 import lpws
-from lpws.experiment import _Experiment
 from lpws.health import LIMIT_S, Health, tick
-from lpws.link import End
+from lpws.measurement import _Experiment
+from lpws.relay import End
 from lpws.trace import NONE
 from lpws.transports.room import Room
 
@@ -170,7 +170,7 @@ def test_a_late_link_shows(monkeypatch):
         bring(self)
 
     in_time = health()
-    monkeypatch.setattr("lpws.link.End.bring", bring)
+    monkeypatch.setattr("lpws.relay.End.bring", bring)
     late = health()
     assert late.lateness_s["link"][0] > in_time.lateness_s["link"][0]
     assert late.lateness_s["link"][1] >= 0.02

@@ -22,7 +22,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 
 import lpws
 from lpws import models
-from lpws.transports import eventstream, websocket
+from lpws.transports import sse, websocket
 from lpws.transports.room import Room
 
 PATH = booklet.NOTEBOOKS / "04_websockets.ipynb"
@@ -257,8 +257,8 @@ def lets_anybody_in(monkeypatch):
 
 def wordy_events(monkeypatch):
     """An event stream that names the kind of each event."""
-    real = eventstream.to_fields
-    monkeypatch.setattr(eventstream, "to_fields", lambda message: "event: message\n" + real(message))
+    real = sse.to_fields
+    monkeypatch.setattr(sse, "to_fields", lambda message: "event: message\n" + real(message))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from mutants import AnswersAtOnce, Closing, RefusesKeepAlive
 import lpws
 from lpws import models
 from lpws.run import DATA
-from lpws.transports import eventstream, longpolling, websocket
+from lpws.transports import longpolling, sse, websocket
 
 PATH = booklet.NOTEBOOKS / "05_side_by_side.ipynb"
 LINK = lpws.Link(delay_s=0.025)
@@ -138,7 +138,7 @@ def test_what_fits_into_the_buffers_has_left():
 # -------------------------------------------------------------------------------- mutations
 
 
-class KeepsBack(eventstream.Handler):
+class KeepsBack(sse.Handler):
     def send(self, chunk, carried):
         asyncio.get_running_loop().call_later(0.15, super().send, chunk, carried)
 
@@ -177,7 +177,7 @@ def of_article(row):
 OPENED = "E. each client opened one connection"
 MUTATIONS = [
     (lpws.LongPolling, AnswersAtOnce, ["A. rare news: short polling asked more often"]),
-    (lpws.EventStream, KeepsBack, ["G. rare news: by SSE, WebSocket and long polling"]),
+    (lpws.SSE, KeepsBack, ["G. rare news: by SSE, WebSocket and long polling"]),
     (lpws.WebSocket, SendsTwice, ["a message over WebSocket: its payload, two bytes"]),
     (lpws.ShortPolling, RefusesKeepAlive, [OPENED, of_article("closed"), of_article("reduce")]),
     (lpws.LongPolling, HoldsAndCloses, [OPENED, of_article("holds"), of_article("again")]),

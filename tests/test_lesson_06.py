@@ -164,13 +164,13 @@ def goes_back(monkeypatch, namespace):
 
 def deaf_stream(monkeypatch, namespace):
     """An event stream without one message."""
-    real = handlers.EventStream.send
+    real = handlers.SSE.send
 
     def send(self, chunk, carried):
         if 9 not in dict(carried):
             real(self, chunk, carried)
 
-    monkeypatch.setattr(handlers.EventStream, "send", send)
+    monkeypatch.setattr(handlers.SSE, "send", send)
 
 
 def slow_push(monkeypatch, namespace):

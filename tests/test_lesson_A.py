@@ -9,10 +9,10 @@ import matplotlib.pyplot as plt
 import pytest
 
 import lpws
-from lpws import experiment
-from lpws.client import Fleet
-from lpws.counting import CountedStream, CountingServer
-from lpws.link import Crossing, Relay
+from lpws import measurement
+from lpws.fleet.fleet import Fleet
+from lpws.relay import Crossing, Relay
+from lpws.server.stream import CountedStream, CountingServer
 from lpws.trace import clock
 
 PATH = booklet.NOTEBOOKS / "A_the_instrument.ipynb"
@@ -108,7 +108,7 @@ def accounts(namespace, clients_in="process", few=True):
     real = lpws.measure
     change = {"duration_s=0.5": "duration_s=0.3", "lpws.measure(kind, brief)": "measure(kind, brief)"}
     if few:
-        change |= {'    "SSE": lpws.EventStream(),\n': "", '    "WebSocket": lpws.WebSocket(),\n': ""}
+        change |= {'    "SSE": lpws.SSE(),\n': "", '    "WebSocket": lpws.WebSocket(),\n': ""}
     namespace["measure"] = lambda *spec: real(*spec, clients_in=clients_in)
     return run(namespace, *ACCOUNT, change=change)
 
@@ -262,8 +262,8 @@ def test_a_loop_that_is_free_is_noticed(lesson):
 def test_a_barrier_that_is_open_is_noticed(monkeypatch, lesson, barrier):
     """All messages come at once, so that however quick the machine, a crowd is still connecting."""
     if not barrier:
-        monkeypatch.setattr(experiment._Experiment, "_barrier", lambda _self: None)
-        monkeypatch.setattr(experiment, "LEAD_S", 0.0)
+        monkeypatch.setattr(measurement._Experiment, "_barrier", lambda _self: None)
+        monkeypatch.setattr(measurement, "LEAD_S", 0.0)
     said = run(lesson, *SPOILED, change={"rate_hz=5.0, duration_s=1.0": "rate_hz=1000.0, duration_s=0.005"})
     verdict = "✓" if barrier else "✗"
     assert f"{verdict} without a barrier, messages would look more than three times as old" in said

@@ -67,7 +67,7 @@ def drawn(run):
     return opened.get_xydata(), dots.get_xydata(), above.get_title(loc="left"), below
 
 
-@pytest.mark.parametrize("spec", [POLLING, lpws.LongPolling(), lpws.EventStream(), lpws.Request()], ids=repr)
+@pytest.mark.parametrize("spec", [POLLING, lpws.LongPolling(), lpws.SSE(), lpws.Reload()], ids=repr)
 def test_the_figure_shows_what_the_tables_say(spec):
     run = lpws.simulate(spec, WORK, lpws.Link(delay_s=0.025))
     line, dots, title, below = drawn(run)

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from lpws.mailbox import Mailbox, Message, from_lines, to_lines
+from lpws.mailbox import Mailbox, Message
+from lpws.wire import from_lines, to_lines
 
 
 @pytest.fixture

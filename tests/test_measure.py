@@ -12,15 +12,15 @@ from lpws.run import _from_dict, _to_dict
 LINK = lpws.Link(delay_s=0.01)
 WORK = lpws.Workload(clients=6, rate_hz=20, duration_s=1.0, seed=3)
 TRANSPORTS = [
-    lpws.Request(pause_s=0.1),
-    lpws.Request(pause_s=0.1, keep_alive=True),
+    lpws.Reload(pause_s=0.1),
+    lpws.Reload(pause_s=0.1, keep_alive=True),
     lpws.ShortPolling(interval_s=0.2),
     lpws.ShortPolling(interval_s=0.2, keep_alive=False),
     lpws.LongPolling(hold_s=5),
     lpws.LongPolling(hold_s=0.05, keep_alive=False),
     lpws.LongPolling(hold_s=5, pause_s=0.1),
     lpws.LongPolling(hold_s=5, cursor=False),
-    lpws.EventStream(),
+    lpws.SSE(),
     lpws.WebSocket(),
     lpws.WebSocket(flush_s=0.1),
 ]
@@ -100,7 +100,7 @@ def test_clients_in_a_thread_keep_the_same_books(nothing_left):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        (("long polling", WORK), TypeError, "expected Request or ShortPolling"),
+        (("long polling", WORK), TypeError, "expected Reload or ShortPolling"),
         ((lpws.WebSocket(), 20), TypeError, "expected Workload, got 20"),
         ((lpws.WebSocket(), WORK, 0.025), TypeError, "expected Link or NoneType, got 0.025"),
     ],

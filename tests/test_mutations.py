@@ -11,7 +11,7 @@ from mutants import AnswersAtOnce, RefusesKeepAlive, drifting
 
 import lpws
 from lpws.mailbox import Mailbox
-from lpws.transports import eventstream, longpolling, shortpolling, websocket
+from lpws.transports import longpolling, shortpolling, sse, websocket
 
 FIRST = booklet.paths()[0]
 
@@ -37,7 +37,7 @@ class DropsEveryTenth(websocket.Handler):
             super().send(frame, carried)
 
 
-class RepeatsTheStream(eventstream.Handler):
+class RepeatsTheStream(sse.Handler):
     def send(self, chunk, carried):
         super().send(chunk, carried)
         super().send(chunk, carried)
@@ -96,7 +96,7 @@ WORK = lpws.Workload(clients=4, rate_hz=20, duration_s=1.0, seed=2)
     ("transport", "handler", "book"),
     [
         (lpws.LongPolling(), RepeatsOne, "received once"),
-        (lpws.EventStream(), RepeatsTheStream, "received once"),
+        (lpws.SSE(), RepeatsTheStream, "received once"),
         (lpws.WebSocket(), DropsEveryTenth, "missed in spite of a cursor"),
     ],
 )

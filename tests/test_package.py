@@ -17,11 +17,9 @@ from lpws.trace import NAMES, SIDES
 HOME = Path(lpws.__file__).parent
 #: A module imports only what stands above it.
 ORDER = [
-    *("trace", "specs", "mailbox", "health", "run", "connection", "client", "transports"),
-    *("loop", "kernel", "counting", "server", "address", "link", "chat"),
-    *("fleet", "remote", "conditions", "experiment"),
-    *("simulation", "frames", "models", "figures", "liveview"),
-    *("notebook", "recordings", "doctor", "__main__"),
+    *("trace", "specs", "health", "run", "mailbox", "wire", "loopthread", "relay", "transports"),
+    *("server", "address", "fleet", "machine", "measurement", "simulation", "tables", "models"),
+    *("figures", "liveview", "notebook", "chat", "recordings", "doctor", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))
 #: What the clients' process must not load, since the run would wait for it.
@@ -113,7 +111,7 @@ def test_an_unknown_name():
 # ------------------------------------------------------------------------- what loading costs
 
 
-@pytest.mark.parametrize("module", ["lpws", "lpws.fleet", "lpws.experiment"])
+@pytest.mark.parametrize("module", ["lpws", "lpws.fleet.fleet", "lpws.measurement"])
 def test_light_modules_load_nothing_heavy(module):
     """The clients' process, and the kernel until it draws."""
     loaded = json.loads(python(f"import sys, json, {module}; print(json.dumps(sorted(sys.modules)))")[0])
@@ -138,7 +136,7 @@ except ValueError:
     assert not HEAVY & loaded
 
 
-@pytest.mark.parametrize("module", ["simulation", "frames", "models", "figures", "notebook"])
+@pytest.mark.parametrize("module", ["simulation", "tables", "models", "figures", "notebook"])
 def test_what_draws_or_computes_loads_no_server(module):
     assert python(f"import sys, lpws.{module}; print('tornado' in sys.modules)") == ["False"]
 
@@ -150,7 +148,7 @@ import matplotlib, numpy, pandas
 def state():
     return random.getstate(), threading.active_count(), dict(matplotlib.rcParams), logging.root.handlers
 before = state()
-import lpws, lpws.experiment, lpws.figures, lpws.simulation
+import lpws, lpws.measurement, lpws.figures, lpws.simulation
 assert state() == before
 """
     assert python(code) == []

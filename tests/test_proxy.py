@@ -151,7 +151,7 @@ def test_only_pages_of_the_readers_own_host_are_let_in(server, headers, own, pro
     headers = {name: value.replace("HOST", server.host) for name, value in headers.items()}
 
     def answer(prefix):
-        status, body = ask(server.host, f"{prefix}/request", **headers)
+        status, body = ask(server.host, f"{prefix}/reload", **headers)
         return body.removeprefix("403 ").strip() if status == 403 else 200
 
     server.publish("news")
@@ -198,13 +198,13 @@ def begin(lab, path, **headers):
 
 def test_a_request(server, lab, url):
     server.publish("news")
-    assert ask(lab, f"{url}/request?cursor=0", Origin=f"http://{lab}") == (200, "1 news\n")
+    assert ask(lab, f"{url}/reload?cursor=0", Origin=f"http://{lab}") == (200, "1 news\n")
 
 
 def test_each_request_comes_on_a_connection_of_its_own(server, lab, url):
     line = http.client.HTTPConnection(lab, timeout=LIMIT_S)
     for _ in range(3):
-        line.request("GET", f"{url}/request")
+        line.request("GET", f"{url}/reload")
         assert line.getresponse().read() == b""
     line.close()
     assert len({event[4] for event in server.trace if event[1] == "request_received"}) == 3
@@ -220,7 +220,7 @@ def test_a_held_request(server, lab, url):
 
 def test_an_event_stream_comes_piece_by_piece_to_whom_asks_for_one(server, lab, url):
     streams = {
-        accept: begin(lab, f"{url}/eventstream?cursor=0", Accept=accept)
+        accept: begin(lab, f"{url}/sse?cursor=0", Accept=accept)
         for accept in ("*/*", "text/event-stream")
     }
     until(lambda: len(server.room.streams) == 2)
@@ -271,7 +271,7 @@ def test_a_websocket(server, lab, url):
 
 def test_a_foreign_page_does_not_get_through(server, lab, url):
     server.publish("secret")
-    assert ask(lab, f"{url}/request?cursor=0", Origin="http://evil.example") == (403, "403 Foreign Origin\n")
+    assert ask(lab, f"{url}/reload?cursor=0", Origin="http://evil.example") == (403, "403 Foreign Origin\n")
     handshake = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -279,5 +279,5 @@ def test_a_foreign_page_does_not_get_through(server, lab, url):
         "Sec-WebSocket-Version": "13",
     }
     assert ask(lab, f"{url}/websocket", **handshake, Origin="http://evil.example")[0] == 403
-    assert ask(lab, url.replace(server.prefix, "/guess") + "/request") == (403, "403 Wrong Token\n")
+    assert ask(lab, url.replace(server.prefix, "/guess") + "/reload") == (403, "403 Wrong Token\n")
     assert not [event for event in server.trace if event[1] == "message_sent"]

@@ -21,14 +21,15 @@ from wsproto import WSConnection
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import AcceptConnection, CloseConnection, Pong, RejectConnection, Request, TextMessage
 
-from lpws.counting import CountedStream
-from lpws.mailbox import Message, from_lines, to_lines
-from lpws.server import MOST_BYTES, MOST_HEAD_BYTES, Server
-from lpws.specs import EventStream, LongPolling, ShortPolling, WebSocket
-from lpws.transports import HALVES, eventstream, websocket
+from lpws.mailbox import Message
+from lpws.server.server import MOST_BYTES, MOST_HEAD_BYTES, Server
+from lpws.server.stream import CountedStream
+from lpws.specs import SSE, LongPolling, ShortPolling, WebSocket
+from lpws.transports import HALVES, sse, websocket
 from lpws.transports.room import EARLY_S
+from lpws.wire import from_lines, to_lines
 
-POLL, HOLD, STREAM, SOCKET = ShortPolling.path, LongPolling.path, EventStream.path, WebSocket.path
+POLL, HOLD, STREAM, SOCKET = ShortPolling.path, LongPolling.path, SSE.path, WebSocket.path
 PATHS = [kind.path for kind in HALVES]
 FRIEND = "http://localhost:8888"
 #: No test waits longer [s] than this for a thing that should happen.
@@ -993,7 +994,7 @@ def test_an_old_client_gets_its_events_without_chunks(nothing_left):
 
 def test_who_leaves_a_stream_without_having_read_it_leaves_nothing(server, monkeypatch):
     """However many signs of life still wait for them."""
-    monkeypatch.setattr(eventstream, "COMMENT_S", 0.01)
+    monkeypatch.setattr(sse, "COMMENT_S", 0.01)
     with Wire(server, receive_buffer=4096) as slow:
         slow.request(f"{STREAM}?cursor=0")
         until(lambda: server.room.streams)
@@ -1008,7 +1009,7 @@ def test_who_leaves_a_stream_without_having_read_it_leaves_nothing(server, monke
 def test_a_socket_that_takes_a_part_of_a_stream_gets_the_rest(monkeypatch, nothing_left):
     draw = random.Random(3)
     texts = [draw.randrange(300) * "é" for _ in range(100)]
-    monkeypatch.setattr(eventstream, "COMMENT_S", 0.005)
+    monkeypatch.setattr(sse, "COMMENT_S", 0.005)
     with Server() as server, stream(server) as response:
         take_parts(monkeypatch, draw)
         got = []
@@ -1037,7 +1038,7 @@ def test_who_cannot_be_sent_what_they_missed_follows_nothing():
 
 
 def test_a_quiet_stream_has_a_heartbeat(server, monkeypatch):
-    monkeypatch.setattr(eventstream, "COMMENT_S", 0.01)
+    monkeypatch.setattr(sse, "COMMENT_S", 0.01)
     with stream(server) as response:
         next_event(response)
         for _ in range(3):
@@ -1171,7 +1172,7 @@ def test_a_port_that_cannot_be_had(monkeypatch, nothing_left):
 
     server = Server()
     with monkeypatch.context() as patch:
-        patch.setattr("lpws.server.bind_sockets", fail)
+        patch.setattr("lpws.server.server.bind_sockets", fail)
         sentence = r"expected a free port of 127.0.0.1, got none \(Too many open files\): shut down "
         with pytest.raises(OSError, match=sentence) as caught:
             server.start()

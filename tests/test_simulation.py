@@ -13,7 +13,7 @@ from lpws import models
 from lpws.mailbox import Mailbox
 from lpws.simulation import simulate
 from lpws.simulation.world import HEAD_BYTES, REQUEST_BYTES
-from lpws.specs import EventStream, Link, LongPolling, Request, ShortPolling, WebSocket, Workload
+from lpws.specs import SSE, Link, LongPolling, Reload, ShortPolling, WebSocket, Workload
 from lpws.trace import NAMES, SIDES
 
 D = 0.05  # one transit [s] wherever it does not matter
@@ -67,7 +67,7 @@ def fed(transport, workload, **link):
 @pytest.mark.parametrize("keep_alive", [True, False])
 @pytest.mark.parametrize("pause_s", [0.5, 1.0])
 def test_reload(pause_s, keep_alive):
-    run = fed(Request(pause_s=pause_s, keep_alive=keep_alive), WIDE)
+    run = fed(Reload(pause_s=pause_s, keep_alive=keep_alive), WIDE)
     form = {"pause_s": pause_s, "delay_s": D, "handshakes": 0 if keep_alive else 1}
     assert hz(run, "request_received", "server") == pytest.approx(models.reload_requests_hz(**form), **within)
     late = latency_s(run)
@@ -241,7 +241,7 @@ def test_dominance(rate, keep_alive):
     assert worst_s == models.short_polling_worst(interval_s=interval_s, delay_s=D)
 
 
-@pytest.mark.parametrize("transport", [EventStream(), WebSocket()], ids=str)
+@pytest.mark.parametrize("transport", [SSE(), WebSocket()], ids=str)
 def test_push(transport):
     run = fed(transport, Workload(clients=5, rate_hz=10, duration_s=60))
     assert latency_s(run) == pytest.approx(models.push_latency(delay_s=D))
@@ -292,7 +292,7 @@ def test_connections_of_long_polling(pause_s):
         assert open_on_average(run, side) == pytest.approx(is_open, **within)
 
 
-@pytest.mark.parametrize("transport", [LongPolling(), EventStream(), WebSocket()], ids=str)
+@pytest.mark.parametrize("transport", [LongPolling(), SSE(), WebSocket()], ids=str)
 def test_who_stays_connected(transport):
     run = fed(transport, Workload(clients=7, rate_hz=2, duration_s=20))
     for side in ("client", "server"):
@@ -302,7 +302,7 @@ def test_who_stays_connected(transport):
 
 @pytest.mark.parametrize("link", [None, Link(delay_s=0)])
 @pytest.mark.parametrize(
-    "transport", [LongPolling(), LongPolling(keep_alive=False), EventStream(), WebSocket()], ids=str
+    "transport", [LongPolling(), LongPolling(keep_alive=False), SSE(), WebSocket()], ids=str
 )
 def test_without_distance_news_is_instant(transport, link):
     run = simulate(transport, Workload(clients=3, rate_hz=20, duration_s=20), link)
@@ -358,7 +358,7 @@ def test_short_polling_by_hand(interval_s, keep_alive):
 @pytest.mark.parametrize("keep_alive", [True, False])
 def test_a_reader_by_hand(keep_alive):
     work = Workload(clients=3, rate_hz=1, duration_s=20)
-    run = fed(Request(pause_s=0.5, keep_alive=keep_alive), work)
+    run = fed(Reload(pause_s=0.5, keep_alive=keep_alive), work)
     for client in range(3):
         pauses_s, t = work.pauses_s(run.transport, client), 0.0
         for n, event in enumerate(e for e in pick(run, "due", "client") if e[3] == client):
@@ -372,12 +372,12 @@ def test_a_reader_by_hand(keep_alive):
 seconds = lambda most: st.floats(0.02, most) | st.sampled_from([0.05, 0.1, 0.5])  # noqa: E731
 flags = st.booleans()
 transports = st.one_of(
-    st.builds(Request, pause_s=seconds(1), keep_alive=flags),
+    st.builds(Reload, pause_s=seconds(1), keep_alive=flags),
     st.builds(ShortPolling, interval_s=seconds(1), keep_alive=flags, aligned=flags),
     st.builds(
         LongPolling, hold_s=seconds(3), keep_alive=flags, cursor=flags, pause_s=st.just(0.0) | seconds(1)
     ),
-    st.builds(EventStream),
+    st.builds(SSE),
     st.builds(WebSocket, flush_s=st.just(0.0) | seconds(1)),
 )
 workloads = st.builds(
@@ -443,14 +443,14 @@ def check(run):
     if getattr(transport, "cursor", True):
         assert counts["missed"] == 0
         # A reader may take a pause of ten times the mean, once in e¹⁰.
-        assert counts["pending"] == 0 or isinstance(transport, Request)
+        assert counts["pending"] == 0 or isinstance(transport, Reload)
 
     # Requests: answered once, in time, one after the other.
     end_s = max(work.duration_s, work.due_times_s()[-1])
     received, answered = of("request_received", "server"), of("response_sent", "server")
     assert answered.keys() <= received.keys()
     unanswered = Counter(client for client, _, _ in received.keys() - answered.keys())
-    if isinstance(transport, EventStream):
+    if isinstance(transport, SSE):
         assert unanswered == dict.fromkeys(range(work.clients), 1)
     elif isinstance(transport, LongPolling):
         assert all(n == 1 for n in unanswered.values())
@@ -495,13 +495,13 @@ def check(run):
     # Bytes: what the two sides wrote is what the connections carried.
     size = lambda name, side: sum(event[7] for event in pick(run, name, side))  # noqa: E731
     assert size("read", "server") == size("request_sent", "client") == REQUEST_BYTES * len(received)
-    if not isinstance(transport, EventStream | WebSocket):
+    if not isinstance(transport, SSE | WebSocket):
         assert size("written", "server") == size("response_sent", "server") + HEAD_BYTES * len(answered)
         assert size("response_received", "client") <= size("written", "server")
 
     # The end: clients stay, or come back, until the last message is there, but not for ever.
     assert max(closed.values()) <= end_s + transport.patience_s + 1 + 10 * d + 1e-9
-    if getattr(transport, "keep_alive", True) and not isinstance(transport, Request):
+    if getattr(transport, "keep_alive", True) and not isinstance(transport, Reload):
         assert min(closed.values()) >= end_s
     return counts
 
@@ -662,7 +662,7 @@ def test_a_simulation_leaves_nothing_but_its_events():
     gc.collect()
     gc.disable()
     try:
-        for transport in (Request(), ShortPolling(), LongPolling(), EventStream(), WebSocket()):
+        for transport in (Reload(), ShortPolling(), LongPolling(), SSE(), WebSocket()):
             simulate(transport, Workload(clients=20, duration_s=2), Link(delay_s=0.01))
         assert gc.collect() < 20, "no cycle of clients, and no world"
     finally:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpws import specs
-from lpws.specs import EventStream, Link, LongPolling, Request, ShortPolling, WebSocket, Workload
+from lpws.specs import SSE, Link, LongPolling, Reload, ShortPolling, WebSocket, Workload
 
 KINDS = (*specs.TRANSPORTS, Workload, Link)
 
@@ -49,7 +49,7 @@ def test_a_wrong_type_is_refused(kind, name, value):
 @pytest.mark.parametrize(
     ("kind", "name", "value", "says"),
     [
-        (Request, "keep_alive", 1, "expected True or False, got 1"),
+        (Reload, "keep_alive", 1, "expected True or False, got 1"),
         (ShortPolling, "aligned", None, "expected True or False, got None"),
         (ShortPolling, "interval_s", True, "expected a number, got True"),
         (Workload, "clients", 2.0, "expected a whole number, got 2.0"),
@@ -67,11 +67,11 @@ def test_a_near_miss_is_refused(kind, name, value, says):
 @pytest.mark.parametrize(
     ("kind", "name", "least", "most"),
     [
-        (Request, "pause_s", 0.001, 3600),
+        (Reload, "pause_s", 0.001, 3600),
         (ShortPolling, "interval_s", 0.001, 3600),
         (LongPolling, "hold_s", 0.001, 300),
         (LongPolling, "pause_s", 0, 3600),
-        (EventStream, "retry_s", 0.001, 3600),
+        (SSE, "retry_s", 0.001, 3600),
         (WebSocket, "flush_s", 0, 60),
         (WebSocket, "ping_s", 0, 3600),
         (WebSocket, "retry_s", 0.001, 3600),
@@ -113,7 +113,7 @@ def test_an_unknown_pattern_is_refused(pattern):
 def test_transports_differ():
     for name in ("path", "label"):
         assert len({getattr(kind, name) for kind in specs.TRANSPORTS}) == len(specs.TRANSPORTS)
-    assert {kind for kind in specs.TRANSPORTS if kind.persistent} == {LongPolling, EventStream, WebSocket}
+    assert {kind for kind in specs.TRANSPORTS if kind.persistent} == {LongPolling, SSE, WebSocket}
     assert set(specs.TRANSPORTS) == set(specs.Transport.__args__)
 
 
@@ -121,7 +121,7 @@ def test_patience_is_longer_than_what_it_waits_for():
     assert ShortPolling(interval_s=3.0).patience_s > 3.0
     assert LongPolling(pause_s=3.0).patience_s >= 3.0
     assert WebSocket(flush_s=3.0).patience_s > 3.0
-    assert math.exp(-Request(pause_s=3.0).patience_s / 3.0) < 1e-4
+    assert math.exp(-Reload(pause_s=3.0).patience_s / 3.0) < 1e-4
 
 
 # ------------------------------------------------------------------------------- through JSON
@@ -129,10 +129,10 @@ def test_patience_is_longer_than_what_it_waits_for():
 times = st.floats(0.001, 60)
 flags = st.booleans()
 any_spec = st.one_of(
-    st.builds(Request, pause_s=times, keep_alive=flags),
+    st.builds(Reload, pause_s=times, keep_alive=flags),
     st.builds(ShortPolling, interval_s=times, keep_alive=flags, aligned=flags),
     st.builds(LongPolling, hold_s=times, keep_alive=flags, cursor=flags, pause_s=times),
-    st.builds(EventStream, retry_s=times),
+    st.builds(SSE, retry_s=times),
     st.builds(WebSocket, flush_s=times, ping_s=times, retry_s=times),
     st.builds(
         Workload,
@@ -158,7 +158,7 @@ def test_a_specification_comes_back_from_json(spec):
 
 @pytest.mark.parametrize("kind", ["Polling", "", None, 3])
 def test_an_unknown_kind_is_refused(kind):
-    with pytest.raises(ValueError, match="expected a specification of kind Request, .*Link, got ") as caught:
+    with pytest.raises(ValueError, match="expected a specification of kind Reload, .*Link, got ") as caught:
         specs.from_dict({"kind": kind})
     assert str(caught.value).endswith(repr(kind))
     with pytest.raises(ValueError, match="got None"):
@@ -243,7 +243,7 @@ def test_due_times_are_sorted_within_the_run_and_not_empty(work):
 def test_seeds():
     a, b, c = (Workload(seed=seed) for seed in (1, 1, 2))
     assert a.due_times_s() == b.due_times_s() != c.due_times_s()
-    for transport in (ShortPolling(), Request()):
+    for transport in (ShortPolling(), Reload()):
         firsts = [[work.first_due_s(transport, client) for client in range(20)] for work in (a, b, c)]
         assert firsts[0] == firsts[1]
         assert not set(firsts[0]) & set(firsts[2])
@@ -271,14 +271,14 @@ def test_first_polls_are_spread_over_the_interval():
 
 
 @pytest.mark.parametrize(
-    "transport", [ShortPolling(aligned=True), LongPolling(), EventStream(), WebSocket()], ids=str
+    "transport", [ShortPolling(aligned=True), LongPolling(), SSE(), WebSocket()], ids=str
 )
 def test_the_others_begin_at_the_start(transport):
     assert {Workload().first_due_s(transport, client) for client in range(9)} == {0.0}
 
 
 def test_pauses_are_exponential():
-    work, reload = Workload(), Request(pause_s=0.5)
+    work, reload = Workload(), Reload(pause_s=0.5)
     pauses_s = np.array(list(itertools.islice(work.pauses_s(reload, 3), 5000)))
     assert pauses_s[0] == work.first_due_s(reload, 3)
     assert abs(pauses_s.mean() - 0.5) < 5 * 0.5 / math.sqrt(5000)

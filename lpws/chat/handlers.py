@@ -10,7 +10,7 @@ from typing import Any
 from tornado.web import HTTPError
 
 from ..trace import NONE, clock
-from ..transports import eventstream, longpolling, request, websocket
+from ..transports import longpolling, reload, sse, websocket
 from ..transports.room import MOST, RoomHandler
 from ..transports.websocket import text_frame
 from . import letters
@@ -160,11 +160,11 @@ class Listening(RoomHandler):
         return json.dumps({"kind": "beat", "connection": self.connection})
 
 
-class Reload(Listening, request.Handler):
+class Reload(Listening, reload.Handler):
     """Plain request and response."""
 
 
-class ShortPolling(Listening, request.Handler):
+class ShortPolling(Listening, reload.Handler):
     """Short polling, which the server cannot tell from that."""
 
 
@@ -172,7 +172,7 @@ class LongPolling(Listening, longpolling.Handler):
     """Long polling."""
 
 
-class EventStream(Listening, eventstream.Handler):
+class SSE(Listening, sse.Handler):
     """SSE, with events of another type as signs of life: a page does not see comments."""
 
     async def get(self) -> None:
@@ -222,9 +222,9 @@ HANDLERS = {
     "/leave": Leave,
     "/clock": Clock,
     "/report": Report,
-    "/request": Reload,
+    "/reload": Reload,
     "/shortpolling": ShortPolling,
     "/longpolling": LongPolling,
-    "/eventstream": EventStream,
+    "/sse": SSE,
     "/websocket": WebSocket,
 }

@@ -12,12 +12,13 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from ..client import Client, Fleet
-from ..link import Relay
-from ..loop import LoopThread, quiet
+from ..fleet.fleet import Fleet
+from ..loopthread import LoopThread, quiet
+from ..relay import Relay
 from ..specs import Link, Transport, Workload
 from ..trace import clock
 from ..transports import HALVES
+from ..transports.client import Client
 from .server import ChatServer
 
 #: The longest time [s] that something may take that should happen at once.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tornado.web import RequestHandler
 
 from ..run import Run
-from ..server import Server
+from ..server.server import Server
 from ..specs import Link
 from ..trace import clock
 from . import page, record

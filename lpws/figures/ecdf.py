@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..frames import STATES, deliveries
 from ..run import Run
+from ..tables import STATES, deliveries
 from .labels import Placer
 from .style import GREY, INK, MEDIUM, PALE, SMALL, axes, entitle, labelled, styles
 

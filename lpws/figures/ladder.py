@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ..frames import connections, deliveries, requests
 from ..run import Run
-from ..specs import EventStream, WebSocket
+from ..specs import SSE, WebSocket
+from ..tables import connections, deliveries, requests
 from .labels import size_of
 from .style import (
     GREY,
@@ -117,7 +117,7 @@ def _headline(run: Run, told: pd.DataFrame, window_s: tuple[float, float], clien
 
 
 def _note(run: Run) -> str:
-    if isinstance(run.transport, EventStream | WebSocket):
+    if isinstance(run.transport, SSE | WebSocket):
         return "coloured: messages, each with its age since it was due"
     connecting = "" if run.transport.keep_alive else "    ● connects"
     return f"grey: requests{connecting}    coloured: answers, thin if empty    bar: held by the server"
@@ -202,7 +202,7 @@ def _connecting(ax, run: Run, client: int) -> None:
 
 def _held(ax, asked: pd.DataFrame, run: Run, client: int, style) -> None:
     """A bar at the server while it holds a request."""
-    if isinstance(run.transport, EventStream | WebSocket):
+    if isinstance(run.transport, SSE | WebSocket):
         return
     asked = asked[(asked.client == client) & asked.received_s.notna()]
     end_s = max((event[0] for event in run.events), default=0.0)
@@ -223,7 +223,7 @@ def _exchanges(ax, asked: pd.DataFrame, told: pd.DataFrame, run: Run, client: in
     for answer in asked[(asked.response_s >= start_s) & (asked.answered_s <= end_s)].itertuples():
         width = 2.0 if answer.messages else 0.8
         arrow(ax, (SERVER, answer.answered_s), (CLIENT, answer.response_s), style.color, width, "answer")
-    if isinstance(run.transport, EventStream | WebSocket):
+    if isinstance(run.transport, SSE | WebSocket):
         for message in told[(told.received_s >= start_s) & (told.sent_s <= end_s)].itertuples():
             arrow(ax, (SERVER, message.sent_s), (CLIENT, message.received_s), style.color, 2.0, "message")
 

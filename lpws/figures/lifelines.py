@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from ..frames import connections, events, requests
 from ..run import Run
-from ..specs import EventStream, WebSocket
+from ..specs import SSE, WebSocket
+from ..tables import connections, events, requests
 from .labels import room_on_the_right
 from .style import (
     INK,
@@ -123,7 +123,7 @@ def _row(ax, y: float, run: Run, client: int, style, side: str, window_s: tuple[
 
     asked = requests(run)
     asked = asked[asked.client == client]
-    if not isinstance(run.transport, EventStream | WebSocket):  # their one request only opens the stream
+    if not isinstance(run.transport, SSE | WebSocket):  # their one request only opens the stream
         # What is not answered is held until its client leaves, which ends the last connection.
         held_until = asked.answered_s.fillna(ends.max())
         bar(ax, asked.received_s, held_until, window_s, y, 0.24, facecolor=style.color, label="held")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..frames import connections, open_over_time, requests
 from ..run import Run
+from ..tables import connections, open_over_time, requests
 from .labels import room_on_the_right, size_of, spread
 from .style import (
     INK,

@@ -45,7 +45,7 @@ from .longpolling import (
     repoll_gap,
 )
 from .push import handshake_s, push_cdf, push_latency
-from .reloading import reload_cdf, reload_latency, reload_requests_hz
+from .reload import reload_cdf, reload_latency, reload_requests_hz
 from .shortpolling import (
     newest_seen_share,
     nonempty_share,

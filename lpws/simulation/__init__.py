@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 
-from ..conditions import undisturbed
+from ..machine import undisturbed
 from ..run import Run
 from ..specs import Link, Transport, Workload
 from .client import Client

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from operator import itemgetter
 
 from ..mailbox import Message
-from ..specs import EventStream, LongPolling, Request, ShortPolling, WebSocket
+from ..specs import SSE, LongPolling, Reload, ShortPolling, WebSocket
 from ..trace import NONE
 from .server import Server
 from .world import REQUEST_BYTES, World
@@ -90,7 +90,7 @@ class Client:
             self.close()
 
 
-def reload(client: Client, spec: Request) -> Iterator:
+def reload(client: Client, spec: Reload) -> Iterator:
     """Request/response: pause, ask, and again."""
     due_s = 0.0
     for pause_s in client.world.workload.pauses_s(spec, client.number):
@@ -125,11 +125,11 @@ def wait(client: Client, spec: LongPolling) -> Iterator:
             yield due_s
 
 
-def listen(client: Client, _spec: EventStream | WebSocket) -> Iterator:
+def listen(client: Client, _spec: SSE | WebSocket) -> Iterator:
     """SSE and WebSocket: ask once, and take whatever comes."""
     yield from client.ask(client.cursor)
     while True:
         client.receive((yield))
 
 
-LIVES = {Request: reload, ShortPolling: poll, LongPolling: wait, EventStream: listen, WebSocket: listen}
+LIVES = {Reload: reload, ShortPolling: poll, LongPolling: wait, SSE: listen, WebSocket: listen}

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from ..mailbox import Mailbox, Message, to_lines
-from ..specs import EventStream, WebSocket
+from ..mailbox import Mailbox, Message
+from ..specs import SSE, WebSocket
 from ..trace import NONE
+from ..wire import to_lines
 from .world import HEAD_BYTES, REQUEST_BYTES, World
 
 if TYPE_CHECKING:
     from .client import Client
 
 # What a stream puts around a short message beside its id.
-FRAME_BYTES = {EventStream: 17, WebSocket: 2}
+FRAME_BYTES = {SSE: 17, WebSocket: 2}
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +41,7 @@ class Server:
         self.numbers = count()
         self.log_bytes = [0]  # of the log up to each message, as it goes on the wire
         # A stream is a request that is held for ever, and again after each message.
-        self.streams = isinstance(world.transport, EventStream | WebSocket)
+        self.streams = isinstance(world.transport, SSE | WebSocket)
         self.frame_bytes = FRAME_BYTES.get(type(world.transport))
         self.hold_s = math.inf if self.streams else getattr(world.transport, "hold_s", 0.0)
         self.flush_s = getattr(world.transport, "flush_s", 0.0)

@@ -7,5 +7,5 @@ simulated run of the same specification make the same choices.
 
 from .dictionary import from_dict, to_dict
 from .link import Link
-from .transports import TRANSPORTS, EventStream, LongPolling, Request, ShortPolling, Transport, WebSocket
+from .transports import SSE, TRANSPORTS, LongPolling, Reload, ShortPolling, Transport, WebSocket
 from .workload import Workload

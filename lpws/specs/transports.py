@@ -8,7 +8,7 @@ from .fields import flag, number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Reload:
     """Plain request/response: a reader who reloads when they feel like it.
 
     Parameters
@@ -22,7 +22,7 @@ class Request:
     pause_s: float = 1.0
     keep_alive: bool = False
 
-    path = "/request"
+    path = "/reload"
     label = "reload"
     persistent = False  # whether a client is connected before the first message
 
@@ -110,7 +110,7 @@ class LongPolling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventStream:
+class SSE:
     """Server-Sent Events: one response that never ends.
 
     Parameters
@@ -121,7 +121,7 @@ class EventStream:
 
     retry_s: float = 1.0
 
-    path = "/eventstream"
+    path = "/sse"
     label = "SSE"
     persistent = True
 
@@ -168,5 +168,5 @@ class WebSocket:
         return self.flush_s + 2 * self.retry_s
 
 
-Transport = Request | ShortPolling | LongPolling | EventStream | WebSocket
-TRANSPORTS = (Request, ShortPolling, LongPolling, EventStream, WebSocket)
+Transport = Reload | ShortPolling | LongPolling | SSE | WebSocket
+TRANSPORTS = (Reload, ShortPolling, LongPolling, SSE, WebSocket)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .fields import number
-from .transports import Request, ShortPolling, Transport
+from .transports import Reload, ShortPolling, Transport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +80,13 @@ class Workload:
 
     def first_due_s(self, transport: Transport, client: int) -> float:
         """Time [s] from the start of the run at which a client first asks; 0 if it is always connected."""
-        if isinstance(transport, Request):
+        if isinstance(transport, Reload):
             return next(self.pauses_s(transport, client))
         if isinstance(transport, ShortPolling) and not transport.aligned:
             return random.Random(f"phase {self.seed} {client}").random() * transport.interval_s
         return 0.0
 
-    def pauses_s(self, transport: Request, client: int) -> Iterator[float]:
+    def pauses_s(self, transport: Reload, client: int) -> Iterator[float]:
         """Pauses [s] of one reader before each of their requests, without end."""
         draw = random.Random(f"pause {self.seed} {client}")
         while True:

@@ -1,13 +1,13 @@
 """The transports, one file each: the server half beside the client half."""
 
 from .. import specs
-from . import eventstream, longpolling, request, shortpolling, websocket
+from . import longpolling, reload, shortpolling, sse, websocket
 
 #: Specification → the module with its two halves.
 HALVES = {
-    specs.Request: request,
+    specs.Reload: reload,
     specs.ShortPolling: shortpolling,
     specs.LongPolling: longpolling,
-    specs.EventStream: eventstream,
+    specs.SSE: sse,
     specs.WebSocket: websocket,
 }

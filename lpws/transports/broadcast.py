@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from ..mailbox import Message, sizes
+from ..mailbox import Message
 from ..trace import clock
+from ..wire import sizes
 from .room import Room, RoomHandler
 
 #: What makes of messages the bytes that go on the wire.

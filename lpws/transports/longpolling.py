@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ..client import Client
 from ..trace import clock
+from .client import Client
 from .room import RoomHandler
 
 #: The longest hold [s] that a client may ask for. RFC 6202 §5.5: browsers give up after 300 s.

@@ -12,8 +12,9 @@ from typing import Any
 from tornado.httputil import HTTPServerRequest
 from tornado.web import HTTPError, RequestHandler
 
-from ..mailbox import Mailbox, Message, sizes, to_lines
+from ..mailbox import Mailbox, Message
 from ..trace import NONE, clock
+from ..wire import sizes, to_lines
 
 #: How much earlier [s] than asked a hold may end: a loop's timers have a resolution.
 EARLY_S = 0.001 + 2 * get_clock_info("monotonic").resolution

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from ..client import Client
 from ..trace import clock
-from .request import Handler as Handler  # the server cannot tell a poll from a reload
+from .client import Client
+from .reload import Handler as Handler  # the server cannot tell a poll from a reload
 
 
 async def listen(client: Client) -> None:

@@ -13,9 +13,10 @@ import picows
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketHandler
 
-from ..client import Client
-from ..mailbox import Message, to_lines
+from ..mailbox import Message
+from ..wire import to_lines
 from .broadcast import StreamHandler
+from .client import Client
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -9,7 +9,7 @@ from child import Child
 from rooms import MOST, TEXT
 from rows import Row, in_turns, middle, ratio
 
-from lpws.conditions import make_room_for_files
+from lpws.machine import make_room_for_files
 from lpws.transports.websocket import text_frame
 
 ROOMS = ("lpws", "bare", "picows", "websockets")

@@ -11,9 +11,9 @@ from rooms import MOST
 from rows import Row, ratio
 
 import lpws
-from lpws import frames, specs
-from lpws.conditions import make_room_for_files
-from lpws.remote import RemoteFleet
+from lpws import specs, tables
+from lpws.fleet.process import RemoteFleet
+from lpws.machine import make_room_for_files
 
 
 def memory_bytes(kind: str, transport: specs.Transport, clients: int) -> float:
@@ -48,10 +48,10 @@ def rows(small: bool = False) -> Iterator[Row]:
         who = f"{clients:,} clients, {transport.label}"
         work = lpws.Workload(clients=clients, rate_hz=0.25, duration_s=8.0, pattern="periodic", seed=1)
         run = lpws.measure(transport, work)
-        found = frames.summary(run)
+        found = tables.summary(run)
         counts, latency_s = found["counts"].iloc[0], found["latency_s"].iloc[0]
         # Those that were open when the first message was published.
-        held = frames.open_over_time(run, "server").query("t_s < 4").open.iloc[-1]
+        held = tables.open_over_time(run, "server").query("t_s < 4").open.iloc[-1]
         yield Row(f"{who}: held at once", float(held), goal=("at least", clients))
         lost = counts.published * clients - counts.delivered
         yield Row(

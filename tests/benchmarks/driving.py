@@ -28,7 +28,7 @@ from rows import Row, in_turns, middle, ratio
 
 import lpws
 from lpws import specs
-from lpws.remote import RemoteFleet
+from lpws.fleet.process import RemoteFleet
 from lpws.transports.websocket import text_frame
 
 CONNECTIONS = 50

@@ -21,10 +21,10 @@ from rooms import MOST
 from rows import Row
 
 import lpws
-from lpws import frames
-from lpws.conditions import make_room_for_files
+from lpws import tables
 from lpws.figures import INK, PALE, TRANSPORT_STYLE, axes, entitle
 from lpws.figures.labels import size_of, spread
+from lpws.machine import make_room_for_files
 from lpws.run import DATA
 
 CLIENTS = (10, 100, 1_000, 10_000)
@@ -40,10 +40,10 @@ ARRIVALS_HZ = 2_000
 def transports(interval_s: float) -> tuple[lpws.specs.Transport, ...]:
     """Those that are compared."""
     return (
-        lpws.Request(pause_s=interval_s),
+        lpws.Reload(pause_s=interval_s),
         lpws.ShortPolling(interval_s=interval_s),
         lpws.LongPolling(hold_s=60.0),  # longer than a run: none is answered with nothing
-        lpws.EventStream(),
+        lpws.SSE(),
         lpws.WebSocket(),
     )
 
@@ -82,7 +82,7 @@ def cost(transport: lpws.specs.Transport, clients: int, period_s: float) -> dict
         clients=clients, rate_hz=1 / period_s, duration_s=duration_s, pattern="periodic", seed=1
     )
     run = lpws.measure(transport, work)
-    found = frames.summary(run)
+    found = tables.summary(run)
     counts, latency_s = found["counts"].iloc[0], found["latency_s"].iloc[0]
     return {
         "transport": transport.label,

@@ -13,8 +13,8 @@ from child import Child
 from rows import Row, middle, ratio
 
 from lpws import Run, ShortPolling, Workload, specs
-from lpws.client import Fleet
-from lpws.frames import events, requests
+from lpws.fleet.fleet import Fleet
+from lpws.tables import events, requests
 from lpws.trace import NONE, clock
 
 CONNECTIONS = 50
@@ -26,7 +26,7 @@ TURN_S = 0.05
 def crowd(port: int) -> Fleet:
     """Clients of one server that record nothing."""
     return Fleet(
-        transport=specs.Request(keep_alive=True),
+        transport=specs.Reload(keep_alive=True),
         workload=Workload(clients=CONNECTIONS),
         address=("127.0.0.1", port),
         host=f"127.0.0.1:{port}",

@@ -29,9 +29,9 @@ from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from lpws import Server
-from lpws.conditions import make_room_for_files, undisturbed
-from lpws.loop import LoopThread
-from lpws.server import MOST_BYTES, MOST_HEAD_BYTES, GuardedApplication
+from lpws.loopthread import LoopThread
+from lpws.machine import make_room_for_files, undisturbed
+from lpws.server.server import MOST_BYTES, MOST_HEAD_BYTES, GuardedApplication
 from lpws.trace import NONE
 from lpws.transports import HALVES
 from lpws.transports.room import Room

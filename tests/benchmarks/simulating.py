@@ -12,17 +12,17 @@ from rows import Row, in_turns, middle
 import lpws
 
 TRANSPORTS = (
-    lpws.Request(pause_s=1.0),
+    lpws.Reload(pause_s=1.0),
     lpws.ShortPolling(interval_s=1.0),
     lpws.LongPolling(hold_s=20.0),
-    lpws.EventStream(),
+    lpws.SSE(),
     lpws.WebSocket(),
 )
 
 
 def exchanges(run: lpws.Run) -> int:
     """Requests, or on a stream the messages that were delivered, each of them an exchange."""
-    streams = isinstance(run.transport, lpws.EventStream | lpws.WebSocket)
+    streams = isinstance(run.transport, lpws.SSE | lpws.WebSocket)
     name, side = ("message_received", "client") if streams else ("request_received", "server")
     return sum(event[1] == name and event[2] == side for event in run.events)
 

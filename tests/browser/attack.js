@@ -4,7 +4,7 @@ async ([url, secret]) => {
   const json = { "Content-Type": "application/json" };
   const tried = (promise) => promise.then(() => true, () => false);
   const socket = new WebSocket(url.replace(/^http/, "ws") + "websocket?cursor=0");
-  const stream = new EventSource(url + "eventstream?cursor=0");
+  const stream = new EventSource(url + "sse?cursor=0");
   const first = (what, ...names) => new Promise((resolve) => {
     for (const name of names) what.addEventListener(name, () => resolve(name === "open"));
   });
@@ -14,7 +14,7 @@ async ([url, secret]) => {
   const results = {
     socket: await socketOpens,
     stream: await streamOpens,
-    read: await tried(fetch(url + "request?cursor=0").then(good)),
+    read: await tried(fetch(url + "reload?cursor=0").then(good)),
     post: await tried(fetch(url + "post", { method: "POST", headers: json, body: letter }).then(good)),
   };
   // These need no leave, and no answer can be read; the room must not take them all the same.
@@ -23,7 +23,7 @@ async ([url, secret]) => {
     await tried(fetch(url + "post", { method: "POST", mode: "no-cors", headers, body: letter }));
   }
   navigator.sendBeacon(url + "post", letter);
-  await tried(fetch(url + "request?cursor=0", { mode: "no-cors" }));
+  await tried(fetch(url + "reload?cursor=0", { mode: "no-cors" }));
   socket.close();
   stream.close();
   return results;

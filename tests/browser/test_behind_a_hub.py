@@ -10,7 +10,7 @@ import pytest
 import lpws
 from lpws.chat import ChatServer, Times
 from lpws.chat.handlers import WAYS
-from lpws.link import Relay
+from lpws.relay import Relay
 
 from .conftest import windows
 from .jupyter import ASK, CELLS, OPEN, RUN_ALL, SEE, jupyterlab

@@ -13,7 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 import lpws
 from lpws.chat import ChatServer, Robots, Times, handlers
 from lpws.chat.handlers import WAYS
-from lpws.link import Relay
+from lpws.relay import Relay
 
 from .conftest import windows
 from .people import HERE, Scissors, enter, lines_of_server, said_once_in_order, say, talk, texts, wait_for
@@ -423,7 +423,7 @@ def test_nobody_is_kept_out(browser, chat, shot, look):
         results = Axe().run(page)
         return [results.generate_report()] if results.violations_count else []
 
-    with Robots(chat, {"Rosa": lpws.EventStream(), "Cem": lpws.LongPolling()}) as robots:
+    with Robots(chat, {"Rosa": lpws.SSE(), "Cem": lpws.LongPolling()}) as robots:
         page.goto(chat.address)
         assert found() == []
         shot(page, f"chat_door_{look}")

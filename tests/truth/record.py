@@ -23,11 +23,11 @@ from lpws.run import DATA
 
 WORK = lpws.Workload(clients=10, rate_hz=20, duration_s=10.0, seed=1)
 TRANSPORTS = [
-    lpws.Request(pause_s=0.5),
-    lpws.Request(pause_s=0.5, keep_alive=True),
+    lpws.Reload(pause_s=0.5),
+    lpws.Reload(pause_s=0.5, keep_alive=True),
     lpws.ShortPolling(interval_s=0.5),
     lpws.LongPolling(),
-    lpws.EventStream(),
+    lpws.SSE(),
     lpws.WebSocket(),
 ]
 QUANTILES = {"p05": 0.05, "median": 0.5, "p95": 0.95, "p99": 0.99}

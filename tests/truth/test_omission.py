@@ -15,7 +15,7 @@ from lpws.transports import request
 
 STALL_S = 1.0
 WORK = lpws.Workload(clients=1, rate_hz=100, duration_s=4.0, pattern="periodic")
-TRANSPORT = lpws.Request(pause_s=0.005, keep_alive=True)
+TRANSPORT = lpws.Reload(pause_s=0.005, keep_alive=True)
 
 
 class Stalls(request.Handler):

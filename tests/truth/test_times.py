@@ -13,10 +13,10 @@ from lpws.run import DATA
 WORK = lpws.Workload(clients=4, rate_hz=40, duration_s=1.0, seed=3)
 ALL, NO_ANSWERS = set(SENSE), {name for name in SENSE if "response" not in name}
 SEEN = {
-    lpws.Request(pause_s=0.05): ALL,
+    lpws.Reload(pause_s=0.05): ALL,
     lpws.ShortPolling(interval_s=0.1): ALL,
     lpws.LongPolling(): ALL,
-    lpws.EventStream(): NO_ANSWERS,
+    lpws.SSE(): NO_ANSWERS,
     lpws.WebSocket(): NO_ANSWERS,
 }
 

@@ -13,8 +13,8 @@ import tun
 from namespaces import need
 
 import lpws
-from lpws.counting import CountedStream
 from lpws.run import DATA
+from lpws.server.stream import CountedStream
 
 D = transits.LINK.delay_s
 
@@ -68,7 +68,7 @@ def test_nagle_shows_over_the_kernel_alone(over_kernel, monkeypatch):
     """A second small message waits for an ACK, a round trip; next door to the relay, that comes at once."""
     monkeypatch.setattr(CountedStream, "set_nodelay", lambda _stream, _value: None)
     relay_s, kernel_s = (
-        transits.second(measure(lpws.EventStream(), transits.PAIRS, transits.LINK)).min()
+        transits.second(measure(lpws.SSE(), transits.PAIRS, transits.LINK)).min()
         for measure in (lpws.measure, over_kernel)
     )
     assert relay_s < 1.9 * D

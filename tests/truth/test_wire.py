@@ -5,20 +5,20 @@ from three_ways import disagreements
 from watch import watched
 
 import lpws
-from lpws import kernel
-from lpws.connection import Connection
-from lpws.counting import CountedStream, CountingServer
+from lpws.server import tcpinfo
+from lpws.server.stream import CountedStream, CountingServer
+from lpws.transports.connection import Connection
 
 WORK = lpws.Workload(clients=4, rate_hz=20, duration_s=0.5, seed=3)
 TRANSPORTS = [
-    lpws.Request(pause_s=0.05),
-    lpws.Request(pause_s=0.05, keep_alive=True),
+    lpws.Reload(pause_s=0.05),
+    lpws.Reload(pause_s=0.05, keep_alive=True),
     lpws.ShortPolling(interval_s=0.1),
     lpws.ShortPolling(interval_s=0.1, keep_alive=False),
     lpws.LongPolling(),
     lpws.LongPolling(keep_alive=False),
     lpws.LongPolling(hold_s=0.05, cursor=False),
-    lpws.EventStream(),
+    lpws.SSE(),
     lpws.WebSocket(),
     lpws.WebSocket(flush_s=0.1),
 ]
@@ -80,7 +80,7 @@ def a_connection_not_recorded(monkeypatch):
 
 def a_fin_counted(monkeypatch):
     for state in ("_CLOSE", "_CLOSE_WAIT"):
-        monkeypatch.setattr(kernel, state, None)
+        monkeypatch.setattr(tcpinfo, state, None)
 
 
 def a_byte_more_received(monkeypatch):

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from wire import CLOSE, TEXT, Stream
 
-from lpws import Event, EventStream, Run, WebSocket
+from lpws import SSE, Event, Run, WebSocket
 
 #: RFC 6455 §5.2 and §5.5.1: two bytes of head, two of status; from a client, four of mask.
 _CLOSE_BYTES, _MASKED_CLOSE_BYTES = 4, 8
@@ -55,7 +55,7 @@ def disagreements(run: Run, streams: Iterable[Stream]) -> list[str]:
         server=count("request_received", "server"),
     )
     # The clients of an event stream never see the end of the answer, and its server notes none.
-    if not isinstance(run.transport, EventStream):
+    if not isinstance(run.transport, SSE):
         expect(
             "answers",
             wire=sum(stream.responses for stream in streams),
@@ -67,7 +67,7 @@ def disagreements(run: Run, streams: Iterable[Stream]) -> list[str]:
     expect("bytes down, by connection", wire=down, server=sizes("written"), kernel=sizes("kernel_written"))
     if isinstance(run.transport, WebSocket):
         _compare_websockets(events, streams, expect)
-    elif isinstance(run.transport, EventStream):
+    elif isinstance(run.transport, SSE):
         _compare_event_streams(run.transport, events, streams, expect)
     else:
         opened = {event.connection for event in events if (event.name, event.side) == ("opened", "client")}
@@ -108,7 +108,7 @@ def _compare_websockets(events: list[Event], streams: list[Stream], expect) -> N
 
 
 def _compare_event_streams(
-    transport: EventStream, events: list[Event], streams: list[Stream], expect
+    transport: SSE, events: list[Event], streams: list[Stream], expect
 ) -> None:
     asked = _sums((event.connection, event.size) for event in events if event.name == "request_sent")
     retry = _chunk_bytes(len(f"retry: {1000 * transport.retry_s:.0f}\n\n"))

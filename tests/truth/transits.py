@@ -57,7 +57,7 @@ class Row(NamedTuple):
     kernel: int
 
 
-_SOCKET, _STREAM = lpws.WebSocket(), lpws.EventStream()
+_SOCKET, _STREAM = lpws.WebSocket(), lpws.SSE()
 _OPEN, _NEW = lpws.ShortPolling(interval_s=0.4), lpws.ShortPolling(interval_s=0.4, keep_alive=False)
 _HELD, _HELD_NEW = lpws.LongPolling(), lpws.LongPolling(keep_alive=False)
 

@@ -75,7 +75,8 @@ def line(delay_s: float):
 def measure(near, far, transport, workload, link):
     """The run that `lpws.measure` gives with this line in place of its relay: server far, clients near."""
     import lpws
-    from lpws import experiment, server
+    from lpws import measurement
+    from lpws.server import server
 
     class Line:
         """What leads the clients to the server; the line itself is there already."""
@@ -90,7 +91,7 @@ def measure(near, far, transport, workload, link):
 
         __enter__ = __exit__ = lambda *_: None
 
-    class FleetNear(experiment.RemoteFleet):
+    class FleetNear(measurement.RemoteFleet):
         def launch(self):
             return near.call(super().launch)
 
@@ -99,8 +100,8 @@ def measure(near, far, transport, workload, link):
 
     bind_sockets: Callable = server.bind_sockets
     with (
-        mock.patch.object(experiment, "Relay", Line),
-        mock.patch.object(experiment, "RemoteFleet", FleetNear),
+        mock.patch.object(measurement, "Relay", Line),
+        mock.patch.object(measurement, "RemoteFleet", FleetNear),
         mock.patch.object(server, "bind_sockets", bind_far),
     ):
         return far.call(lpws.measure, transport, workload, link)

@@ -11,7 +11,7 @@ import wire
 from namespaces import Namespace
 
 import lpws
-from lpws import experiment
+from lpws import measurement
 
 
 @dataclass
@@ -37,16 +37,16 @@ def watched(
 ) -> Watched:
     """What `lpws.measure` gives with these arguments in this namespace, and what was on the wire."""
     starts: list[float] = []
-    tell = experiment.RemoteFleet.tell
+    tell = measurement.RemoteFleet.tell
 
-    def listen(fleet: experiment.RemoteFleet, line: str) -> None:
+    def listen(fleet: measurement.RemoteFleet, line: str) -> None:
         word, _, value = line.partition(" ")
-        if word == "start":  # on the common clock, see lpws.fleet
+        if word == "start":  # on the common clock, see lpws.fleet.fleet
             starts.append(float(value))
         tell(fleet, line)
 
     def measure() -> lpws.Run:
-        with wire.captured(path), mock.patch.object(experiment.RemoteFleet, "tell", listen):
+        with wire.captured(path), mock.patch.object(measurement.RemoteFleet, "tell", listen):
             return lpws.measure(transport, work, **options)
 
     path = folder / "wire.pcap"

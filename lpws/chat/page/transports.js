@@ -15,7 +15,7 @@ export function fromLines(text) {
 
 async function reload(line) {
   for (;;) {
-    await line.ask("request", { patience: line.times.reload_s }, line.times.timeout_s);
+    await line.ask("reload", { patience: line.times.reload_s }, line.times.timeout_s);
     await line.reloaded(); // until the reader presses the button, or has posted something
   }
 }
@@ -37,8 +37,8 @@ async function longPolling(line) {
 }
 
 function eventStream(line) {
-  const request = line.journal.begin("eventstream");
-  const source = new EventSource(line.address("eventstream", { request: request.number }));
+  const request = line.journal.begin("sse");
+  const source = new EventSource(line.address("sse", { request: request.number }));
   return stream(line, request, (take, end) => {
     source.onopen = () => line.journal.opened(request);
     source.onmessage = ({ data, lastEventId }) => take(`${lastEventId} ${data}`);

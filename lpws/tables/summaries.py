@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ..run import Run
-from .connections import connections_of, open_over_time_of
-from .deliveries import STATES, deliveries_of
-from .requests import requests_of
+from .connection import connections_of, open_over_time_of
+from .delivery import STATES, deliveries_of
+from .request import requests_of
 from .trace import events
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 
 from . import specs
-from .conditions import make_room_for_files, progress, undisturbed
-from .link import Relay
-from .remote import FleetDied, FleetInThread, RemoteFleet
+from .fleet.process import FleetDied, FleetInThread, RemoteFleet
+from .machine import make_room_for_files, progress, undisturbed
+from .relay import Relay
 from .run import Run, RunError, machine
-from .server import Server
+from .server.server import Server
 from .trace import NONE, clock
 from .transports.room import RoomHandler
 

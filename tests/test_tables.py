@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lpws import frames
+from lpws import tables
 from lpws.run import Run
 from lpws.simulation import simulate
-from lpws.specs import EventStream, Link, LongPolling, Request, ShortPolling, WebSocket, Workload
+from lpws.specs import SSE, Link, LongPolling, Reload, ShortPolling, WebSocket, Workload
 from lpws.trace import NONE, Event
 
 WORK = Workload(clients=2, rate_hz=1, duration_s=4)
@@ -83,7 +83,7 @@ def check(frame, columns):
 
 
 def test_events_are_the_trace():
-    frame = frames.events(run_of(POLLS))
+    frame = tables.events(run_of(POLLS))
     assert list(frame.columns) == list(Event._fields)
     assert [tuple(row) for row in frame.astype(object).itertuples(index=False)] == POLLS
     assert frame["name"].dtype == "category"
@@ -93,7 +93,7 @@ def test_events_are_the_trace():
 @pytest.mark.parametrize(("name", "side"), [("shouted", "client"), ("opened", "proxy")])
 def test_events_that_no_table_knows(name, side):
     with pytest.raises(ValueError, match="expected events with a .*(shouted|proxy)"):
-        frames.events(run_of(event(0, name, side)))
+        tables.events(run_of(event(0, name, side)))
 
 
 def test_processor_time_is_that_of_the_run():
@@ -104,20 +104,20 @@ def test_processor_time_is_that_of_the_run():
     ]
     run = run_of(ticks)
     assert 4.0 <= run.workload.duration_s < 99
-    assert frames.processor_time_s(run) == 0.003
-    assert frames.processor_time_s(run, "client") == 2e-6
+    assert tables.processor_time_s(run) == 0.003
+    assert tables.processor_time_s(run, "client") == 2e-6
     with pytest.raises(ValueError, match="'client' or 'server', got 'link'"):
-        frames.processor_time_s(run, "link")
+        tables.processor_time_s(run, "link")
 
 
 def test_processor_time_that_nobody_measured():
-    assert np.isnan(frames.processor_time_s(run_of(POLLS)))
-    assert np.isnan(frames.processor_time_s(simulate(WebSocket(), WORK)))
+    assert np.isnan(tables.processor_time_s(run_of(POLLS)))
+    assert np.isnan(tables.processor_time_s(simulate(WebSocket(), WORK)))
 
 
 def test_connections_of_the_client():
     check(
-        frames.connections(run_of(POLLS)),
+        tables.connections(run_of(POLLS)),
         {
             "connection": [0, 1],
             "client": [0, 1],
@@ -134,7 +134,7 @@ def test_connections_of_the_client():
 def test_connections_of_the_server():
     silent = event(3.0, "opened", "server", connection=7)
     check(
-        frames.connections(run_of(POLLS, silent), side="server"),
+        tables.connections(run_of(POLLS, silent), side="server"),
         {
             "connection": [5, 6, 7],
             "client": [0, 1, -1],
@@ -148,7 +148,7 @@ def test_connections_of_the_server():
     )
 
 
-@pytest.mark.parametrize("function", [frames.connections, frames.open_over_time])
+@pytest.mark.parametrize("function", [tables.connections, tables.open_over_time])
 def test_connections_have_two_sides(function):
     with pytest.raises(ValueError, match="expected side 'client' or 'server', got 'link'"):
         function(run_of(POLLS), side="link")
@@ -156,7 +156,7 @@ def test_connections_have_two_sides(function):
 
 def test_requests_join_both_sides():
     check(
-        frames.requests(run_of(POLLS)),
+        tables.requests(run_of(POLLS)),
         {
             "request": [0, 1, 2],
             "client": [0, 1, 0],
@@ -176,14 +176,14 @@ def test_requests_join_both_sides():
 def test_requests_that_failed_are_not_empty():
     answered = event(3.0, "response_sent", "server", client=1, connection=6, request=1, size=0)
     failed = event(3.1, "failed", "client", client=1, connection=1, request=1, size=503)
-    frame = frames.requests(run_of(POLLS, answered, failed))
+    frame = tables.requests(run_of(POLLS, answered, failed))
     assert frame.failed_status.tolist() == [-1, 503, -1]
     assert not frame["empty"][1]
 
 
 def test_requests_that_open_a_stream_are_not_empty():
-    for transport in (WebSocket(), EventStream()):
-        frame = frames.requests(run_of(POLLS, transport=transport))
+    for transport in (WebSocket(), SSE()):
+        frame = tables.requests(run_of(POLLS, transport=transport))
         assert frame.answered_s.notna().any()
         assert not frame["empty"].any()
 
@@ -196,7 +196,7 @@ def test_deliveries_of_every_message_to_every_client():
         told(1, 1, 5, 1.2, 1.4),  # client 1: the run ended before the others came
     )  # fmt: skip
     check(
-        frames.deliveries(run),
+        tables.deliveries(run),
         {
             "message": [1, 1, 2, 2, 3, 3],
             "client": [0, 1, 0, 1, 0, 1],
@@ -215,46 +215,46 @@ def test_deliveries_of_every_message_to_every_client():
 
 def test_deliveries_belong_to_the_sending_that_arrived():
     run = run_of(published(1, 0, 0), told(1, 0, 4, 0.1), told(1, 0, 5, 1.0, 1.2))
-    frame = frames.deliveries(run).iloc[0]
+    frame = tables.deliveries(run).iloc[0]
     assert (frame.sent_s, frame.request, frame.copies) == (1.0, 5, 1)
     assert frame.transit_s == pytest.approx(0.2)
 
 
 def test_deliveries_count_copies():
     run = run_of(published(1, 0, 0), told(1, 0, 4, 0.1, 0.2), told(1, 0, 4, 0.3, 0.4))
-    frame = frames.deliveries(run)
+    frame = tables.deliveries(run)
     assert frame.copies.tolist() == [2, 0]
     assert (frame.sent_s[0], frame.received_s[0]) == (0.1, 0.2)
-    assert frames.summary(run).counts.extra_copies.tolist() == [1]
+    assert tables.summary(run).counts.extra_copies.tolist() == [1]
 
 
 def test_deliveries_of_what_nobody_published_show():
-    frame = frames.deliveries(run_of(published(1, 0, 0), told(9, 1, 4, 0.1, 0.2)))
+    frame = tables.deliveries(run_of(published(1, 0, 0), told(9, 1, 4, 0.1, 0.2)))
     assert frame.message.tolist() == [1, 1, 9, 9]
     assert frame.published_s.isna().tolist() == [False, False, True, True]
     assert frame.state.tolist() == ["pending", "missed", "pending", "delivered"]
 
 
 def test_latency_counts_from_the_due_time():
-    late = frames.deliveries(run_of(published(1, 0, 3.0), told(1, 0, 4, 3.0, 3.1)))
+    late = tables.deliveries(run_of(published(1, 0, 3.0), told(1, 0, 4, 3.0, 3.1)))
     assert late.latency_s[0] == pytest.approx(3.1)
-    undue = frames.deliveries(run_of(published(1, 0, 3.0)[1:], told(1, 0, 4, 3.0, 3.1)))
+    undue = tables.deliveries(run_of(published(1, 0, 3.0)[1:], told(1, 0, 4, 3.0, 3.1)))
     assert undue.latency_s.isna().all()
 
 
 def test_open_over_time():
-    check(frames.open_over_time(run_of(POLLS)), {"t_s": [-1.0, -0.7, 2.2], "open": [1, 2, 1]})
-    check(frames.open_over_time(run_of(POLLS), "server"), {"t_s": [-0.9, -0.6, 2.3], "open": [1, 2, 1]})
+    check(tables.open_over_time(run_of(POLLS)), {"t_s": [-1.0, -0.7, 2.2], "open": [1, 2, 1]})
+    check(tables.open_over_time(run_of(POLLS), "server"), {"t_s": [-0.9, -0.6, 2.3], "open": [1, 2, 1]})
 
 
 @pytest.mark.parametrize(
     ("name", "side", "function"),
     [
-        ("opened", "client", frames.connections),
-        ("closed", "client", frames.connections),
-        ("request_sent", "client", frames.requests),
-        ("response_sent", "server", frames.requests),
-        ("published", "server", frames.deliveries),
+        ("opened", "client", tables.connections),
+        ("closed", "client", tables.connections),
+        ("request_sent", "client", tables.requests),
+        ("response_sent", "server", tables.requests),
+        ("published", "server", tables.deliveries),
     ],
 )
 def test_an_event_that_is_there_twice_is_noticed(name, side, function):
@@ -269,8 +269,8 @@ def test_an_event_that_is_not_there_is_noticed():
 
     def all_of(events):
         less = Run(run.transport, run.workload, run.link, events)
-        sides = [frames.connections(less, side) for side in ("client", "server")]
-        return [frame.to_csv() for frame in (*sides, frames.requests(less), frames.deliveries(less))]
+        sides = [tables.connections(less, side) for side in ("client", "server")]
+        return [frame.to_csv() for frame in (*sides, tables.requests(less), tables.deliveries(less))]
 
     whole, seen = all_of(run.events), set()
     for n, (_, name, side, *_) in enumerate(run.events):
@@ -282,19 +282,19 @@ def test_an_event_that_is_not_there_is_noticed():
 
 def test_an_empty_trace():
     run = Run(LongPolling(), WORK)
-    for table in (frames.events, frames.requests, frames.deliveries, frames.open_over_time):
+    for table in (tables.events, tables.requests, tables.deliveries, tables.open_over_time):
         frame = table(run)
         assert frame.empty
         assert len(frame.columns) > 1
     for side in ("client", "server"):
-        assert frames.connections(run, side).empty
-    row = frames.summary(run).loc["long polling"]
+        assert tables.connections(run, side).empty
+    row = tables.summary(run).loc["long polling"]
     assert row.counts.drop("empty_share").eq(0).all()
     assert row.latency_s.isna().all()
 
 
 def test_summary():
-    row = frames.summary({"mine": run_of(POLLS)}).loc["mine"]
+    row = tables.summary({"mine": run_of(POLLS)}).loc["mine"]
     assert row.counts.to_dict() == {
         "opened_client": 2, "opened_server": 2, "opened_client_from_0": 0, "opened_server_from_0": 0,
         "open_peak_client": 2, "open_peak_server": 2, "requests": 3, "empty_share": 0.5,
@@ -307,10 +307,10 @@ def test_summary():
 
 
 transports = st.one_of(
-    st.builds(Request, pause_s=st.floats(0.05, 1), keep_alive=st.booleans()),
+    st.builds(Reload, pause_s=st.floats(0.05, 1), keep_alive=st.booleans()),
     st.builds(ShortPolling, interval_s=st.floats(0.1, 2), keep_alive=st.booleans(), aligned=st.booleans()),
     st.builds(LongPolling, hold_s=st.floats(0.1, 5), keep_alive=st.booleans(), cursor=st.booleans()),
-    st.builds(EventStream),
+    st.builds(SSE),
     st.builds(WebSocket, flush_s=st.sampled_from([0.0, 0.1])),
 )
 workloads = st.builds(
@@ -325,7 +325,7 @@ def test_what_holds_in_every_run(transport, workload, delay_s):
     run = simulate(transport, workload, Link(delay_s=delay_s))
     names = Counter((name, side) for _, name, side, *_ in run.events)
 
-    told = frames.deliveries(run)
+    told = tables.deliveries(run)
     assert len(told) == names["published", "server"] * workload.clients
     assert told.state.value_counts().sum() == len(told)
     assert told.copies.sum() == names["message_received", "client"]
@@ -339,7 +339,7 @@ def test_what_holds_in_every_run(transport, workload, delay_s):
     in_order = arrived.sort_values(["client", "message"]).groupby("client").received_s
     assert in_order.apply(lambda received_s: received_s.is_monotonic_increasing).all()
 
-    asked = frames.requests(run)
+    asked = tables.requests(run)
     assert len(asked) == names["request_sent", "client"]
     assert asked.messages.sum() == names["message_sent", "server"]
     assert (asked.held_s.dropna() >= 0).all()
@@ -348,11 +348,11 @@ def test_what_holds_in_every_run(transport, workload, delay_s):
         assert ((asked.messages > 0) | asked["empty"] | asked.answered_s.isna()).all()
 
     for side in ("client", "server"):
-        lines = frames.connections(run, side)
+        lines = tables.connections(run, side)
         assert len(lines) == names["opening" if side == "client" else "opened", side]
         assert lines.closed_s.notna().all()
         assert not (lines.closed_s < lines.opened_s).any()
-        assert frames.open_over_time(run, side).open.iloc[-1] == 0
-    counts = frames.summary(run).counts.iloc[0]
+        assert tables.open_over_time(run, side).open.iloc[-1] == 0
+    counts = tables.summary(run).counts.iloc[0]
     assert counts.opened_client == counts.opened_server
     assert counts.delivered + counts.missed + counts.pending == counts.published * workload.clients

@@ -14,7 +14,7 @@ import tempfile
 import threading
 from typing import BinaryIO
 
-from . import fleet
+from . import __main__ as fleet
 
 _REPORT = re.compile(rb"(ready|events|done) (\d+)\n")
 
@@ -29,7 +29,7 @@ class RemoteFleet:
     Parameters
     ----------
     spec
-        What `lpws.fleet` reads on its first line.
+        What ``python -m lpws.fleet`` reads on its first line.
     """
 
     def __init__(self, spec: dict) -> None:

@@ -16,11 +16,11 @@ from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.netutil import bind_sockets
 from tornado.web import Application, OutputTransform, RequestHandler
 
-from .counting import CountedStream, CountingServer
-from .health import tick
-from .loop import LoopThread, quiet
-from .transports import HALVES
-from .transports.room import NotFound, Preflight, Refused, Room, RoomHandler
+from ..health import tick
+from ..loopthread import LoopThread, quiet
+from ..transports import HALVES
+from ..transports.room import NotFound, Preflight, Refused, Room, RoomHandler
+from .stream import CountedStream, CountingServer
 
 #: The largest message or body [bytes] that a client may send.
 MOST_BYTES = 65_536

@@ -5,9 +5,9 @@ and NaN means "did not happen"; -1 stands in a column of whole numbers that does
 An event that may happen once and is in the trace twice is an error, not a row that goes missing.
 """
 
-from .connections import connections, open_over_time
-from .deliveries import STATES, deliveries
+from .connection import connections, open_over_time
+from .delivery import STATES, deliveries
 from .processor import processor_time_s
-from .requests import requests
-from .summary import summary
+from .request import requests
+from .summaries import summary
 from .trace import events

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from lpws import kernel
-from lpws.kernel import payload_bytes
+from lpws.server import tcpinfo
+from lpws.server.tcpinfo import payload_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
@@ -30,7 +30,7 @@ def pair():
 def until_state(ours, state):
     """Wait until the kernel has that state: what the peer did has arrived."""
     end = time.monotonic() + 10
-    while kernel._tcp_info(ours)[0] != state:
+    while tcpinfo._tcp_info(ours)[0] != state:
         assert time.monotonic() < end
         time.sleep(0.001)
 
@@ -50,30 +50,30 @@ def test_of_an_open_connection():
 def test_a_fin_is_no_byte():
     with pair() as (ours, peer):
         peer.close()
-        until_state(ours, kernel._CLOSE_WAIT)
+        until_state(ours, tcpinfo._CLOSE_WAIT)
         assert payload_bytes(ours) == (5, 2)
 
 
 def test_a_reset_is_no_byte():
     with pair() as (ours, peer):
         reset(peer)
-        until_state(ours, kernel._CLOSE)
+        until_state(ours, tcpinfo._CLOSE)
         assert payload_bytes(ours) == (5, 2)
 
 
 def test_a_fin_before_a_reset_is_no_byte():
     with pair() as (ours, peer):
         peer.close()
-        until_state(ours, kernel._CLOSE_WAIT)
+        until_state(ours, tcpinfo._CLOSE_WAIT)
         ours.sendall(b"too late")
-        until_state(ours, kernel._CLOSE)
+        until_state(ours, tcpinfo._CLOSE)
         assert payload_bytes(ours) == (5, 10)
 
 
 def test_after_a_reset_that_was_heard_of_it_does_not_say():
     with pair() as (ours, peer):
         reset(peer)
-        until_state(ours, kernel._CLOSE)
+        until_state(ours, tcpinfo._CLOSE)
         with pytest.raises(ConnectionResetError):
             ours.recv(9)
         assert payload_bytes(ours) is None
@@ -97,7 +97,7 @@ def test_what_nobody_has_taken_yet_counts():
 
 def test_elsewhere_it_does_not_say(monkeypatch):
     with pair() as (ours, _):
-        monkeypatch.setattr(kernel, "_TCP_INFO", struct.Struct("=B127xQ8xI52xQQ4000x"))
+        monkeypatch.setattr(tcpinfo, "_TCP_INFO", struct.Struct("=B127xQ8xI52xQQ4000x"))
         assert payload_bytes(ours) is None
         monkeypatch.setattr(sys, "platform", "darwin")
         assert payload_bytes(ours) is None

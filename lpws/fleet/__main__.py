@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
-from . import specs
-from .client import Fleet
-from .health import tick
-from .transports import HALVES
+from .. import specs
+from ..health import tick
+from ..transports import HALVES
+from .fleet import Fleet
 
 #: How often the events are handed over [s]; a fleet that dies takes no more than this with it.
 HAND_OVER_S = 0.1

@@ -1,19 +1,19 @@
-"""A client of a fleet: its cursor, its connections and what it records; and what the fleet shares."""
+"""A client of a fleet: its cursor, its connections and what it records."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import socket
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import picows
 
+from ..specs import Transport
+from ..trace import NONE, clock
+from ..wire import ids_and_sizes
 from .connection import Connection, Socket
-from .mailbox import ids_and_sizes
-from .specs import Transport, Workload
-from .trace import NONE, clock
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Client:
     The client halves of the transports are written in terms of its methods.
     """
 
-    fleet: Fleet
+    fleet: Any  # the `lpws.fleet.fleet.Fleet` that it belongs to
     number: int
     cursor: int = 0
     asking: bool = False  # whether it waits for an answer
@@ -207,66 +207,3 @@ class Client:
         if self.websocket is not None and not self.websocket.is_disconnected:
             self.websocket.send_close(picows.WSCloseCode.OK)
             self.websocket.disconnect()
-
-
-@dataclass
-class Fleet:
-    """What the clients of one run share: where the server is, the counters, the record.
-
-    Parameters
-    ----------
-    transport, workload
-        What every client is to do.
-    address
-        Where to connect: the server, or the link that leads to it.
-    host
-        The server's own name and port, for the ``Host`` header.
-    grace_s
-        How long a few transits may take [s].
-    record
-        Takes an event.
-    prefix
-        What every path of the server begins with: its token, if it has one.
-    """
-
-    transport: Transport
-    workload: Workload
-    address: tuple[str, int]
-    host: str
-    grace_s: float
-    record: Callable[[tuple], None]
-    prefix: str = ""
-    last: int | None = None  # id of the last message of the run, once it is known
-    connections: itertools.count = field(default_factory=itertools.count)
-    requests: itertools.count = field(default_factory=itertools.count)
-
-    def __post_init__(self) -> None:
-        self.path = self.prefix + self.transport.path
-        self.loop = asyncio.get_running_loop()
-        self.start: asyncio.Future[float] = self.loop.create_future()
-        self.unready = set(range(self.workload.clients))  # who is not connected yet
-        self.ready = asyncio.Event()
-        self.behind = set(range(self.workload.clients))  # who does not have the last message
-        self.finished = asyncio.Event()
-        self.broken = self.loop.create_future()  # raises what must end the run
-        self.opening: set[asyncio.Task] = set()  # connections that are being made
-        self.open: set[int] = set()  # connections
-        self.clients = [Client(self, number) for number in range(self.workload.clients)]
-
-    def fail(self, error: Exception) -> None:
-        """End the run with this error."""
-        if not self.broken.done():
-            self.broken.set_exception(error)
-
-    def announce_last(self, message: int) -> None:
-        """Take note of the id of the last message of the run."""
-        self.last = message
-        for client in self.clients:
-            if client.cursor >= message:
-                self.has_last(client.number)
-
-    def has_last(self, client: int) -> None:
-        """Note that a client has the last message of the run."""
-        self.behind.discard(client)
-        if not self.behind:
-            self.finished.set()

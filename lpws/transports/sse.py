@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 
 from tornado.iostream import StreamClosedError
 
-from ..client import Client
-from ..mailbox import Message, sizes
+from ..mailbox import Message
 from ..trace import clock
+from ..wire import sizes
 from .broadcast import Pack, StreamHandler
+from .client import Client
 
 #: HTML standard §9.2.7: a comment about every 15 s, so that old proxies do not give up.
 COMMENT_S = 15.0

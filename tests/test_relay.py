@@ -9,7 +9,7 @@ from collections import deque
 
 import pytest
 
-from lpws.link import Relay
+from lpws.relay import Relay
 from lpws.specs import Link
 from lpws.trace import clock
 

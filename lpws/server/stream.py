@@ -11,8 +11,8 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream, UnsatisfiableReadError
 
-from .kernel import payload_bytes
-from .trace import NONE, clock
+from ..trace import NONE, clock
+from .tcpinfo import payload_bytes
 
 #: The answer to a request whose head is too large (RFC 6585 §5).
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..client import Client
 from ..trace import clock
+from .client import Client
 from .room import RoomHandler
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import httptools
 import picows
 
-from .trace import NONE, clock
+from ..trace import NONE, clock
 
 TEXT, PING, CLOSE = picows.WSMsgType.TEXT, picows.WSMsgType.PING, picows.WSMsgType.CLOSE
 
@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
     Parameters
     ----------
     client
-        The `lpws.client.Client` whose it is, and who records.
+        The `lpws.transports.client.Client` whose it is, and who records.
     """
 
     def __init__(self, client) -> None:
@@ -184,7 +184,7 @@ class Socket(picows.WSListener):
     Parameters
     ----------
     client
-        The `lpws.client.Client` whose it is.
+        The `lpws.transports.client.Client` whose it is.
     number, request
         Of the connection, and of the request that opened it.
     """

@@ -16,7 +16,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from .loop import LoopThread, quiet
+from .loopthread import LoopThread, quiet
 from .specs import Link
 from .trace import NONE, clock
 
