@@ -2,6 +2,7 @@
 
 import ast
 import glob
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -9,6 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 import tomllib
 from pathlib import Path
 
@@ -37,10 +40,12 @@ class Checkout:
         self.run, self.monkeypatch = run, monkeypatch
         self.commands = []
         self.codes = {}  # what a command says, anywhere in it → its exit code
+        self.packages = {"tornado": "6.5.2", "tqdm": "4.70.1"}  # what an installation brings
         self.project = folder / "pyproject.toml"
-        self.project.write_text("[project]\n")
+        self.project.write_text("[project]\n", encoding="utf-8")
         venv = folder / ".venv"
         self.venv, self.python, self.stamp = venv, venv / "bin" / "python", venv / "lpws-stamp.txt"
+        self.library = venv / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
         for name, value in {
             "ROOT": folder, "VENV": venv, "PYTHON": self.python, "STAMP": self.stamp, "run": self.pretend,
         }.items():  # fmt: skip
@@ -51,19 +56,41 @@ class Checkout:
     def have_uv(self, there):
         self.monkeypatch.setattr(self.run.shutil, "which", lambda name: "/opt/uv" if there else None)
 
-    def pretend(self, *command):
+    def pretend(self, *command, env=None):
         self.commands.append(" ".join(command))
+        self.environment = env
         code = next((code for part, code in self.codes.items() if part in self.commands[-1]), 0)
         if " venv " in self.commands[-1] and not code:
             self.python.parent.mkdir(parents=True, exist_ok=True)
             self.python.touch()
+        if " pip install " in self.commands[-1] and not code:
+            for name, version in self.packages.items():
+                self.have(name, version)
         return code
 
-    def install(self):
+    def have(self, name, version):
+        """Let the environment hold one version of a package, or none."""
+        for other in self.library.glob(f"{name}-*.dist-info"):
+            other.rmdir()
+        if version:
+            (self.library / f"{name}-{version}.dist-info").mkdir(parents=True)
+
+    def install(self, *extras):
         """The commands of one more run of the set-up."""
         self.commands.clear()
-        self.run.install()
+        self.run.install(extras or ("lab",))
         return list(self.commands)
+
+    def refuse(self):
+        """The sentence with which the set-up ends; it has run nothing and changed nothing."""
+        before = sorted(self.project.parent.rglob("*"))
+        self.commands.clear()
+        with pytest.raises(SystemExit) as ended:
+            self.run.install(("lab",))
+        assert self.commands == []
+        assert sorted(self.project.parent.rglob("*")) == before
+        assert "\n" not in ended.value.code
+        return ended.value.code
 
 
 @pytest.fixture
@@ -85,11 +112,10 @@ def test_conda_has_the_same_lower_bounds():
     conda = bounds(conda)
     assert conda.pop("python") == "=3.11"  # Binder silently takes 3.10 for ">=3.11"
     assert conda.pop("pip") == ""
-    assert conda.keys() == {"jupyterlab", "tornado", "matplotlib", "pandas", "nbval"}
-    extras = PROJECT["optional-dependencies"]
-    ours = bounds(PROJECT["dependencies"] + extras["lab"] + extras["test"])
+    assert conda.keys() == {"jupyterlab", "tornado", "matplotlib", "pandas"}
+    ours = bounds(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["lab"])
     assert conda == {name: ours[name] for name in conda}
-    assert pip == {"pip": ["-e .[lab,test]"]}
+    assert pip == {"pip": ["-e .[lab]"]}  # without the tests, a third less
     assert CONDA["channels"] == ["conda-forge"]
 
 
@@ -104,10 +130,10 @@ def test_jupyterlab_opens_without_a_question():
     shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
     [(source, target)] = shared.items()
     assert target == "share/jupyter/lab/settings/overrides.d/lpws.json"
-    [(schema, ours)] = json.loads((ROOT / source).read_text()).items()
+    [(schema, ours)] = json.loads((ROOT / source).read_text(encoding="utf-8")).items()
     plugin, name = schema.split(":")
     schemas = Path(sys.prefix, "share", "jupyter", "lab", "schemas", plugin)
-    known = json.loads((schemas / f"{name}.json").read_text())["properties"]
+    known = json.loads((schemas / f"{name}.json").read_text(encoding="utf-8"))["properties"]
     assert ours == {"fetchNews": "false", "checkForUpdates": False}
     assert ours.keys() <= known.keys()
 
@@ -168,7 +194,7 @@ def old_pythons():
     found = {}
     for path in paths:
         ask = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
-        answer = subprocess.run([path, "-c", ask], capture_output=True, text=True, check=False)
+        answer = subprocess.run([path, "-c", ask], capture_output=True, encoding="utf-8", check=False)
         if answer.returncode == 0 and tuple(map(int, answer.stdout.split("."))) < (3, 11):
             found[answer.stdout.strip()] = path
     return found
@@ -179,7 +205,9 @@ def test_real_old_pythons_say_the_sentence_and_nothing_else():
     if not pythons:
         pytest.skip("no Python older than 3.11 on this machine")
     for version, path in pythons.items():
-        said = subprocess.run([path, ROOT / "run.py", "lab"], capture_output=True, text=True, check=False)
+        said = subprocess.run(
+            [path, ROOT / "run.py", "lab"], capture_output=True, encoding="utf-8", check=False
+        )
         assert (said.returncode, said.stdout) == (1, ""), version
         assert said.stderr.startswith(f"This is Python {version}, and lpws needs"), version
         assert said.stderr.count("\n") == 1, version
@@ -190,7 +218,7 @@ def test_real_old_pythons_say_the_sentence_and_nothing_else():
 
 def call(*arguments):
     command = [sys.executable, ROOT / "run.py", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
 
 
 def test_an_unknown_command_says_the_usage_and_ends_with_2():
@@ -216,6 +244,25 @@ def test_lab_hands_its_arguments_to_jupyterlab(run, monkeypatch):
     assert command[:3] == (run.PYTHON, "-m", "jupyterlab")
     assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in command
     assert command[-2:] == ("--no-browser", "--port=9999")
+
+
+def test_lab_shows_the_project_whatever_the_reader_has_configured(run, monkeypatch):
+    """Unless the reader types another folder; JupyterLab takes each option once only."""
+    became = []
+    monkeypatch.setattr(run, "become", lambda *command: became.append(command[3:]))
+    run.lab([])
+    for option in ("--ServerApp.root_dir=/x", "--notebook-dir=/x", "--ServerApp.preferred_dir=/x"):
+        run.lab([option])
+    run.lab(["--LabApp.default_url=/tree"])
+    first = "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb"
+    folders = f"--ServerApp.root_dir={ROOT}", f"--ServerApp.preferred_dir={ROOT}"
+    assert became == [
+        (first, *folders),
+        (first, "--ServerApp.root_dir=/x"),
+        (first, "--notebook-dir=/x"),
+        (first, "--ServerApp.preferred_dir=/x"),
+        (*folders, "--LabApp.default_url=/tree"),
+    ]
 
 
 def test_test_runs_every_step_and_fails_if_any_fails(checkout):
@@ -244,7 +291,7 @@ spec.loader.exec_module(run)
 run.os.name = {system!r}
 run.become(sys.executable, "-c", "print('once'); raise SystemExit({code})")
 """
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, encoding="utf-8", check=False)
     assert (said.returncode, said.stdout) == (code, "once\n")
     assert run.run(sys.executable, "-c", f"raise SystemExit({code})") == code
 
@@ -252,24 +299,91 @@ run.become(sys.executable, "-c", "print('once'); raise SystemExit({code})")
 # When it installs
 
 
+def stamped(checkout):
+    """What it says on its environment: the three first lines, and the packages."""
+    lines = checkout.stamp.read_text(encoding="utf-8").splitlines()
+    return lines[:3], lines[3:]
+
+
 @pytest.mark.parametrize("uv", [False, True])
 def test_it_installs_once(checkout, uv):
     checkout.have_uv(uv)
     first = checkout.install()
     if uv:
-        assert first[0] == f"/opt/uv venv --python {sys.executable} {checkout.venv}"
-        assert first[1] == f"/opt/uv pip install --python {checkout.python} --editable .[lab,test]"
+        assert first[0] == f"/opt/uv venv --allow-existing --python {sys.executable} {checkout.venv}"
+        assert first[1] == f"/opt/uv pip install --python {checkout.python} --editable .[lab]"
     else:
         assert first[0] == f"{sys.executable} -m venv {checkout.venv}"
-        assert first[1] == f"{checkout.python} -m pip install --no-compile --editable .[lab,test]"
+        assert first[1] == f"{checkout.python} -m pip install --no-compile --editable .[lab]"
     assert checkout.install() == []
+
+
+def test_each_command_installs_the_extras_that_it_needs(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(run, "install", lambda extras: asked.append(set(extras)))
+    monkeypatch.setattr(run, "become", lambda *_: None)
+    monkeypatch.setattr(run, "run", lambda *_: 0)
+    monkeypatch.setattr(run.os, "chdir", lambda _: None)
+    for command in ("lab", "test", "notebooks", "bench"):
+        run.main([command])
+    assert asked == [{"lab"}, {"lab", "test"}, {"lab", "test"}, {"lab", "test", "bench"}]
+    assert {extra for extras in asked for extra in extras} <= set(PROJECT["optional-dependencies"])
+
+
+def test_an_extra_stays_once_it_is_there(checkout):
+    assert checkout.install("lab")[-1].endswith(" .[lab]")
+    assert checkout.install("lab", "test")[-1].endswith(" .[lab,test]")
+    assert checkout.install("lab") == []
+    checkout.project.write_text("[project]\nname = 'other'\n", encoding="utf-8")
+    assert checkout.install("lab")[-1].endswith(" .[lab,test]")
+
+
+@pytest.mark.parametrize("found", ["", "6.5.1", "6.4", "5.99.99", "6.5"])
+def test_a_package_that_was_lost_or_downgraded_is_brought_back(checkout, found):
+    checkout.install()
+    checkout.have("tornado", found)
+    assert "pip install" in checkout.install()[-1]
+    checkout.have("tornado", "6.5.2")
+    assert checkout.install() == []
+
+
+@pytest.mark.parametrize("found", ["6.5.2", "6.5.3", "6.10", "7.0rc1", "6.5.2+local"])
+def test_a_package_that_is_newer_is_left_in_peace(checkout, found):
+    checkout.install()
+    checkout.have("tornado", found)
+    checkout.have("a-readers-own", "1.0")
+    assert checkout.install() == []
+
+
+def test_what_is_recorded_is_what_is_there(checkout):
+    checkout.install()
+    first, packages = stamped(checkout)
+    assert first[0] == f"Python {sys.version.split()[0]} in {checkout.project.parent}"
+    assert first[2] == "lab"
+    assert packages == ["tornado 6.5.2", "tqdm 4.70.1"]
+    checkout.packages["tqdm"] = "4.67"  # as an older one that the project allows, chosen by the reader
+    checkout.have("tqdm", "4.67")
+    checkout.install()
+    assert stamped(checkout)[1] == ["tornado 6.5.2", "tqdm 4.67"]
+    assert checkout.install() == []
+
+
+def test_a_whole_environment_is_recognized_at_once(run):
+    """The real one, wherever this runs: a look into its folder, no process, no network."""
+    run.VENV = sys.prefix
+    packages = run.installed()
+    assert packages["tornado"] == importlib.metadata.version("tornado")
+    began = time.process_time()
+    for _ in range(10):
+        assert run.complete(run.stamp(["lab"], packages), ["lab"]) is os.path.exists(run.PYTHON)
+    assert time.process_time() - began < 3.0  # ten of them
 
 
 def test_another_pyproject_is_installed_into_the_same_environment(checkout):
     checkout.install()
     mark = checkout.venv / "mark"
     mark.touch()
-    checkout.project.write_text("[project]\nname = 'other'\n")
+    checkout.project.write_text("[project]\nname = 'other'\n", encoding="utf-8")
     assert any("pip install" in command for command in checkout.install())
     assert mark.exists()
     assert checkout.install() == []
@@ -283,6 +397,7 @@ def test_another_python_gets_a_new_environment(checkout, monkeypatch):
     assert any("pip install" in command for command in checkout.install())
     assert not mark.exists()
     assert checkout.install() == []
+    assert sorted(path.name for path in checkout.project.parent.iterdir()) == [".venv", "pyproject.toml"]
 
 
 def test_a_moved_checkout_gets_a_new_environment(checkout, monkeypatch):
@@ -297,31 +412,37 @@ def test_a_moved_checkout_gets_a_new_environment(checkout, monkeypatch):
 
 
 @pytest.mark.parametrize("uv", [False, True])
-def test_an_interrupted_installation_heals(checkout, uv):
+@pytest.mark.parametrize("at", [" venv ", " pip install "])
+def test_an_interrupted_installation_heals(checkout, uv, at):
     checkout.have_uv(uv)
-    checkout.codes = {"pip install": 7}
+    checkout.codes = {at: 7}
     with pytest.raises(SystemExit) as ended:
         checkout.install()
     assert ended.value.code == 7
-    assert not checkout.stamp.exists()
     checkout.codes = {}
     half = checkout.venv / "half-written"
     half.touch()
-    assert len(checkout.install()) == 2
-    assert not half.exists()
+    assert "pip install" in checkout.install()[-1]
+    assert half.exists() is (at == " pip install ")  # pip takes up its own work again, venv does not
     assert checkout.install() == []
 
 
-def test_a_failed_update_leaves_no_stamp(checkout):
+def test_a_failed_update_is_tried_again_and_leaves_what_was_there(checkout):
+    """As without a network: the environment of yesterday is still worth something."""
     checkout.install()
-    checkout.project.write_text("[project]\nname = 'other'\n")
+    mark = checkout.venv / "mark"
+    mark.touch()
+    checkout.project.write_text("[project]\nname = 'other'\n", encoding="utf-8")
     checkout.codes = {"pip install": 1}
-    with pytest.raises(SystemExit):
-        checkout.install()
-    assert not checkout.stamp.exists()
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            checkout.install()
+    checkout.codes = {}
+    assert "pip install" in checkout.install()[-1]
+    assert mark.exists()
 
 
-def test_an_environment_whose_python_is_gone_is_made_again(checkout):
+def test_an_environment_whose_python_is_gone_is_mended(checkout):
     checkout.install()
     checkout.python.unlink()
     assert len(checkout.install()) == 2
@@ -330,7 +451,7 @@ def test_an_environment_whose_python_is_gone_is_made_again(checkout):
 
 def test_it_never_removes_the_environment_that_it_runs_in(checkout, monkeypatch):
     checkout.install()
-    checkout.stamp.unlink()
+    checkout.stamp.write_text("unfinished\n", encoding="utf-8")
     mark = checkout.venv / "mark"
     mark.touch()
     monkeypatch.setattr(checkout.run.sys, "prefix", str(checkout.venv))
@@ -338,15 +459,146 @@ def test_it_never_removes_the_environment_that_it_runs_in(checkout, monkeypatch)
     assert mark.exists()
 
 
+def test_what_pip_is_told_to_do_elsewhere_does_not_lead_past_the_environment(checkout, monkeypatch):
+    for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONPATH", "PIP_INDEX_URL"):
+        monkeypatch.setenv(name, "/elsewhere")
+    monkeypatch.setenv("PIP_USER", "1")
+    checkout.install()
+    assert checkout.environment["PIP_USER"] == "0"  # goes before `user = true` in a file, too
+    assert [name for name, value in checkout.environment.items() if value == "/elsewhere"] == [
+        "PIP_INDEX_URL"
+    ]
+
+
+# Nothing of the reader's is ever deleted
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "link", "broken link"])
+def test_an_environment_of_the_readers_own_is_left_as_it_is(checkout, what, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "pyvenv.cfg").touch()
+    match what:
+        case "folder":
+            shutil.copytree(elsewhere, checkout.venv)
+        case "file":
+            checkout.venv.touch()
+        case "link":
+            checkout.venv.symlink_to(elsewhere)
+        case "broken link":
+            checkout.venv.symlink_to(elsewhere / "nothing")
+    assert f"{checkout.venv} that run.py did not make, so it is left as it is" in checkout.refuse()
+    assert (elsewhere / "pyvenv.cfg").exists()
+
+
+def test_an_empty_folder_is_nobodys(checkout):
+    checkout.venv.mkdir()
+    assert len(checkout.install()) == 2
+
+
+def test_an_environment_behind_a_link_is_used_but_never_removed(checkout, monkeypatch, tmp_path_factory):
+    checkout.install()
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "environment"
+    checkout.venv.rename(elsewhere)
+    checkout.venv.symlink_to(elsewhere)
+    assert checkout.install() == []
+    monkeypatch.setattr(checkout.run.sys, "version", "3.99.1 (main)")
+    assert f"{checkout.venv} is a link" in checkout.refuse()
+    assert (elsewhere / "lpws-stamp.txt").exists()
+
+
+def test_a_folder_with_several_names_has_one_environment(tmp_path):
+    """run.py is found through a link, and knows its own folder all the same."""
+    (tmp_path / "link").symlink_to(ROOT)
+    code = "import run; print(run.ROOT)"
+    link = {"PYTHONPATH": str(tmp_path / "link")}
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", env=link)
+    assert said.stdout == f"{ROOT.resolve()}\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows itself refuses to move a program that runs")
+@pytest.mark.parametrize("by", ["its path", "its folder", "a library"])
+def test_an_environment_is_not_removed_under_a_program(checkout, monkeypatch, by):
+    checkout.install()
+    checkout.python.unlink()
+    checkout.python.symlink_to(sys.executable)
+    command, environment, cwd = [checkout.python], dict(os.environ), None
+    code = "import sys, time; print('here', flush=True); time.sleep(600)"
+    if by == "its folder":
+        command, cwd = ["bin/python"], checkout.venv
+    elif by == "a library":  # found on the path, so that its name is "python" and nothing more
+        if not os.path.isdir("/proc/self"):
+            pytest.skip("only Linux tells which libraries a program uses")
+        command, environment["PATH"] = ["python"], f"{checkout.python.parent}:{os.environ['PATH']}"
+        library = checkout.library / "library.so"
+        library.write_bytes(b"a library" * 1000)
+        code = f"import mmap; file = open({str(library)!r}, 'r+b'); m = mmap.mmap(file.fileno(), 0); {code}"
+    program = subprocess.Popen([*command, "-c", code], stdout=subprocess.PIPE, env=environment, cwd=cwd)
+    try:
+        assert program.stdout.readline() == b"here\n"
+        monkeypatch.setattr(checkout.run.sys, "version", "3.99.1 (main)")
+        assert f"a program runs in it (process {program.pid})" in checkout.refuse()
+    finally:
+        program.kill()
+        program.communicate()
+    assert checkout.install()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_that_may_not_be_written(checkout, monkeypatch, there):
+    """As for an ordinary user in a checkout that an administrator has made."""
+    if there:
+        checkout.install()
+        checkout.have("tornado", "")
+    monkeypatch.setattr(checkout.run.os, "access", lambda path, mode: False)
+    place = checkout.venv if there else checkout.project.parent
+    assert checkout.refuse().startswith(f"You may not write to {place}, where")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="only root can be another user")
+def test_an_ordinary_user_in_a_checkout_of_roots():
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    try:
+        for name in ("run.py", "pyproject.toml"):
+            shutil.copy(ROOT / name, folder)
+        folder.chmod(0o755)
+        python = next((path for path in ("/usr/bin/python3",) if os.path.exists(path)), None)
+        answer = python and subprocess.run([python, "-c", "import sys; print(sys.version_info >= (3, 11))"],
+                                capture_output=True, encoding="utf-8").stdout  # fmt: skip
+        if answer != "True\n":
+            pytest.skip("no Python of the system that an ordinary user may start")
+        said = subprocess.run(
+            [python, folder / "run.py", "lab"], user=65534, group=65534, cwd=folder,
+            capture_output=True, encoding="utf-8",
+        )  # fmt: skip
+        assert (said.returncode, said.stdout) == (1, "")
+        assert said.stderr.startswith(f"You may not write to {folder}")
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_what_it_prints_does_not_die_of_an_encoding(encoding):
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import run; run.say('in \\u4e2d\\u6587, \\u2713')"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=os.environ | {"PYTHONIOENCODING": encoding}
+    )
+    assert (said.returncode, said.stderr) == (0, b"")
+    assert said.stdout.startswith(b"in ")
+
+
+def test_a_checkout_that_may_not_be_written_is_tested_without_a_cache(checkout, monkeypatch):
+    monkeypatch.setattr(checkout.run.os, "access", lambda path, mode: False)
+    checkout.run.test([])
+    assert "--no-cache" in checkout.commands[0]
+    assert "-p no:cacheprovider" in checkout.commands[1]
+
+
 @pytest.mark.parametrize("gone", ["ensurepip", "venv"])
 def test_without_ensurepip_the_debian_package_is_named(checkout, monkeypatch, gone):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == gone else find_spec(name))
-    with pytest.raises(SystemExit) as ended:
-        checkout.install()
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
-    assert f"'apt install {package}'" in ended.value.code
-    assert "\n" not in ended.value.code
-    assert checkout.commands == []
+    assert f"'apt install {package}'" in checkout.refuse()
     checkout.have_uv(True)  # which needs neither
     assert len(checkout.install()) == 2
