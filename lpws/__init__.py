@@ -22,7 +22,7 @@ _MODULES = {
     "measurement": ("measure",),
     "simulation": ("simulate",),
     "tables": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
-    "figures": ("lifelines", "ladder", "ecdf", "timeline"),
+    "figures": ("axes", "entitle", "lifelines", "ladder", "ecdf", "timeline"),
     "liveview": ("live",),
     "notebook": ("claim", "guess", "check", "show", "source"),
 }

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from lpws import tables  # noqa: E402
 from lpws.figures import TRANSPORT_STYLE, ecdf, ladder, lifelines, timeline  # noqa: E402
 from lpws.figures.labels import spread  # noqa: E402
+from lpws.figures.picture import png  # noqa: E402
 from lpws.run import Run  # noqa: E402
 from lpws.simulation import simulate  # noqa: E402
 from lpws.specs import (  # noqa: E402
@@ -100,9 +101,9 @@ def test_a_figure_draws_on_the_axes_it_is_given(figure):
 def test_a_figure_makes_axes_of_its_own_and_changes_nothing_else(figure):
     before = dict(matplotlib.rcParams)
     ax = figure(RUNS)
-    ax.figure.canvas.draw()
+    png(ax.figure)
     assert dict(matplotlib.rcParams) == before
-    assert len(pyplot.get_fignums()) == 1
+    assert pyplot.get_fignums() == []
     assert ax.get_legend() is None
     assert not ax.spines["top"].get_visible()
 
@@ -153,7 +154,7 @@ def test_latencies_that_are_all_nothing():
     still = simulate(WebSocket(), work)
     assert tables.deliveries(still).latency_s.max() == 0
     for log in (True, False, None):
-        ecdf(still, log=log).figure.canvas.draw()
+        ecdf(still, log=log).figure.draw_without_rendering()
 
 
 def test_ticks_do_not_touch_over_four_decades():
@@ -164,7 +165,7 @@ def test_ticks_do_not_touch_over_four_decades():
         "far": simulate(Reload(pause_s=1), work),
     }
     ax = ecdf(runs, log=True)
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     start_s, end_s = ax.get_xlim()
     labels = [label for label in ax.get_xticklabels() if start_s <= label.get_position()[0] <= end_s]
     boxes = [label.get_window_extent() for label in labels]
@@ -284,7 +285,7 @@ def test_lifelines_say_what_they_expect(arguments, message):
 def test_ladder_arrows_end_where_the_trace_says(label):
     run = RUNS[label]
     ax = ladder(run, client=1, window_s=(0, 8))
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     assert ax.get_ylim() == (8, 0)
     told = tables.deliveries(run).query("client == 1")
     asked = tables.requests(run).query("client == 1")
@@ -353,7 +354,7 @@ def test_ladder_without_a_distance_speaks_of_milliseconds():
 def test_ladder_labels_do_not_overlap(label, window_s):
     busy = Workload(clients=1, rate_hz=20, duration_s=6)
     ax = ladder(simulate(SPECS[label], busy, LINK), window_s=window_s)
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     boxes = [(text.get_text(), text.get_window_extent()) for text in ax.texts if text.get_text()]
     assert len(boxes) > 5
     assert overlaps(boxes) == []
@@ -412,7 +413,7 @@ def test_ecdf_with_model_recorded_run_and_guess():
 def test_ecdf_names_do_not_overlap(labels, log):
     runs = {label: RUNS[label] for label in labels}
     ax = ecdf(runs, log=log, guess_s=0.2)
-    ax.figure.canvas.draw()
+    ax.figure.draw_without_rendering()
     boxes = [(text.get_text(), text.get_window_extent()) for text in ax.texts if text.get_text()]
     assert {label for label, _ in boxes} >= {*runs, "your guess", "one transit"}
     assert overlaps(boxes) == []
@@ -460,7 +461,7 @@ def test_timeline_counts(what, side):
 def test_timeline_names_do_not_overlap():
     for what in ("opened", "open", "requests"):
         ax = timeline(RUNS, what=what)
-        ax.figure.canvas.draw()
+        ax.figure.draw_without_rendering()
         boxes = [(text.get_text(), text.get_window_extent()) for text in ax.texts if text.get_text()]
         assert len(boxes) == len(RUNS) + 1
         assert overlaps(boxes) == []

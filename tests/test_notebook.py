@@ -1,11 +1,17 @@
 """What a notebook asks and says: guesses, and answers to exercises."""
 
+import base64
+import io
 import math
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from PIL import Image
 
 import lpws
 
@@ -122,17 +128,60 @@ def test_a_claim_without_what_it_needs_is_not_judged(capsys):
     assert capsys.readouterr().out == "✓ it is so\n"
 
 
-@pytest.mark.parametrize("thing", ["a figure", "its axes"])
-def test_a_figure_is_shown_once_with_its_description(thing, monkeypatch):
-    shown = []
-    monkeypatch.setattr("lpws.notebook.display", lambda what, **options: shown.append((what, options)))
-    figure, ax = plt.subplots()
-    lpws.show(figure if thing == "a figure" else ax, "A line that rises.")
-    (picture, options), (words, _) = shown
-    assert picture is figure
-    assert options == {"metadata": {"image/png": {"alt": "A line that rises."}}}
-    assert words.data == "*What the figure shows:* A line that rises."
-    assert not plt.fignum_exists(figure.number), "or the end of the cell would show it again"
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed: a list of bundles, type → data."""
+    bundles = []
+
+    def display(data, raw=False, **_):
+        assert raw
+        bundles.append(data)
+
+    monkeypatch.setattr("lpws.notebook.display", display)
+    return bundles
+
+
+def pixels(data):
+    """The pixels of a PNG, of its bytes in base64."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"))
+
+
+@pytest.mark.parametrize("thing", ["a figure", "its axes", "a figure that pyplot does not know"])
+def test_a_figure_is_shown_once_with_its_description(thing, shown):
+    if thing == "a figure that pyplot does not know":
+        figure = Figure()
+        figure.subplots()
+    else:
+        figure, ax = plt.subplots()
+    lpws.show(ax if thing == "its axes" else figure, 'A line that rises, "fast" & <steady>.')
+    (data,) = shown
+    html = ElementTree.fromstring(f"<all>{data['text/html'].replace('><details', '/><details')}</all>")
+    assert html.find("img").get("alt") == 'A line that rises, "fast" & <steady>.'
+    assert html.find("details").get("open") is None
+    assert html.find("details/summary").tail == 'A line that rises, "fast" & <steady>.'
+    assert plt.get_fignums() == [], "or the end of the cell would show it again"
+
+    crisp = pixels(html.find("img").get("src").removeprefix("data:image/png;base64,"))
+    light = pixels(data["image/png"])
+    assert crisp.shape[1] == 2 * int(html.find("img").get("width")) == 2 * light.shape[1]
+
+
+@pytest.mark.parametrize("words", ["9", "9,999,999 requests per second"])
+def test_what_labels_say_does_not_change_the_width(words, shown):
+    """The width stands in the stored output, and measured values differ from run to run."""
+    ax = lpws.axes(width=6)
+    ax.set_ylabel(words)
+    ax.text(0.5, 0.5, words)
+    lpws.show(ax, "Nothing.")
+    assert ' width="600" ' in shown[0]["text/html"]
+
+
+def test_axes_as_the_value_of_a_cell_are_a_picture():
+    ax = lpws.axes(height=2)
+    ax.set_title("tea <is> ready", loc="left")
+    data = InteractiveShell.instance().display_formatter.format(ax)[0]
+    assert 'alt="tea &lt;is&gt; ready"' in data["text/html"]
+    assert pixels(data["image/png"]).shape[1] == 750
 
 
 def test_what_is_no_figure_or_has_no_description_is_not_shown():

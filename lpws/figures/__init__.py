@@ -1,12 +1,13 @@
 """Figures of runs: each takes runs and an `ax`, draws on it and returns it.
 
-They share one grammar: one colour a transport, names on the lines and no legend box, time to scale,
-the model dashed, the recorded run grey, the reader's guess dotted, a title that says what to see.
-A notebook draws figures of its own in it with the colours, `axes` and `entitle`.
+They share one grammar: one color a transport, names on the lines and no legend box, time to scale,
+the model dashed, the recorded run gray, the reader's guess dotted, a title that says what to see.
+A notebook draws figures of its own in it with the colors, `axes` and `entitle`.
 """
 
 from .ecdf import ecdf
 from .ladder import ladder
 from .lifelines import lifelines
-from .style import GREY, INK, PALE, TRANSPORT_STYLE, Style, axes, entitle
+from .style import FAINT, GRAY, INK, PALE, TRANSPORT_STYLE, Style, axes, entitle
+from .style import GRAY as GREY
 from .timeline import timeline

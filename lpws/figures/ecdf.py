@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from matplotlib import rc_context
 
 from ..run import Run
 from ..tables import STATES, deliveries
 from .labels import Placer
-from .style import GREY, INK, MEDIUM, PALE, SMALL, axes, entitle, labelled, styles
+from .style import GRAY, INK, LOOK, MEDIUM, PALE, SMALL, axes, entitle, labelled, styles
 
 
+@rc_context(LOOK)
 def ecdf(
     runs: Run | Mapping[str, Run],
     *,
@@ -34,7 +36,7 @@ def ecdf(
     models
         Label → function of the latency [s] that gives the share; drawn dashed.
     recorded
-        A recorded run, or label → run, to compare with; drawn thin and grey.
+        A recorded run, or label → run, to compare with; drawn thin and gray.
     guess_s
         A latency [s] to mark: the reader's guess. NaN is none.
     log
@@ -96,7 +98,7 @@ def ecdf(
     _time_axis(ax, start_s, end_s, log)
     ax.set_ylabel("share delivered within", fontsize=MEDIUM, color=INK)
     note = "share of all messages to all clients"
-    note += "    dashed: the model" * bool(models) + "    grey: the recorded run" * bool(recorded)
+    note += "    dashed: the model" * bool(models) + "    gray: the recorded run" * bool(recorded)
     entitle(ax, title or "How old messages are when they arrive", note, runs)
     return ax
 
@@ -151,7 +153,7 @@ def _mark(ax, placer: Placer, at_s: float | None, name: str, color: str, linesty
         return
     ax.axvline(at_s, color=color, linestyle=linestyle, linewidth=1.2, zorder=1, label=f"_{name}")
     placer.avoid(name, [at_s, at_s], ax.get_ylim())
-    text = ax.text(0, 0, name, color=GREY if color == PALE else color, fontsize=SMALL)
+    text = ax.text(0, 0, name, color=GRAY if color == PALE else color, fontsize=SMALL)
     placer.place(text, placer.beside(name, 0.05))
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 
 from ..run import Run
 from ..specs import SSE, WebSocket
 from ..tables import connections, deliveries, requests
 from .labels import size_of
 from .style import (
-    GREY,
+    GRAY,
     INK,
+    LOOK,
     MEDIUM,
     PALE,
     SMALL,
@@ -25,6 +27,7 @@ from .style import (
 CLIENT, SERVER = 0.0, 1.0  # where the life-lines stand
 
 
+@rc_context(LOOK)
 def ladder(
     run: Run,
     *,
@@ -118,9 +121,9 @@ def _headline(run: Run, told: pd.DataFrame, window_s: tuple[float, float], clien
 
 def _note(run: Run) -> str:
     if isinstance(run.transport, SSE | WebSocket):
-        return "coloured: messages, each with its age since it was due"
+        return "colored: messages, each with its age since it was due"
     connecting = "" if run.transport.keep_alive else "    ● connects"
-    return f"grey: requests{connecting}    coloured: answers, thin if empty    bar: held by the server"
+    return f"gray: requests{connecting}    colored: answers, thin if empty    bar: held by the server"
 
 
 def _label_deliveries(ax, run: Run, told: pd.DataFrame, style) -> list:
@@ -219,7 +222,7 @@ def _exchanges(ax, asked: pd.DataFrame, told: pd.DataFrame, run: Run, client: in
     end_s, start_s = ax.get_ylim()
     asked = asked[asked.client == client]
     for request in asked[(asked.received_s >= start_s) & (asked.sent_s <= end_s)].itertuples():
-        arrow(ax, (CLIENT, request.sent_s), (SERVER, request.received_s), GREY, 1.0, "request")
+        arrow(ax, (CLIENT, request.sent_s), (SERVER, request.received_s), GRAY, 1.0, "request")
     for answer in asked[(asked.response_s >= start_s) & (asked.answered_s <= end_s)].itertuples():
         width = 2.0 if answer.messages else 0.8
         arrow(ax, (SERVER, answer.answered_s), (CLIENT, answer.response_s), style.color, width, "answer")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from matplotlib import rc_context
 
 from ..run import Run
 from ..specs import SSE, WebSocket
@@ -12,6 +13,7 @@ from ..tables import connections, events, requests
 from .labels import room_on_the_right
 from .style import (
     INK,
+    LOOK,
     MEDIUM,
     SMALL,
     axes,
@@ -25,6 +27,7 @@ from .style import (
 )
 
 
+@rc_context(LOOK)
 def lifelines(
     runs: Run | Mapping[str, Run],
     *,

@@ -1,18 +1,34 @@
-"""The grammar that all figures share: a colour a transport, axes, titles; and arguments checked."""
+"""The grammar that all figures share: a font, a color per transport, axes, titles; arguments checked."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from textwrap import fill
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
+from matplotlib.style.core import STYLE_BLACKLIST
 
 from ..run import Run
 
 INK = "#222222"  # text, messages, the model
-GREY = "#767676"  # remarks; the lightest grey that is still easy to read on white (contrast 4.5)
+GRAY = "#6e6e6e"  # remarks; light, and still easy to read on white (contrast 5.1)
 PALE = "#b0b0b0"  # spines, requests, the recorded run
-SMALL, MEDIUM = 8.5, 10  # sizes of text [points]
+FAINT = "#e9e7e3"  # lines that guide the eye
+GROUND = "#ffffff"  # what all is drawn on, in a dark room too
+SMALL, MEDIUM, LARGE = 9.5, 11, 13.5  # sizes of text [points]
+#: The figures' font, and where signs come from that it lacks.
+FONT = ["Lpws Sans", "DejaVu Sans"]
+
+for _face in sorted((Path(__file__).parent / "fonts").glob("*.ttf")):
+    fontManager.addfont(_face)
 
 
 @dataclass(frozen=True)
@@ -23,11 +39,11 @@ class Style:
     ----------
     color
         Of lines and areas; one for each transport, from the palette of Okabe and Ito (2008), which
-        readers who do not see all colours can tell apart.
+        readers who do not see all colors can tell apart.
     ink
         The same, dark enough for text on white (contrast of at least 4.5).
     marker
-        A second cue beside the colour.
+        A second cue beside the color.
     linestyle
         Tells runs of one transport apart. Never dashed: that is the model's.
     """
@@ -45,6 +61,41 @@ TRANSPORT_STYLE = {
     "long polling": Style("#0072B2", "#0072B2", "^"),
     "SSE": Style("#009E73", "#007A59", "v"),
     "WebSocket": Style("#CC79A7", "#A8487C", "D"),
+}
+
+#: What Matplotlib's settings are while one of our figures is made or drawn; nowhere else.
+LOOK = {name: value for name, value in matplotlib.rcParamsDefault.items() if name not in STYLE_BLACKLIST} | {
+    "font.family": FONT,
+    "font.size": SMALL,
+    "mathtext.fontset": "custom",
+    "mathtext.rm": FONT[0],
+    "mathtext.it": FONT[0],
+    "text.color": INK,
+    "figure.facecolor": GROUND,
+    "savefig.facecolor": GROUND,
+    "axes.facecolor": GROUND,
+    "axes.edgecolor": PALE,
+    "axes.labelcolor": INK,
+    "axes.labelsize": MEDIUM,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlesize": LARGE,
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=[INK, *(style.color for style in TRANSPORT_STYLE.values())]),
+    "axes.grid": False,
+    "grid.color": FAINT,
+    "xtick.color": PALE,
+    "ytick.color": PALE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": SMALL,
+    "ytick.labelsize": SMALL,
+    "legend.facecolor": GROUND,
+    "legend.edgecolor": GROUND,
+    "hatch.color": INK,
+    "patch.edgecolor": INK,
 }
 
 #: Line styles of the first, second, … run of one transport in a figure.
@@ -74,7 +125,7 @@ def labelled(runs: Run | Mapping[str, Run]) -> dict[str, Run]:
 
 
 def styles(runs: Mapping[str, Run]) -> dict[str, Style]:
-    """Label → style: the colour of the transport, the line style of its first, second, … run."""
+    """Label → style: the color of the transport, the line style of its first, second, … run."""
     seen = Counter()
     result = {}
     for label, run in runs.items():
@@ -109,28 +160,82 @@ def check_window(window_s: tuple[float, float]) -> tuple[float, float]:
     raise ValueError(f"expected window_s=(start, end) in seconds with start < end, got {window_s!r}")
 
 
-def axes(ax, width: float, height: float):
-    """The Axes that came in, or new ones of this size [inches]; bare but for the time axis."""
-    if ax is None:
-        from matplotlib import pyplot  # here, since it chooses how figures are shown
+class Picture(Axes):
+    """Axes that a notebook shows as a picture when they are the last value of a cell."""
 
-        _, ax = pyplot.subplots(figsize=(width, height))
+    name = "picture"
+
+    def _repr_mimebundle_(self, **_) -> dict[str, str]:
+        from .picture import bundle  # which imports this module
+
+        return bundle(self.get_figure(root=True), self.get_title(loc="left") or "a figure")
+
+
+def axes(ax=None, width: float = 7.5, height: float = 4.2, *, rows: int = 1, columns: int = 1, **options):
+    """Axes in the style of all figures, on a figure of their own that pyplot does not know.
+
+    Parameters
+    ----------
+    ax
+        Axes to give the style to, instead of new ones.
+    width, height
+        Of the figure [inches]; 7.5 inches are 750 pixels in a notebook.
+    rows, columns
+        Of a grid of Axes.
+    options
+        More for `Figure.subplots`, such as ``sharex=True`` or ``height_ratios=[2, 1]``.
+
+    Returns
+    -------
+    Axes, or an array of them if there are several
+
+    Examples
+    --------
+    >>> ax = axes(height=3)
+    >>> upper, lower = axes(height=5, rows=2, sharex=True)
+    """
+    if ax is not None:
+        return _dressed(ax)
+    with matplotlib.rc_context(LOOK):
+        figure = Figure(figsize=(width, height), dpi=100)
+        figure.subplots_adjust(left=0.72 / width, right=1 - 0.4 / width)
+        grid = figure.subplots(rows, columns, subplot_kw={"axes_class": Picture}, **options)
+    for each in np.ravel(grid):
+        _dressed(each)
+    return grid
+
+
+def _dressed(ax):
+    """The Axes in our style, whatever style they were made in."""
+    figure = ax.get_figure(root=True)
+    figure.set_facecolor(GROUND)
+    ax.set_facecolor(GROUND)
+    ax.set_prop_cycle(LOOK["axes.prop_cycle"])
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(PALE)
-    ax.tick_params(labelsize=SMALL, color=PALE, labelcolor=INK)
+    for which in ("major", "minor"):
+        ax.tick_params(
+            which=which, color=PALE, labelcolor=INK, labelsize=SMALL, labelfontfamily=FONT, grid_color=FAINT
+        )
     return ax
 
 
-def entitle(ax, title: str, note: str, runs: Mapping[str, Run] | Iterable[Run], *, lift: float = 0) -> None:
+def entitle(
+    ax, title: str, note: str = "", runs: Mapping[str, Run] | Iterable[Run] = (), *, lift: float = 0
+) -> None:
     """Write the title, a line that says how to read the figure, and what is wrong with its runs.
 
     `lift` is how much [points] to leave free above the axes.
     """
-    ax.set_title(title, loc="left", fontsize=MEDIUM + 1, fontweight="bold", color=INK, pad=21 + lift)
-    ax.annotate(
-        note, (0, 1), (0, 6 + lift), "axes fraction", textcoords="offset points",
-        fontsize=SMALL, color=GREY, va="bottom", annotation_clip=False,
+    ax.set_title(
+        title, loc="left", fontsize=LARGE, fontweight="bold", fontfamily=FONT, color=INK,
+        pad=(24 if note else 10) + lift,
     )  # fmt: skip
+    if note:
+        ax.annotate(
+            note, (0, 1), (0, 8 + lift), "axes fraction", textcoords="offset points",
+            fontsize=SMALL, fontfamily=FONT, color=GRAY, va="bottom", annotation_clip=False,
+        )  # fmt: skip
     warn(ax, runs)
 
 
@@ -142,7 +247,7 @@ def warn(ax, runs: Mapping[str, Run] | Iterable[Run]) -> None:
         text = "\n".join(fill(f"{label}: {run.health.verdict}", 96) for label, run in unfit)
         ax.annotate(
             text, (0, 0), (0, -42), "axes fraction", textcoords="offset points",
-            fontsize=SMALL, color=INK, va="top", annotation_clip=False,
+            fontsize=SMALL, fontfamily=FONT, color=INK, va="top", annotation_clip=False,
         )  # fmt: skip
 
 

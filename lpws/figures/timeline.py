@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib import rc_context
 
 from ..run import Run
 from ..tables import connections, open_over_time, requests
 from .labels import room_on_the_right, size_of, spread
 from .style import (
     INK,
+    LOOK,
     MEDIUM,
     SMALL,
     axes,
@@ -28,6 +30,7 @@ WHAT = {
 }
 
 
+@rc_context(LOOK)
 def timeline(
     runs: Run | Mapping[str, Run],
     *,
