@@ -255,7 +255,8 @@ def test(arguments):
     pytest = ["pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"] + cache
     steps = [["ruff", "check"] + ruff_cache + ["."], pytest + ["-p", "no:nbval", "tests"]]
     if glob.glob(os.path.join("notebooks", "*.ipynb")):
-        steps.append(pytest + ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=120", "notebooks"])
+        compare = ["--nbval", "--nbval-sanitize-with=" + os.path.join("tests", "sanitize.cfg")]
+        steps.append(pytest + compare + ["--nbval-current-env", "--nbval-cell-timeout=120", "notebooks"])
     failed = [" ".join(step) for step in steps if run(PYTHON, "-m", *step)]
     if failed:
         sys.exit("Failed: " + "; ".join(failed))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from IPython import get_ipython
-from IPython.core.pylabtools import print_figure
-from IPython.display import DisplayHandle, Markdown, display
+from IPython.display import DisplayHandle
 from matplotlib.figure import Figure
 
+from .figures.picture import DPI, PAGE_DPI, bundle
 from .figures.style import INK, MEDIUM, TRANSPORT_STYLE, axes, entitle, label_time, warn
 from .figures.timeline import steps
 from .run import Run
@@ -21,7 +21,7 @@ SIZE = (7.5, 4.8)
 def live(runs: Iterable[Run]) -> Figure:
     """The figure of a run that grows: its connections, and how old each message was on arrival.
 
-    It is what `measure` takes as `watch`. The figure is shown with its description beside it, and
+    It is what `measure` takes as `watch`. The figure is shown with its description, and
     then drawn anew in its place; what was drawn last stays, and is all that a saved notebook holds.
     Outside a notebook nothing is shown.
 
@@ -41,13 +41,15 @@ def live(runs: Iterable[Run]) -> Figure:
     <Figure size 750x480 with 2 Axes>
     """
     figure = Figure(figsize=SIZE)
-    show: Callable[[], None] | None = None
+    show: Callable[[float], None] | None = None
     for run in runs:
         draw(run, figure)
         if show is None:
             show = _place(figure, describe(run))
         else:
-            show()
+            show(PAGE_DPI)  # quickly, since what is drawn while the run lasts disturbs it
+    if show is not None:
+        show(DPI)
     return figure
 
 
@@ -62,7 +64,7 @@ def draw(run: Run, figure: Figure) -> None:
     now_s = min(run.events[-1][0], end_s) if run.events else 0.0
 
     t, opened = steps(run, "opened", "server", now_s)
-    axes(above, 0, 0).plot(
+    axes(above).plot(
         t, opened, drawstyle="steps-post", color=style.color, linewidth=1.8, label="opened"
     )
     t, count = steps(run, "open", "server", now_s)
@@ -74,7 +76,7 @@ def draw(run: Run, figure: Figure) -> None:
     above.tick_params("x", labelbottom=False)
 
     unit, size = ("s", 1) if came.latency_s.max() >= 1 else ("ms", 1000)
-    axes(below, 0, 0).plot(
+    axes(below).plot(
         came.received_s, size * came.latency_s, linestyle="none", marker=style.marker, markersize=4,
         markeredgewidth=0, color=style.color, alpha=0.6, clip_on=False, label="delivery",
     )  # fmt: skip
@@ -98,19 +100,11 @@ def describe(run: Run) -> str:
     )
 
 
-def _place(figure: Figure, description: str) -> Callable[[], None]:
-    """A place for the figure in the notebook, its description below; what to call to show it anew."""
+def _place(figure: Figure, description: str) -> Callable[[float], None]:
+    """A place for the figure in the notebook; what to call to show it anew there, with its resolution."""
     if not hasattr(get_ipython(), "kernel"):
-        return lambda: None
+        return lambda _dpi: None
 
-    handle, more = DisplayHandle(), {"raw": True, "metadata": {"image/png": {"alt": description}}}
-    handle.display(_picture(figure), **more)
-    display(Markdown(f"*What the figure shows:* {description}"))
-    return lambda: handle.update(_picture(figure), **more)
-
-
-def _picture(figure: Figure) -> dict[str, str]:
-    """The figure as the notebook takes it, without pyplot, which shows only what it has made."""
-    # Not "tight", which draws everything twice.
-    picture = print_figure(figure, "png", bbox_inches=None, base64=True)
-    return {"image/png": picture, "text/plain": repr(figure)}
+    handle = DisplayHandle()
+    handle.display(bundle(figure, description, PAGE_DPI), raw=True)
+    return lambda dpi: handle.update(bundle(figure, description, dpi), raw=True)

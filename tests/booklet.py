@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from html import unescape
 from pathlib import Path
 
 import matplotlib
@@ -57,6 +58,15 @@ def cell(path: Path, start: str, *changes: tuple[str, str]) -> str:
 def printed(cell: nbformat.NotebookNode) -> str:
     """What the stored cell printed."""
     return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+
+
+def descriptions(outputs: list) -> list[str]:
+    """Those of the pictures among the outputs, which a screen reader says."""
+    html = "".join("".join(output.get("data", {}).get("text/html", "")) for output in outputs)
+    found = [unescape(alt) for alt in re.findall(r'<img alt="([^"]*)"[^>]* src="data:image/', html)]
+    # Notebooks that have not been stored again keep it in the metadata.
+    old = [output.get("metadata", {}).get("image/png", {}).get("alt") for output in outputs]
+    return found + [alt for alt in old if alt]
 
 
 def execute(source: str, namespace: dict) -> str:

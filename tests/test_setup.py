@@ -277,7 +277,9 @@ def test_test_runs_every_step_and_fails_if_any_fails(checkout):
         checkout.run.test([])
     assert ended.value.code == "Failed: ruff check ."
     assert [command.split()[2] for command in checkout.commands] == ["ruff", "pytest", "pytest"]
-    assert "--nbval --nbval-current-env --nbval-cell-timeout=120 notebooks" in checkout.commands[-1]
+    assert "--nbval-current-env --nbval-cell-timeout=120 notebooks" in checkout.commands[-1]
+    (rules,) = re.findall(r"--nbval --nbval-sanitize-with=(\S+)", checkout.commands[-1])
+    assert (ROOT / rules).exists()
 
 
 @pytest.mark.parametrize("system", ["posix", "nt"])

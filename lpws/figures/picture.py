@@ -24,15 +24,16 @@ MARGIN = 0.08  # around what is drawn [inches]
 STEP = 0.5  # by which a picture grows that does not fit into the width of its figure [inches]
 
 
-def bundle(figure: Figure, description: str) -> dict[str, str]:
+def bundle(figure: Figure, description: str, dpi: float = DPI) -> dict[str, str]:
     """The figure as a notebook keeps it, by type: HTML, and a light picture for viewers that drop HTML."""
-    picture = png(figure)
+    picture = png(figure, dpi)
+    light = picture if dpi < DPI else halved(picture)
     words = escape(" ".join(description.split()))
     html = (
         f'<img alt="{words}" width="{page_width(figure)}" src="data:image/png;base64,{in_base64(picture)}">'
         f"<details><summary>The picture in words</summary>{words}</details>"
     )
-    return {"text/html": html, "image/png": in_base64(halved(picture)), "text/plain": description}
+    return {"text/html": html, "image/png": in_base64(light), "text/plain": description}
 
 
 def in_base64(data: bytes) -> str:

@@ -14,7 +14,6 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
-from matplotlib.style.core import STYLE_BLACKLIST
 
 from ..run import Run
 
@@ -63,8 +62,13 @@ TRANSPORT_STYLE = {
     "WebSocket": Style("#CC79A7", "#A8487C", "D"),
 }
 
+#: Beginnings of the names of those of Matplotlib's settings that a picture depends on.
+DRAWN = (
+    "axes.", "errorbar.", "figure.subplot.", "font.", "grid.", "hatch.", "legend.", "lines.", "markers.",
+    "mathtext.", "patch.", "path.", "scatter.", "text.", "xaxis.", "xtick.", "yaxis.", "ytick.",
+)  # fmt: skip
 #: What Matplotlib's settings are while one of our figures is made or drawn; nowhere else.
-LOOK = {name: value for name, value in matplotlib.rcParamsDefault.items() if name not in STYLE_BLACKLIST} | {
+LOOK = {name: value for name, value in matplotlib.rcParamsDefault.items() if name.startswith(DRAWN)} | {
     "font.family": FONT,
     "font.size": SMALL,
     "mathtext.fontset": "custom",

@@ -143,7 +143,8 @@ SEE = """async (number) => {
     const picture = node.querySelector("img");
     await picture?.decode();
     await drawn();
-    seen.push({ words: node.innerText, picture: box(picture), frame: box(node.querySelector("iframe")) });
+    const [words, described] = [node.innerText, picture?.alt ?? ""];
+    seen.push({ words, described, picture: box(picture), frame: box(node.querySelector("iframe")) });
   }
   cell.node.querySelector(".jp-OutputArea")?.scrollIntoView({ block: "start" });
   await drawn();
