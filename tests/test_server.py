@@ -445,6 +445,20 @@ def test_what_is_no_text_does_not_enter_the_log(server):
     assert ask(server, f"{POLL}?cursor=0") == (200, "1 hi\n")
 
 
+def test_a_message_can_be_published_later(server):
+    assert server.publish("later", after_s=0.2) is None
+    assert server.publish("now") == 1
+    assert ask(server, f"{HOLD}?cursor=1&hold=10") == (200, "2 later\n")
+    server.publish("never", after_s=3600)  # a server that has stopped by then publishes nothing
+
+
+@pytest.mark.parametrize("after_s", [-1, 3601, float("nan"), "soon", None, True])
+def test_what_is_no_delay_is_refused(server, after_s):
+    with pytest.raises((TypeError, ValueError), match=r"publish\(after_s=…\): expected .* got "):
+        server.publish("hi", after_s=after_s)
+    assert server.room.mailbox.last == 0
+
+
 def test_every_request_is_recorded_once_and_its_answer_too(server):
     ask(server, POLL)
     ask(server, "/nowhere")

@@ -163,17 +163,34 @@ class Server:
             raise RuntimeError("expected a running server, got a stopped one: use `with Server() as server:`")
         return self._thread
 
-    def publish(self, text: str) -> int:
-        """Id of the message that the text became.
+    def publish(self, text: str, *, after_s: float = 0.0) -> int | None:
+        """Publish a message now, and return its id; or leave that to the loop's timer, and return nothing.
+
+        Parameters
+        ----------
+        text
+            One line.
+        after_s
+            How long [s] from now. A server that has stopped by then publishes nothing.
 
         Raises
         ------
         TypeError, ValueError
-            If the text is not a str of one line.
+            If the text is not a str of one line, or the delay not a time of an hour at most.
         """
         if not isinstance(text, str):
             raise TypeError(f"expected a text (str), got {text!r}")
-        return self.thread.call(self.room.publish, text)
+        if isinstance(after_s, bool) or not isinstance(after_s, int | float):
+            raise TypeError(f"publish(after_s=…): expected a number of seconds, got {after_s!r}")
+        if not 0 <= after_s <= 3600:
+            raise ValueError(f"publish(after_s=…): expected 0 to 3600 seconds, got {after_s!r}")
+        if not after_s:
+            return self.thread.call(self.room.publish, text)
+        self.thread.call(self._publish_after, after_s, text)
+        return None
+
+    def _publish_after(self, after_s: float, text: str) -> None:
+        asyncio.get_running_loop().call_later(after_s, self.room.publish, text)
 
 
 @asynccontextmanager
