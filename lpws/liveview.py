@@ -61,7 +61,7 @@ def draw(run: Run, figure: Figure) -> None:
     style = TRANSPORT_STYLE[run.label]
     came = deliveries(run).dropna(subset="received_s")
     end_s = max([run.workload.duration_s, *came.received_s])
-    now_s = min(run.events[-1][0], end_s) if run.events else 0.0
+    now_s = min(run.events[-1].t, end_s) if run.events else 0.0
 
     t, opened = steps(run, "opened", "server", now_s)
     axes(above).plot(

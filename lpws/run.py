@@ -21,7 +21,7 @@ from .trace import Event
 DATA = Path(__file__).resolve().parent.parent / "data"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a run equals itself alone, so that a table of it can be kept
 class Run:
     """One experiment, measured or simulated.
 
@@ -47,6 +47,11 @@ class Run:
     origin: str = "measured"
     machine: dict = field(default_factory=dict, repr=False)
     log: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Recorded as plain tuples; from here on their fields have names.
+        if self.events and type(self.events[0]) is not Event:
+            object.__setattr__(self, "events", list(map(Event._make, self.events)))
 
     @property
     def label(self) -> str:

@@ -19,7 +19,7 @@ NONE = -1
 class Event(NamedTuple):
     """One thing that happened, as one side saw it.
 
-    Events are recorded as plain tuples of this shape; the class names the columns.
+    Recorded as plain tuples of this shape; a `Run` gives their fields names once it is over.
     """
 
     t: float  #: when [s], on `clock`; from the start of the run once the run is over

@@ -293,6 +293,61 @@ def test_an_empty_trace():
     assert row.latency_s.isna().all()
 
 
+@pytest.fixture
+def made(monkeypatch):
+    """The runs of which a table of events was made, each time it was."""
+    runs, make = [], tables.trace._make_table
+    monkeypatch.setattr(tables.trace, "_make_table", lambda run: runs.append(run) or make(run))
+    return runs
+
+
+def test_figures_and_tables_share_one_table_of_events_per_run(made):
+    import lpws
+
+    race = lpws.load_run("race")
+    lpws.lifelines(race)
+    assert made == list(race.values())
+    lpws.ladder(next(iter(race.values())))
+    lpws.summary(race)
+    assert len(made) == 5
+
+
+def test_the_table_of_a_run_goes_when_the_run_goes(made):
+    import gc
+    import weakref
+
+    run = run_of(POLLS)
+    frame = weakref.ref(tables.trace.event_table(run))
+    made.clear()
+    del run
+    gc.collect()
+    assert frame() is None
+
+
+def test_a_reader_may_change_what_events_gives_without_changing_other_tables():
+    run = run_of(POLLS)
+    before = tables.connections(run)
+    frame = tables.events(run)
+    frame["t"], frame["request"] = 7.0, 7
+    frame.loc[:, "connection"] = 7
+    pd.testing.assert_frame_equal(tables.connections(run), before)
+
+
+def test_events_of_a_run_have_names():
+    recorded = [tuple(event) for event in POLLS]
+    assert not hasattr(recorded[0], "name")
+    run = Run(LongPolling(), WORK, None, recorded)
+    assert run.events == recorded
+    assert [event.name for event in run.events] == [event[1] for event in recorded]
+
+
+def test_a_run_equals_itself_alone():
+    one, other = run_of(POLLS), run_of(POLLS)
+    assert one == one
+    assert one != other
+    assert {one: 1}[one] == 1
+
+
 def test_summary():
     row = tables.summary({"mine": run_of(POLLS)}).loc["mine"]
     assert row.counts.to_dict() == {

@@ -71,8 +71,9 @@ def ladder(
         ax.plot([x, x], [start_s, end_s], color=INK, linewidth=1.5, label="_life-line")
         _head(ax, x, name, "center")
     _connecting(ax, run, client)
-    _held(ax, requests(run), run, client, style)
-    _exchanges(ax, requests(run), told, run, client, style)
+    asked = requests(run)
+    _held(ax, asked, run, client, style)
+    _exchanges(ax, asked, told, run, client, style)
     _published(ax, told, (start_s, end_s))
 
     ax.spines["bottom"].set_visible(False)
@@ -208,7 +209,7 @@ def _held(ax, asked: pd.DataFrame, run: Run, client: int, style) -> None:
     if isinstance(run.transport, SSE | WebSocket):
         return
     asked = asked[(asked.client == client) & asked.received_s.notna()]
-    end_s = max((event[0] for event in run.events), default=0.0)
+    end_s = run.events[-1].t if run.events else 0.0
     for request in asked.itertuples():
         until_s = end_s if np.isnan(request.answered_s) else request.answered_s
         ax.broken_barh(

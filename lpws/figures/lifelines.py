@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 
 from ..run import Run
@@ -111,8 +112,14 @@ def lifelines(
 def _while_publishing(runs: Iterable[Run]) -> tuple[float, float]:
     """From the set-up, if it was shortly before, to the last publish [s]."""
     end_s = max(run.workload.duration_s for run in runs)
-    set_up_s = np.nanmin([0.0, *(connections(run).opening_s.min() for run in runs)])
+    set_up_s = np.nanmin([0.0, *(_opening_s(run).min() for run in runs)])
     return (set_up_s if set_up_s > -0.25 * end_s else 0.0), end_s
+
+
+def _opening_s(run: Run) -> pd.Series:
+    """Times [s] at which clients began to connect."""
+    frame = events(run)
+    return frame.t[frame["name"] == "opening"]
 
 
 def _row(ax, y: float, run: Run, client: int, style, side: str, window_s: tuple[float, float]) -> str:

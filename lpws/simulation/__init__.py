@@ -44,12 +44,14 @@ def simulate(transport: Transport, workload: Workload, link: Link | None = None)
         raise ValueError(f"simulate: expected a link that is neither cut nor silent, got {link!r}")
     with undisturbed():
         events = lived(World(transport, workload, link.delay_s if link else 0.0))
+        run = Run(transport, workload, link, events, origin="simulated")
+        del events
         # All else is gone by now, and they are there to stay. Frozen and thawed they count as old: else
         # the next look for garbage, which is soon, would go through all of them.
-        if len(events) > MANY and not gc.get_freeze_count():
+        if len(run.events) > MANY and not gc.get_freeze_count():
             gc.freeze()
             gc.unfreeze()
-    return Run(transport, workload, link, events, origin="simulated")
+    return run
 
 
 def lived(world: World) -> list[tuple]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..run import Run
 from ..trace import NONE
-from .trace import check_side, events, first, once
+from .trace import check_side, event_table, first, once
 
 
 def connections(run: Run, side: str = "client") -> pd.DataFrame:
@@ -41,10 +41,7 @@ def connections(run: Run, side: str = "client") -> pd.DataFrame:
         If the side is another, or a connection opened or closed twice.
     """
     check_side(side)
-    return connections_of(events(run), side)
-
-
-def connections_of(frame: pd.DataFrame, side: str) -> pd.DataFrame:
+    frame = event_table(run)
     mine = frame[(frame.side == side) & (frame.connection != NONE)]
     result = pd.DataFrame({"connection": np.sort(mine.connection.unique())})
     of = result.connection
@@ -74,10 +71,7 @@ def open_over_time(run: Run, side: str = "client") -> pd.DataFrame:
         If the side is another.
     """
     check_side(side)
-    return open_over_time_of(events(run), side)
-
-
-def open_over_time_of(frame: pd.DataFrame, side: str) -> pd.DataFrame:
+    frame = event_table(run)
     mine = frame[(frame.side == side) & (frame.connection != NONE)]
     begins, ends = mine["name"] == ("opening" if side == "client" else "opened"), mine["name"] == "closed"
     # In the order of the trace: of two changes at one instant, it knows which came first.

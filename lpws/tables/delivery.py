@@ -7,7 +7,7 @@ import pandas as pd
 
 from ..run import Run
 from ..trace import NONE
-from .trace import events, once
+from .trace import event_table, once
 
 STATES = ("delivered", "missed", "pending")
 
@@ -40,10 +40,7 @@ def deliveries(run: Run) -> pd.DataFrame:
     ValueError
         If one message was published twice.
     """
-    return deliveries_of(events(run), run)
-
-
-def deliveries_of(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
+    frame = event_table(run)
     published = once(frame, "published", "message")
     due = once(frame[frame.side == "publisher"], "due", "message")
     sent = frame[frame["name"] == "message_sent"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..run import Run
 from ..trace import NONE
-from .trace import check_side
+from .trace import check_side, event_table
 
 
 def processor_time_s(run: Run, side: str = "server") -> float:
@@ -25,9 +25,7 @@ def processor_time_s(run: Run, side: str = "server") -> float:
         If the side is another.
     """
     check_side(side)
-    used = [
-        size
-        for t, name, by, _client, _connection, _request, _message, size in run.events
-        if name == "ticked" and by == side and size != NONE and 0 <= t <= run.workload.duration_s
-    ]
-    return (used[-1] - used[0]) / 1e6 if len(used) > 1 else float("nan")
+    frame = event_table(run)
+    ticks = frame[(frame["name"] == "ticked") & (frame.side == side) & (frame["size"] != NONE)]
+    used_us = ticks["size"][ticks.t.between(0, run.workload.duration_s)].to_numpy()
+    return (used_us[-1] - used_us[0]) / 1e6 if len(used_us) > 1 else float("nan")

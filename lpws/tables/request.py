@@ -8,7 +8,7 @@ import pandas as pd
 from ..run import Run
 from ..specs import SSE, WebSocket
 from ..trace import NONE
-from .trace import events, first, once
+from .trace import event_table, first, once
 
 
 def requests(run: Run) -> pd.DataFrame:
@@ -34,10 +34,7 @@ def requests(run: Run) -> pd.DataFrame:
     ValueError
         If one request was sent, received or answered twice.
     """
-    return requests_of(events(run), run)
-
-
-def requests_of(frame: pd.DataFrame, run: Run) -> pd.DataFrame:
+    frame = event_table(run)
     frame = frame[frame.request != NONE]
     # Ticks and link chunks count in the same column; they belong to no client and are no requests.
     due = frame[(frame["name"] == "due") & (frame.side == "client") & (frame.client != NONE)]

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ..run import Run
-from .connection import connections_of, open_over_time_of
-from .delivery import STATES, deliveries_of
-from .request import requests_of
-from .trace import events
+from .connection import connections, open_over_time
+from .delivery import STATES, deliveries
+from .request import requests
 
 
 def summary(runs: Run | Mapping[str, Run]) -> pd.DataFrame:
@@ -52,20 +51,19 @@ def summary(runs: Run | Mapping[str, Run]) -> pd.DataFrame:
 
 def _summary(run: Run) -> dict:
     row = {}
-    trace = events(run)
-    sides = {side: connections_of(trace, side) for side in ("client", "server")}
+    sides = {side: connections(run, side) for side in ("client", "server")}
     for side, frame in sides.items():
         row["counts", f"opened_{side}"] = frame.opened_s.notna().sum()
     for side, frame in sides.items():
         row["counts", f"opened_{side}_from_0"] = (frame.opened_s >= 0).sum()
     for side in sides:
-        row["counts", f"open_peak_{side}"] = max([0, *open_over_time_of(trace, side).open])
-    asked = requests_of(trace, run)
+        row["counts", f"open_peak_{side}"] = max([0, *open_over_time(run, side).open])
+    asked = requests(run)
     asked = asked[asked.sent_s.between(0, run.workload.duration_s)]
     answered = asked[asked.answered_s.notna()]
     row["counts", "requests"] = len(asked)
     row["counts", "empty_share"] = answered["empty"].mean() if len(answered) else np.nan
-    told = deliveries_of(trace, run)
+    told = deliveries(run)
     row["counts", "published"] = told.message[told.published_s.notna()].nunique()
     for state in STATES:
         row["counts", state] = (told.state == state).sum()

@@ -1,14 +1,18 @@
-"""The trace as a frame, and what every other frame asks of it."""
+"""The table of events, made once per run, and what every other table asks of it."""
 
 from __future__ import annotations
 
 from operator import itemgetter
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pandas as pd
 
 from ..run import Run
 from ..trace import NAMES, NONE, SIDES, Event
+
+#: Run → its table of events: every other table begins with it. It goes when the run goes.
+_TABLES: WeakKeyDictionary[Run, pd.DataFrame] = WeakKeyDictionary()
 
 
 def events(run: Run) -> pd.DataFrame:
@@ -24,6 +28,17 @@ def events(run: Run) -> pd.DataFrame:
     ValueError
         If an event has a name or a side that the tables of `lpws.trace` do not have.
     """
+    return event_table(run).copy()
+
+
+def event_table(run: Run) -> pd.DataFrame:
+    """The run's one table of events, to read and not to change; `events` gives a copy."""
+    if run not in _TABLES:
+        _TABLES[run] = _make_table(run)
+    return _TABLES[run]
+
+
+def _make_table(run: Run) -> pd.DataFrame:
     columns = {field: map(itemgetter(n), run.events) for n, field in enumerate(Event._fields)}
     frame = {"t": np.fromiter(columns["t"], float, len(run.events))}
     for field, words in (("name", tuple(NAMES)), ("side", SIDES)):
