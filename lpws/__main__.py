@@ -12,9 +12,18 @@ def doctor(_arguments: argparse.Namespace) -> int:
 
     faults = 0
     for finding in examine():
-        print(finding, flush=True)
-        faults += bool(finding.cure)
+        print(_written(str(finding)), flush=True)
+        faults += finding.fault
     return int(faults > 0)
+
+
+def _written(text: str) -> str:
+    """The text with marks that standard output can write: a file on Windows takes no ✓."""
+    try:
+        "✓✗→".encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return text.translate({ord("✓"): "ok:", ord("✗"): "FAULT:", ord("–"): "note:", ord("→"): "->"})
+    return text
 
 
 def record(arguments: argparse.Namespace) -> int:
@@ -31,6 +40,9 @@ def record(arguments: argparse.Namespace) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status of what the command line says: 1 if the doctor found a fault, 2 if it makes no sense."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what cannot be written does not end what can
+            stream.reconfigure(errors="replace")
     # What a command needs is imported when it is called: the doctor must come where much is missing.
     parser = argparse.ArgumentParser(prog="python -m lpws", description=__doc__.partition(":")[0] + ".")
     commands = parser.add_subparsers(required=True)

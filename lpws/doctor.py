@@ -5,64 +5,183 @@ Nothing but the standard library is imported until it is known that the rest is 
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
+import re
+import shlex
+import shutil
 import socket
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-#: What sets everything up again, in a checkout.
-SET_UP = "python3 run.py lab"
+#: Where run.py, the notebooks and the recordings are, if lpws is used from a checkout.
+CHECKOUT = Path(__file__).resolve().parent.parent
+WINDOWS = os.name == "nt"
 #: Open files that the largest runs of the series need, on each of their two sides.
 FILES = 4_096
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was found and, if that is a fault, what cures it."""
+    """One thing that was looked at: what was found and, if that is a fault, what cures it.
+
+    Parameters
+    ----------
+    what
+        In words.
+    cure
+        What to type, a command on each line, or what to do where no command does it.
+    hint
+        Whether nothing is wrong, and `cure` only something to know.
+    """
 
     what: str
     cure: str = ""
+    hint: bool = False
+
+    @property
+    def fault(self) -> bool:
+        """Whether something is wrong."""
+        return bool(self.cure) and not self.hint
 
     def __str__(self) -> str:
-        return f"✗ {self.what}\n  → {self.cure}" if self.cure else f"✓ {self.what}"
+        mark = "✗" if self.fault else "–" if self.hint else "✓"
+        return "\n  → ".join([f"{mark} {self.what}", *self.cure.splitlines()])
+
+
+# ------------------------------------------------------------------------------- what to type
+
+
+def quoted(word: str | Path) -> str:
+    """The word as the reader's shell takes it for one."""
+    if WINDOWS:  # both of its shells take double quotes, and both need them around < and >
+        return f'"{word}"' if re.search(r"[^\w.:\\/=,+~-]", str(word)) else str(word)
+    return shlex.quote(str(word))
+
+
+def set_up() -> str:
+    """The command that sets everything up again in this checkout."""
+    major, minor = sys.version_info[:2]
+    base = getattr(sys, "_base_executable", sys.executable)  # of this very version: another makes all anew
+    usual = shutil.which("python3")
+    if (major, minor) < (3, 11):
+        python = "py" if WINDOWS else "python3.11"
+    elif WINDOWS:
+        python = f"py -{major}.{minor}"
+    else:
+        same = usual and os.path.realpath(usual) == os.path.realpath(base)
+        python = "python3" if same else quoted(base)
+    here = os.path.realpath(os.getcwd()) == str(CHECKOUT)
+    return f"{python} {'run.py' if here else quoted(CHECKOUT / 'run.py')} lab"
+
+
+def install(*requirements: str, again: bool = False) -> str:
+    """The command that installs something into this environment; `again` also what is there already."""
+    # Windows' two shells start a quoted program in different ways; its name alone they start alike.
+    python = "python" if WINDOWS and " " in sys.executable else quoted(sys.executable)
+    words = " ".join(map(quoted, requirements))
+    if find_spec("pip"):
+        return f"{python} -m pip install {'--force-reinstall --no-deps ' * again}{words}"
+    if shutil.which("uv"):
+        return f"uv pip install --python {quoted(sys.executable)} {'--reinstall --no-deps ' * again}{words}"
+    return f"{python} -m ensurepip\n{python} -m pip install {'--force-reinstall --no-deps ' * again}{words}"
+
+
+def mend(*requirements: str) -> str:
+    """The command that brings these into this environment, whoever made it."""
+    stamp = CHECKOUT / ".venv" / "lpws-stamp.txt"
+    made_by_run_py = Path(sys.prefix).resolve() == stamp.parent.resolve() and stamp.exists()
+    return set_up() if made_by_run_py else install(*requirements)
+
+
+def without(variable: str) -> str:
+    """The command that takes a variable from the environment of the shell."""
+    return f'$env:{variable} = ""' if WINDOWS else f"unset {variable}"
+
+
+# ------------------------------------------------------------------------- what is looked at
 
 
 def python(version: tuple[int, ...] = tuple(sys.version_info)) -> Iterator[Finding]:
     """Whether this Python is new enough."""
     found = ".".join(map(str, version[:3]))
     if version[:2] < (3, 11):
-        yield Finding(f"this is Python {found}, and lpws needs 3.11 or newer", f"with a newer one: {SET_UP}")
+        yield Finding(f"this is Python {found}, and lpws needs 3.11 or newer", set_up())
     else:
         yield Finding(f"Python {found}")
 
 
 def packages() -> Iterator[Finding]:
-    """Whether every package that lpws and its notebooks ask for is there, and new enough."""
+    """Whether every package that lpws and its notebooks ask for is there, new enough, and whole."""
     try:
         wanted = importlib.metadata.requires("lpws") or []
-        from packaging.requirements import Requirement
-    except ImportError as error:  # PackageNotFoundError is one
-        yield Finding(f"lpws is not installed in this Python ({error})", SET_UP)
+    except importlib.metadata.PackageNotFoundError:
+        there = (CHECKOUT / "run.py").exists()
+        yield Finding(
+            "lpws is not installed in this Python", set_up() if there else install(f"{CHECKOUT}[lab]")
+        )
         return
-    bad = []
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        yield Finding("packaging is missing", mend("packaging"))
+        return
+    bad, cures = [], []
     for requirement in map(Requirement, wanted):
         if requirement.marker and not any(requirement.marker.evaluate({"extra": e}) for e in ("", "lab")):
             continue  # for another system, or for the tests only
         try:
-            found = importlib.metadata.version(requirement.name)
+            found = importlib.metadata.distribution(requirement.name)
         except importlib.metadata.PackageNotFoundError:
             bad.append(f"{requirement.name} is missing")
         else:
-            if not requirement.specifier.contains(found, prereleases=True):
-                bad.append(f"{requirement.name} is {found}, and needs to be {requirement.specifier}")
+            if requirement.specifier.contains(found.version, prereleases=True):
+                continue
+            elsewhere = _on_python_path(found)
+            where = f" (from {elsewhere}, on PYTHONPATH)" if elsewhere else ""
+            bad.append(
+                f"{requirement.name} is {found.version}{where}, and needs to be {requirement.specifier}"
+            )
+            if elsewhere:
+                cures.append(without("PYTHONPATH"))
+                continue
+        cures.append(mend(f"{requirement.name}{requirement.specifier}"))
     if bad:
-        yield Finding("; ".join(bad), f"{SET_UP}, or: {sys.executable} -m pip install -e '.[lab]'")
-    else:
-        yield Finding("every package is there, and new enough")
+        yield Finding("; ".join(bad), "\n".join(dict.fromkeys(cures)))
+        return
+    broken = {name: error for name in IMPORTED if (error := _import_error(name))}
+    if broken:
+        yield Finding(
+            "; ".join(f"{name} is there and does not load ({error})" for name, error in broken.items()),
+            install(*broken, again=True),
+        )
+        return
+    yield Finding("every package is there, new enough, and loads")
+
+
+#: Packages that lpws imports itself, those with compiled parts above all.
+IMPORTED = ("tornado", "numpy", "pandas", "matplotlib", "httptools", "picows", "tqdm", "IPython")
+
+
+def _import_error(name: str) -> str:
+    """What is wrong with a package that cannot be imported."""
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # whatever a torn package may raise
+        return f"{error}".splitlines()[0] if str(error) else type(error).__name__
+    return ""
+
+
+def _on_python_path(found: importlib.metadata.Distribution) -> str:
+    """The folder of PYTHONPATH that the package lies in, if it lies in one."""
+    place = os.path.realpath(str(found.locate_file("")))
+    folders = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    return next((folder for folder in folders if os.path.realpath(folder) == place), "")
 
 
 def kernel() -> Iterator[Finding]:
@@ -74,16 +193,23 @@ def kernel() -> Iterator[Finding]:
     try:
         command = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
-        yield Finding("Jupyter has no Python kernel", f"{sys.executable} -m pip install ipykernel")
+        yield Finding("Jupyter has no Python kernel", mend("ipykernel"))
         return
     started = command.argv[0]
     if os.path.dirname(started) and Path(started).parent.resolve() != Path(sys.executable).parent.resolve():
         yield Finding(
             f"the kernel python3 in {command.resource_dir} starts another Python, {started}",
-            f"remove it with 'jupyter kernelspec remove python3', then: {SET_UP}",
+            _rename(command.resource_dir, "python3-other"),  # under that name it can still be used
         )
     else:
         yield Finding("the kernel of the notebooks is this Python")
+
+
+def _rename(folder: str, name: str) -> str:
+    """The command that gives a folder another name."""
+    if WINDOWS:
+        return f"ren {quoted(folder)} {name}"
+    return f"mv {quoted(folder)} {quoted(Path(folder).with_name(name))}"
 
 
 def loopback() -> Iterator[Finding]:
@@ -113,8 +239,9 @@ def proxy() -> Iterator[Finding]:
     proxies = urllib.request.getproxies()
     if "http" in proxies and not urllib.request.proxy_bypass("127.0.0.1"):
         yield Finding(
-            "clients that honour the proxy of this system would ask it for 127.0.0.1, too",
-            "export NO_PROXY=127.0.0.1,localhost before you start JupyterLab",
+            "other programs would ask the proxy of this system for 127.0.0.1, too; lpws does not",
+            '$env:NO_PROXY = "127.0.0.1,localhost"' if WINDOWS else "export NO_PROXY=127.0.0.1,localhost",
+            hint=True,
         )
     else:
         yield Finding("no proxy stands before 127.0.0.1")
@@ -130,7 +257,7 @@ def files() -> Iterator[Finding]:
     if hard != resource.RLIM_INFINITY and hard < FILES:
         yield Finding(
             f"this system allows {hard:,} open files, too few for more than {hard // 4:,} clients",
-            f"ulimit -n {FILES} before you start JupyterLab, if you are allowed to",
+            f"start JupyterLab after 'ulimit -n {FILES}', if you are allowed to",
         )
     else:
         yield Finding("enough files may be open at once")
@@ -155,17 +282,43 @@ def recordings() -> Iterator[Finding]:
     """Whether the recorded runs can be read."""
     from .run import DATA, load
 
-    try:
-        number = sum(len(load(path)) for path in DATA.glob("*.json.gz"))
-    except ValueError as error:
-        yield Finding(str(error), "git checkout -- data")
-        return
+    number = 0
+    for path in sorted(DATA.glob("*.json.gz")):
+        try:
+            number += len(load(path))
+        except ValueError as error:
+            again = f"git -C {quoted(DATA.parent)} checkout -- {quoted(f'data/{path.name}')}"
+            cure = (
+                again if (DATA.parent / ".git").exists() else f"take data/{path.name} from the project again"
+            )
+            yield Finding(str(error), cure)
+            return
     if number:
         yield Finding(f"{number} recorded runs can be read")
     else:
         yield Finding(
-            f"there are no recorded runs in {DATA}", "use lpws from a checkout: pip install -e '.[lab]'"
+            f"there are no recorded runs in {DATA}: lpws was installed without its checkout",
+            "in the checkout, where the notebooks are: " + install("--editable", ".[lab]"),
         )
+
+
+def transports() -> Iterator[Finding]:
+    """Whether clients of every transport are served."""
+    from . import specs
+    from .measurement import measure
+    from .run import RunError
+
+    work = specs.Workload(clients=2, rate_hz=20, duration_s=0.25)
+    for transport in (specs.Reload(), specs.ShortPolling(interval_s=0.1), specs.SSE(), specs.WebSocket()):
+        try:
+            measure(transport, work)
+        except RunError as error:
+            needed = ["picows"] if transport.label == "WebSocket" else ["httptools"]
+            yield Finding(
+                f"clients of {transport.label} are not served: {error}", install(*needed, again=True)
+            )
+            return
+    yield Finding("clients of every transport are served")
 
 
 def trial() -> Iterator[Finding]:
@@ -178,7 +331,7 @@ def trial() -> Iterator[Finding]:
     try:
         run = measure(specs.LongPolling(), work, specs.Link(delay_s=0.025))
     except RunError as error:
-        yield Finding(f"a run of two seconds failed: {error}", "mend what stands above, and try again")
+        yield Finding(f"a run of two seconds failed: {error}", "end what computes beside it, and try again")
         return
     if run.health.good:
         yield Finding(f"a run of two seconds is {run.health}")
@@ -192,7 +345,7 @@ def trial() -> Iterator[Finding]:
 #: What is looked at, in this order.
 LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     *(python, packages, kernel, loopback, proxy, files, processors),
-    *(recordings, trial),  # these use the package itself
+    *(recordings, transports, trial),  # these use the package itself
 )
 
 
@@ -201,5 +354,5 @@ def examine() -> Iterator[Finding]:
     for look in LOOKS:
         for finding in look():
             yield finding
-            if finding.cure and look in (python, packages, loopback):
+            if finding.fault and look in (python, packages, loopback):
                 return

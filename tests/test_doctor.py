@@ -26,6 +26,9 @@ def one(findings):
 def test_a_finding_says_what_to_type():
     assert str(doctor.Finding("all well")) == "✓ all well"
     assert str(doctor.Finding("no tea", "make tea")) == "✗ no tea\n  → make tea"
+    assert str(doctor.Finding("no tea", "boil\npour")) == "✗ no tea\n  → boil\n  → pour"
+    hint = doctor.Finding("tea is hot", "wait", hint=True)
+    assert (str(hint), hint.fault) == ("– tea is hot\n  → wait", False)
 
 
 @pytest.mark.parametrize("look", [look for look in doctor.LOOKS if look is not doctor.trial])
@@ -36,7 +39,7 @@ def test_this_place_is_sound(look):
 def test_an_old_python():
     what, cure = one(doctor.python((3, 9, 6)))
     assert what == "this is Python 3.9.6, and lpws needs 3.11 or newer"
-    assert cure.endswith("python3 run.py lab")
+    assert cure.endswith("run.py lab")
 
 
 def test_a_package_that_is_missing_and_one_that_is_old(monkeypatch):
@@ -47,10 +50,100 @@ def test_a_package_that_is_missing_and_one_that_is_old(monkeypatch):
         "tested; extra == 'test'",
     ]
     monkeypatch.setattr(importlib.metadata, "requires", lambda _name: wanted)
+    monkeypatch.setattr(sys, "prefix", "/opt/readers-own")
     what, cure = one(doctor.packages())
     tornado = importlib.metadata.version("tornado")
     assert what == f"tornado is {tornado}, and needs to be >=99; no-such-thing is missing"
-    assert "pip install" in cure
+    assert cure == doctor.install("tornado>=99") + "\n" + doctor.install("no-such-thing>=1")
+
+
+def test_everything_that_lpws_asks_for_is_loaded_once():
+    names = {requirement.partition(">")[0].lower() for requirement in importlib.metadata.requires("lpws")
+             if ";" not in requirement}  # fmt: skip
+    assert {name.lower() for name in doctor.IMPORTED} == names
+
+
+def test_a_package_that_does_not_load(monkeypatch, tmp_path):
+    (tmp_path / "torn.py").write_text("1 / 0", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, "IMPORTED", ("json", "torn"))
+    what, cure = one(doctor.packages())
+    assert what == "torn is there and does not load (division by zero)"
+    assert cure == doctor.install("torn", again=True)
+
+
+# What to type
+
+
+@pytest.fixture(params=["posix", "windows"])
+def system(request, monkeypatch):
+    """Cures for a system, whichever this is."""
+    monkeypatch.setattr(doctor, "WINDOWS", request.param == "windows")
+    return request.param
+
+
+def test_what_to_type_to_set_up(monkeypatch, tmp_path, system):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(doctor, "CHECKOUT", tmp_path.resolve())
+    monkeypatch.setattr(sys, "_base_executable", "/opt/py thon/bin/python3")
+    version = "{}.{}".format(*sys.version_info)
+    python = {"posix": "'/opt/py thon/bin/python3'", "windows": f"py -{version}"}[system]
+    assert doctor.set_up() == f"{python} run.py lab"
+    monkeypatch.chdir("/")
+    assert doctor.set_up() == f"{python} {doctor.quoted(tmp_path.resolve() / 'run.py')} lab"
+
+
+@pytest.mark.parametrize("folder", ["/opt/env", "C:\\env", "C:\\Jo Doe\\env"])
+@pytest.mark.parametrize("tool", ["pip", "uv", ""])
+def test_what_to_type_to_install(monkeypatch, system, folder, tool):
+    python = f"{folder}\\python.exe" if ":" in folder else f"{folder}/bin/python"
+    monkeypatch.setattr(sys, "executable", python)
+    monkeypatch.setattr(doctor, "find_spec", lambda name: name == tool or None)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: name if name == tool else None)
+    typed = doctor.install("tea>=1.2", "cup").splitlines()
+    if system == "posix":
+        named, tea = (python if folder == "/opt/env" else f"'{python}'"), "'tea>=1.2'"
+        path = named
+    else:
+        named = python if " " not in folder else "python"
+        path, tea = (python if " " not in folder else f'"{python}"'), '"tea>=1.2"'
+    usual = f"{named} -m pip install {tea} cup"
+    assert typed == {
+        "pip": [usual],
+        "uv": [f"uv pip install --python {path} {tea} cup"],
+        "": [f"{named} -m ensurepip", usual],
+    }[tool]  # fmt: skip
+    again = doctor.install("cup", again=True)
+    assert ("--reinstall" in again) is (tool == "uv")
+    assert ("--force-reinstall" in again) is (tool != "uv")
+
+
+def test_no_command_for_windows_needs_another_shell(monkeypatch, system):
+    """Windows has two; neither knows `export`, `unset`, single quotes, or a python3."""
+    monkeypatch.setattr(sys, "_base_executable", "C:\\Python311\\python.exe")
+    commands = [
+        doctor.set_up(),
+        doctor.install("a>=1"),
+        doctor.without("PYTHONPATH"),
+        doctor._rename("a b", "c"),
+    ]
+    known = [word in " ".join(commands) for word in ("export", "unset", "'", "python3 ", "mv ", "&&")]
+    assert any(known) is (system == "posix")
+    assert len([line for line in "\n".join(commands).splitlines() if "pip" not in line]) == 3
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_the_report_goes_through_any_encoding(encoding):
+    """As redirected on Windows; what cannot be written has a word in its place."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "lpws", "doctor"], capture_output=True,
+        env={"PYTHONPATH": str(doctor.CHECKOUT), "PYTHONIOENCODING": encoding},
+    )  # fmt: skip
+    assert done.stderr == b""
+    first, second, third = done.stdout.decode(encoding).splitlines()
+    assert first.startswith("✓ Python" if encoding == "utf-8" else "ok: Python")
+    assert second.startswith("✗ lpws" if encoding == "utf-8" else "FAULT: lpws")
+    assert third.startswith("  → " if encoding == "utf-8" else "  -> ")
 
 
 def test_what_the_notebooks_need_is_asked_for(monkeypatch):
@@ -62,12 +155,15 @@ def test_a_python_without_lpws(tmp_path):
     """The sources alone, in a Python that has nothing but its standard library."""
     home = os.path.dirname(os.path.dirname(doctor.__file__))
     command = [sys.executable, "-S", "-m", "lpws", "doctor"]
-    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": home}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": home}, capture_output=True, encoding="utf-8"
+    )
     assert (done.returncode, done.stderr) == (1, "")
     python, lpws, cure = done.stdout.splitlines()
     assert python.startswith("✓ Python 3.")
     assert lpws.startswith("✗ lpws is not installed in this Python")
-    assert cure == "  → python3 run.py lab"
+    assert cure.startswith("  → ")
+    assert cure.endswith("run.py lab")
 
 
 @pytest.mark.parametrize(("started", "good"), [("/opt/other/bin/python", False), ("python", True)])
@@ -84,7 +180,7 @@ def test_a_kernel_of_another_python(monkeypatch, tmp_path, started, good):
     else:
         assert started in what
         assert str(folder) in what
-        assert "jupyter kernelspec remove python3" in cure
+        assert cure == f"mv {folder} {folder}-other"  # and nothing is lost
 
 
 def test_no_loopback(monkeypatch):
@@ -104,9 +200,10 @@ def test_a_proxy(monkeypatch, spared, good):
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", spared)
     assert urllib.request.getproxies()["http"]
-    what, cure = one(doctor.proxy())
-    assert (cure == "") is good
-    assert good or "NO_PROXY=127.0.0.1" in cure
+    (found,) = doctor.proxy()
+    assert not found.fault  # lpws itself asks no proxy
+    assert (found.cure == "") is good
+    assert good or found.cure == "export NO_PROXY=127.0.0.1,localhost"
 
 
 @pytest.mark.parametrize("hard", [1_024, 1_048_576, resource.RLIM_INFINITY])
@@ -128,9 +225,13 @@ def test_recordings_that_are_missing_or_torn(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "DATA", tmp_path)
     assert "no recorded runs" in one(doctor.recordings())[0]
     (tmp_path / "torn.json.gz").write_bytes(gzip.compress(b"{}")[:-4])
+    (tmp_path / "whole.json.gz").write_bytes(gzip.compress(b"{}"))
     what, cure = one(doctor.recordings())
     assert "torn.json.gz" in what
-    assert cure == "git checkout -- data"
+    assert cure == "take data/torn.json.gz from the project again"
+    (tmp_path.parent / ".git").mkdir()
+    what, cure = one(doctor.recordings())
+    assert cure == f"git -C {tmp_path.parent} checkout -- data/torn.json.gz"
 
 
 @pytest.mark.parametrize(("log", "good"), [((), True), (("a fault",), False)])
@@ -139,6 +240,18 @@ def test_a_trial(monkeypatch, log, good):
     what, cure = one(doctor.trial())
     assert what.startswith("a run of two seconds is healthy" if good else "a run of two seconds is unfit")
     assert (cure == "") is good
+
+
+@pytest.mark.parametrize(("label", "package"), [("WebSocket", "picows"), ("SSE", "httptools")])
+def test_clients_that_are_not_served(monkeypatch, label, package):
+    def fail(transport, work):
+        if transport.label == label:
+            raise RunError("expected a handshake")
+
+    monkeypatch.setattr(measurement, "measure", fail)
+    what, cure = one(doctor.transports())
+    assert what == f"clients of {label} are not served: expected a handshake"
+    assert cure == doctor.install(package, again=True)
 
 
 def test_a_trial_that_fails(monkeypatch):
