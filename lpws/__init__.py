@@ -24,7 +24,8 @@ _MODULES = {
     "tables": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
     "figures": ("axes", "entitle", "lifelines", "ladder", "ecdf", "timeline"),
     "liveview": ("live",),
-    "notebook": ("claim", "guess", "check", "show", "source"),
+    "notebook": ("claim", "guess", "show", "source"),
+    "exercises": ("check",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

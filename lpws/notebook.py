@@ -1,4 +1,4 @@
-"""What only a notebook needs: claims, checks of answers, figures with their description."""
+"""What only a notebook needs: claims, guesses, figures with their description."""
 
 from __future__ import annotations
 
@@ -87,44 +87,6 @@ def guess(value: Any, *, least: float = 0.0, most: float = 1e6) -> float:
     return math.nan
 
 
-def check(answer: Any, right: Any, *, hints: dict[Any, str] | None = None, within: float = 0.0) -> None:
-    """Print whether the answer to an exercise is right, with a hint if it is not.
-
-    Parameters
-    ----------
-    answer
-        The reader's; ``...`` stands for none yet.
-    right
-        The right answer, computed rather than written down; or a function that says whether an
-        answer is right.
-    hints
-        Wrong answer → what to think about again.
-    within
-        How far, relative to the right answer, a number may be off.
-    """
-    if answer is ...:
-        print("… put your answer in place of the three dots, and run the cell again")
-        return
-    if callable(right):
-        try:
-            good = right(answer)
-        except (TypeError, ValueError) as error:
-            print(f"✗ {error}")
-            return
-    elif not _is_of_a_kind(answer, right):
-        kind = "a number" if _is_number(right) else f"a {type(right).__name__}"
-        print(f"✗ expected {kind}, got {answer!r}")
-        return
-    else:
-        room = within * abs(right) if _is_number(right) else 0
-        good = answer == right or (room and right - room <= answer <= right + room)
-    if good:
-        print("✓ that is right")
-        return
-    hint = next((hint for wrong, hint in (hints or {}).items() if answer == wrong), None)
-    print(f"✗ not {_short(answer)}{': ' + hint if hint else ''}")
-
-
 def show(figure: Axes | Figure, description: str) -> None:
     """Show a figure, and what it shows in words for people who cannot see it.
 
@@ -156,13 +118,6 @@ def source(thing: Any) -> Code:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _is_of_a_kind(answer: Any, right: Any) -> bool:
-    """Whether both are numbers, or one is what the other is; to Python, True is a number."""
-    if _is_number(right):
-        return _is_number(answer)
-    return isinstance(answer, type(right))
 
 
 def _short(value: Any) -> str:

@@ -19,7 +19,7 @@ HOME = Path(lpws.__file__).parent
 ORDER = [
     *("trace", "specs", "health", "run", "mailbox", "wire", "loopthread", "relay", "transports"),
     *("server", "address", "fleet", "machine", "measurement", "simulation", "tables", "models"),
-    *("figures", "liveview", "notebook", "chat", "recordings", "doctor", "__main__"),
+    *("figures", "liveview", "exercises", "notebook", "chat", "recordings", "doctor", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))
 #: What the clients' process must not load, since the run would wait for it.

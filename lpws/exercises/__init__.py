@@ -1,0 +1,54 @@
+"""What the notebooks ask of their reader, and how an answer or a program is judged.
+
+A module for each notebook, ``n03`` for notebook 03, holds its tasks. A program is run in a process of its
+own (`program`, `child`), on a clock of its own (`clock`), and is watched from outside (`observer`).
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+
+def check(task: Any, answer: Any, **old: Any) -> None:
+    """Print whether the answer to a task is right; if it is a program, what it does right and wrong.
+
+    Parameters
+    ----------
+    task
+        The number of the notebook and the name of the task, as in ``"03.hold"``.
+    answer
+        The reader's value, function or class; ``...`` stands for none yet.
+
+    Raises
+    ------
+    ValueError
+        If there is no such task.
+
+    Examples
+    --------
+    >>> check("03.transits", 1)
+    ✗ not 1: that is the luckiest message, the one that finds a request waiting
+    """
+    if not (isinstance(task, str) and re.fullmatch(r"(\d\d|[A-Z])\.\w+", task)):
+        _old_check(task, answer, **old)
+        return
+    notebook, name = task.split(".")
+    home = f"{__name__}.n{notebook}"
+    tasks = import_module(home).TASKS if find_spec(home) else {}
+    if name not in tasks:
+        names = ", ".join(f"{notebook}.{name}" for name in tasks) or "none"
+        raise ValueError(f"expected a task of notebook {notebook} ({names}), got {task!r}")
+    if answer is ...:
+        print("… put your answer in place of the three dots, and run the cell again")
+        return
+    print("\n".join(tasks[name].judge(answer)))
+
+
+# To be deleted with the last notebook whose exercises hold their own answers.
+def _old_check(answer: Any, right: Any, hints: dict | None = None, within: float = 0.0) -> None:
+    from .answer import verdict
+
+    print(verdict(answer, right, hints, within))

@@ -1,0 +1,305 @@
+"""The process in which a reader's program runs: it serves or calls it, and does what the observer says.
+
+It is started by `lpws.exercises.program` and gives no verdict: it tells what happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import logging
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+import traceback
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from ..mailbox import Message
+from .clock import Clock, Loop, Order
+
+# The program may put something else in their place.
+_dumps, _loads, _exit = pickle.dumps, pickle.loads, os._exit
+#: A process that nobody ends ends by itself after so many seconds.
+_LIFE_S = 60
+#: How much more memory than at its start the program may take [bytes].
+_MEMORY = 512 * 2**20
+
+
+class Room:
+    """The messages so far, and who is to be called with the next one."""
+
+    def __init__(self, child: Child) -> None:
+        self.messages: list[Message] = []
+        self.listeners: set = set()
+        self._child = child
+
+    def publish(self, text: str) -> int:
+        """Id of the message that the text became, after every listener was called with it."""
+        message = Message(len(self.messages) + 1, text)
+        self.messages.append(message)
+        for listener in list(self.listeners):
+            try:
+                if inspect.iscoroutine(waiting := listener(message)):
+                    waiting.close()
+                    self._child.errors.append("a listener that is a coroutine function, which nobody awaits")
+            except Exception as error:
+                self._child.note(error)
+        return message.id
+
+
+class Child:
+    """The program, its loop and its clock, and the observer's orders."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.clock = Clock()
+        self.loop = Loop(self.clock, self.report)
+        self.errors: list[str] = []
+        self.answers: list[tuple[int, float]] = []  # a client's port, and when it was answered
+        self.room = Room(self)
+        self.server: _Server | None = None
+        self.race: tuple[int, str] | None = None
+        self.result: Any = None
+
+    def report(self, rests: bool) -> None:
+        """Tell the observer how things stand."""
+        told = {
+            "now_s": self.clock.now_s, "rests": rests, "blocked_s": self.clock.blocked_s,
+            "errors": self.errors, "answers": self.answers, "listeners": len(self.room.listeners),
+            "result": self.result,
+        }  # fmt: skip
+        self.errors, self.answers, self.result, self.clock.blocked_s = [], [], None, 0.0
+        self.say(told)
+
+    def say(self, told: dict[str, Any]) -> None:
+        data = _dumps(told)
+        self.control.sendall(struct.pack("!I", len(data)) + data)
+
+    def hear(self) -> Any:
+        """The observer's next word, of which the first bytes are there."""
+        (size,) = struct.unpack("!I", self._exactly(4))
+        return _loads(self._exactly(size))
+
+    def _exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            if not (more := self.control.recv(size - len(data))):
+                _exit(0)  # the observer has gone
+            data += more
+        return data
+
+    def note(self, error: BaseException) -> None:
+        """Keep what the program raised, with the line of the cell that it came from."""
+        if isinstance(error, asyncio.CancelledError):
+            return
+        own = [
+            frame for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename.startswith("<") or "ipykernel" in frame.filename
+        ]  # fmt: skip
+        where = f" in line {own[-1].lineno} of the cell" if own else ""
+        said = f": {error}" if str(error) else ""
+        self.errors.append(f"{type(error).__name__}{said}{where}"[:300])
+
+    # ------------------------------------------------------------------------ what it obeys
+
+    def obey(self) -> None:
+        name, *arguments = self.hear()
+        order = Order(self.clock.now_s, lambda: True)
+        self.loop.order = order
+        getattr(self, f"do_{name}")(order, *arguments)
+
+    def do_serve(self, order: Order, path: str) -> None:
+        """Serve the program in a room of its own."""
+        if self.server is not None:
+            self.server.stop()
+        self.room = room = Room(self)
+        takes_room = "room" in inspect.signature(self.program.initialize).parameters
+        handlers = [(path, self.program, {"room": room} if takes_room else {})]
+        sockets = bind_sockets(0, "127.0.0.1")
+        self.server = _Server(_Application(self, handlers, log_function=self.answered))
+        self.server.add_sockets(sockets)
+        self.result = sockets[0].getsockname()[1]
+
+    def do_settle(self, order: Order, arrived: int, closed: int, seconds: float) -> None:
+        """Come to rest after so many requests and goodbyes, and after so many seconds."""
+        order.until_s += seconds
+        server = self.server
+        order.seen = lambda: server.arrived >= arrived and server.closed >= closed
+
+    def do_publish(self, order: Order, texts: list[str]) -> None:
+        """Publish without a pause, so that the loop does nothing else in between."""
+        for text in texts:
+            self.room.publish(text)
+
+    def do_race(self, order: Order, turns: int, text: str) -> None:
+        """Publish so many turns of the loop after the next request has arrived."""
+        self.race = (turns, text)
+
+    def do_census(self, order: Order) -> None:
+        """How many requests are still in memory."""
+        gc.collect()
+        self.result = sum(type(thing) is self.program for thing in gc.get_objects())
+
+    def do_call(self, order: Order, *arguments: Any) -> None:
+        """Call the program; time passes as it needs."""
+        order.until_s += 1e6
+        done, order.calling = False, True
+        order.seen = lambda: done
+
+        async def call() -> None:
+            nonlocal done
+            try:
+                value = self.program(*arguments)
+                self.result = plain(await value if inspect.isawaitable(value) else value)
+            except Exception as error:
+                self.note(error)
+            done, order.until_s = True, self.clock.now_s
+
+        self.calling = self.loop.create_task(call())
+
+    # ------------------------------------------------------------------------ what it sees
+
+    def arrive(self) -> None:
+        self.server.arrived += 1
+        if self.race is not None:
+            turns, text = self.race
+            self.race = None
+            self.later(turns, text)
+
+    def later(self, turns: int, text: str) -> None:
+        if turns:
+            self.loop.call_soon(self.later, turns - 1, text)
+        else:
+            self.room.publish(text)
+
+    def answered(self, handler: Any) -> None:
+        self.answers.append((handler.request.connection.context.address[1], self.clock.now_s))
+
+    async def run(self) -> None:
+        self.loop.add_reader(self.control, self.obey)
+        await self.loop.create_future()
+
+
+class _Application(Application):
+    """Says when a request has arrived."""
+
+    def __init__(self, child: Child, handlers: list, **settings: Any) -> None:
+        super().__init__(handlers, **settings)
+        self._child = child
+
+    def find_handler(self, request: Any, **options: Any) -> Any:
+        delegate = super().find_handler(request, **options)
+        execute = delegate.execute
+
+        def executed() -> Any:
+            self._child.arrive()
+            return execute()
+
+        delegate.execute = executed
+        return delegate
+
+
+class _Server(HTTPServer):
+    """Counts the requests that have arrived and the connections that have ended."""
+
+    arrived = closed = 0
+
+    def on_close(self, server_conn: object) -> None:
+        super().on_close(server_conn)
+        self.closed += 1
+
+
+class _Log(logging.Handler):
+    """Takes what Tornado and asyncio complain of."""
+
+    def __init__(self, child: Child) -> None:
+        super().__init__(logging.ERROR)
+        self._child = child
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            self._child.note(error)
+        elif record.name != "asyncio" or "destroyed" not in record.getMessage():
+            self._child.errors.append(record.getMessage().partition("\n")[0][:300])
+
+
+def plain(value: Any) -> Any:
+    """The value as what Python itself has: tuples, lists, dicts, text, bytes and numbers.
+
+    What the program returns is compared by the observer, and must not bring its own ``==``.
+    """
+    if value is None or type(value) in (bool, int, float, str, bytes):
+        return value
+    if hasattr(value, "__dataclass_fields__"):
+        return {"": type(value).__name__} | {
+            name: plain(getattr(value, name)) for name in value.__dataclass_fields__
+        }
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    if hasattr(value, "item") and not isinstance(value, Iterable):  # a number of NumPy
+        return plain(value.item())
+    if isinstance(value, Iterable):
+        items = [plain(item) for item in islice(value, 100_000)]
+        return tuple(items) if isinstance(value, tuple) else items
+    raise TypeError(f"your function returned {value!r:.100}, of which a check can make nothing")
+
+
+def main() -> None:
+    port, token = sys.stdin.readline().split()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if hasattr(signal, "alarm"):
+        signal.alarm(_LIFE_S)
+    control = socket.create_connection(("127.0.0.1", int(port)))
+    control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    control.sendall(token.encode())
+    os.set_inheritable(control.fileno(), False)
+    child = Child(control)
+    logging.root.addHandler(_Log(child))
+    warnings.showwarning = lambda message, *_, **__: child.errors.append(str(message)[:300])
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("always", ".*was never awaited", RuntimeWarning)
+    child.clock.install()
+    try:
+        child.program = child.hear()
+    except Exception as error:
+        child.say({"refused": f"{type(error).__name__}: {error}"})
+        return
+    limit_memory()
+    child.say({"refused": None})
+    asyncio.Runner(loop_factory=lambda: child.loop).run(child.run())
+
+
+def limit_memory() -> None:
+    """Let a program that takes a gigabyte meet a `MemoryError`, and not the reader's computer."""
+    with suppress(ImportError, OSError, ValueError):  # not every system counts it
+        import resource
+
+        with open("/proc/self/statm") as pages:
+            now = int(pages.read().split()[5]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_DATA, (now + _MEMORY, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        sys.stdout.flush()
+        _exit(3)  # a thread of the program must not keep the process

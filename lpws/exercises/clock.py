@@ -1,0 +1,175 @@
+"""Virtual time for a reader's program: it passes when the observer says so, not when it passes outside."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import selectors
+import threading
+import time
+from collections.abc import Callable
+
+_really_sleep, _really_wait = time.sleep, threading.Condition.wait
+#: How long [s] a thread of the program may rest before it counts as waiting.
+_GRACE_S = 0.02
+#: After so many turns of the loop in which no time passes, or so many timers, the program does not rest.
+_TURNS = 3000
+
+
+class Clock:
+    """The time that the program sees. `install` puts it in the place of the computer's.
+
+    A blocking sleep in the loop's thread moves the clock, and counts as time in which everything
+    stood still. In any other thread it waits until the observer has moved the clock.
+    """
+
+    def __init__(self) -> None:
+        self.now_s = 0.0  # since the start
+        self.blocked_s = 0.0  # how long the loop stood still because of a blocking sleep
+        self.sleepers: list[float] = []  # when threads that sleep want to go on
+        self._wall_s, self._monotonic_s = time.time(), time.monotonic()
+
+    def time(self) -> float:
+        return self._wall_s + self.now_s
+
+    def monotonic(self) -> float:
+        return self._monotonic_s + self.now_s
+
+    def block(self, seconds: float) -> None:
+        """Let the time pass while the whole program stands still."""
+        self.now_s += seconds
+        self.blocked_s += seconds
+
+    def sleep(self, seconds: float) -> None:
+        if seconds < 0:
+            raise ValueError("sleep length must be non-negative")
+        if threading.current_thread() is threading.main_thread():
+            self.block(seconds)
+        else:
+            self._until(self.now_s + seconds, lambda: _really_sleep(0.001))
+
+    def wait(self, condition: threading.Condition, timeout: float | None = None) -> bool:
+        """In the place of `Condition.wait`, on which events and queues are built."""
+        if timeout is None:
+            return _really_wait(condition)
+        if threading.current_thread() is threading.main_thread():
+            told = _really_wait(condition, min(timeout, _GRACE_S))
+            if not told:
+                self.block(timeout)
+            return told
+        return self._until(self.now_s + timeout, lambda: _really_wait(condition, 0.001))
+
+    def _until(self, due_s: float, rest: Callable[[], bool | None]) -> bool:
+        """Rest again and again until the clock is there; True as soon as a rest says so."""
+        self.sleepers.append(due_s)
+        try:
+            while self.now_s < due_s:
+                if rest():
+                    return True
+            return False
+        finally:
+            self.sleepers.remove(due_s)
+
+    def install(self) -> None:
+        for name, function in (("time", self.time), ("monotonic", self.monotonic)):
+            setattr(time, name, function)
+            setattr(time, f"{name}_ns", lambda function=function: int(function() * 1e9))
+        time.perf_counter, time.perf_counter_ns = time.monotonic, time.monotonic_ns
+        time.sleep = self.sleep
+        clock = self
+
+        class now(datetime.datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return cls.fromtimestamp(clock.time(), tz)
+
+            @classmethod
+            def utcnow(cls):
+                return cls.fromtimestamp(clock.time(), datetime.UTC).replace(tzinfo=None)
+
+        now.__name__ = now.__qualname__ = "datetime"
+        datetime.datetime = now
+        threading.Condition.wait = lambda condition, timeout=None: clock.wait(condition, timeout)
+
+
+class Order:
+    """What the observer waits for: that a time has come, and that the program has nothing left to do.
+
+    Parameters
+    ----------
+    until_s
+        The time, on the program's clock.
+    seen
+        Whether all that the observer has sent is there: a sleep would not be a barrier.
+    """
+
+    def __init__(self, until_s: float, seen: Callable[[], bool]) -> None:
+        self.until_s, self.seen = until_s, seen
+        self.calling = False  # whether a call is to come to its end, however late
+        self.turns = 0
+
+
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop on that clock, which says when it has come to rest.
+
+    Parameters
+    ----------
+    clock
+        Its time.
+    rested
+        Called when an order has been carried out, with whether the program rests at all.
+    """
+
+    def __init__(self, clock: Clock, rested: Callable[[bool], None]) -> None:
+        self.clock, self.rested = clock, rested
+        self.order: Order | None = None
+        super().__init__(_Selector(self))
+
+    def time(self) -> float:
+        return self.clock.monotonic()
+
+    def rest(self, timeout: float | None, select: Callable[[float | None], list]) -> list:
+        """What the loop may go on with, now that it would wait for so long."""
+        clock, order = self.clock, self.order
+        if order is None:
+            return select(None)
+        if not order.seen() and not (order.calling and timeout is not None):
+            return select(1)
+        due_s = [clock.now_s + timeout] if timeout is not None else []
+        if threading.active_count() > 1:  # what a thread is doing can only be guessed
+            if ready := select(_GRACE_S):
+                return ready
+            due_s += clock.sleepers
+        if due_s and min(due_s) <= order.until_s:
+            clock.now_s = max(clock.now_s, min(due_s))
+            self.turn()
+            return []
+        clock.now_s = max(clock.now_s, order.until_s)
+        self.order = None
+        self.rested(True)
+        return []
+
+    def turn(self) -> None:
+        """Count a turn of the loop; so many of them are no rest."""
+        if self.order is not None:
+            self.order.turns += 1
+            if self.order.turns > _TURNS:
+                self.order = None
+                self.rested(False)
+
+
+class _Selector(selectors.DefaultSelector):
+    """Asks the loop what to do whenever it would have to wait."""
+
+    def __init__(self, loop: Loop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list:
+        ready = super().select(0)
+        if ready:
+            return ready
+        if timeout is not None and timeout <= 0:
+            self._loop.turn()
+            return []
+        return self._loop.rest(timeout, super().select)

@@ -1,0 +1,232 @@
+"""The tasks of notebook 03: long polling."""
+
+from __future__ import annotations
+
+from .. import models
+from .observer import Client, Message, Scene, Wrong, ids, lines
+from .task import Make, Quick, a_handler
+
+_WAKE = "who could wake the request at the moment of the publish"
+
+
+def _expect(client: Client, expected: list[Message], situation: str, think: str) -> None:
+    """Raise `Wrong` unless the client's last answer carries these messages."""
+    got = lines(client.answers[-1])
+    if got == expected:
+        return
+    if not got:
+        raise Wrong(f"answered with nothing {situation}, where {ids(expected)} should have come", think)
+    if sorted(got) == sorted(expected):
+        raise Wrong(f"sent {ids(got)}, in this order", "the order in which a reader wants to hear them")
+    if [message.text for message in got] == [message.text for message in expected]:
+        raise Wrong(
+            f"sent {tuple(got[0])!r} where {tuple(expected[0])!r} was published",
+            "the number that a message has in the room, whoever hears it",
+        )
+    if len(got) > len(set(got)):
+        raise Wrong(f"sent {ids(got)} in one answer", "how often a client wants to hear a message")
+    if lost := [message for message in expected if message not in got]:
+        raise Wrong(f"lost {ids(lost)} {situation}: the answer carried {ids(got)}", think)
+    again = [message for message in got if message not in expected]
+    raise Wrong(f"sent {ids(again)} again, which the client said it had", "what a cursor says")
+
+
+def _hold_s(scene: Scene) -> float:
+    return scene.draw.choice([3, 7, 12, 25, 45]) + scene.draw.randrange(10) / 10
+
+
+def answers(scene: Scene) -> None:
+    news = scene.publish(3)
+    client = scene.client()
+    for cursor in (0, scene.draw.choice([1, 2])):
+        if client.ask(cursor=cursor, hold=_hold_s(scene)) is None:
+            raise Wrong(
+                f"held a request with cursor={cursor}, although {ids(news[cursor:])} had been published",
+                "what to look at first, before a request may wait",
+            )
+        _expect(client, news[cursor:], f"to cursor={cursor}", "which messages a client with a cursor lacks")
+
+
+def holds(scene: Scene) -> None:
+    client, hold_s = scene.client(), _hold_s(scene)
+    if answer := client.ask(cursor=0, hold=hold_s):
+        raise Wrong(
+            f"answered at once (status {answer.status}), with nothing to tell",
+            f"how a request can wait for the next message, here up to {hold_s:g} s",
+        )
+    scene.settle(hold_s * 0.6)
+    if half := client.half() or client.answers:
+        what = "answered" if client.answers else f"had begun to answer ({half[:20]!r})"
+        raise Wrong(
+            f"{what} after {client.answers[-1].at_s:.3g} s" if client.answers else what,
+            f"how long the request said that it may be held: hold={hold_s:g}",
+        )
+
+
+def releases(scene: Scene) -> None:
+    cursor = len(scene.publish(scene.draw.choice([0, 2, 3])))
+    clients = [scene.client() for _ in range(3)]
+    for client in clients:
+        if client.ask(cursor=cursor, hold=30):
+            _expect(client, [], f"to cursor={cursor}", "which messages a client with a cursor lacks")
+            raise Wrong("answered a request at once, with nothing to tell", "what it is to wait for")
+    scene.settle(scene.draw.uniform(1, 20))
+    news = scene.publish()
+    told = [client for client in clients if client.answers]
+    if not told:
+        start_s = scene.now_s
+        scene.settle(2)
+        late = [client.answers[-1].at_s - start_s for client in clients if client.answers]
+        if late:
+            raise Wrong(f"answered {min(late):.2g} s after the message was published", _WAKE)
+        raise Wrong("still held its requests after a message was published", _WAKE)
+    if len(told) < len(clients):
+        raise Wrong(
+            f"held three requests, and the message released {len(told)} of them",
+            "who else waits for the same message, and whether they all can be remembered",
+        )
+    for client in clients:
+        _expect(client, news, "to a request that was held", "what the released request is to say")
+
+
+def times_out(scene: Scene) -> None:
+    for hold_s in (_hold_s(scene), 2.5):
+        client = scene.client()
+        start_s = scene.now_s
+        client.ask(cursor=0, hold=hold_s)
+        scene.settle(hold_s + 1.5)
+        if not client.answers:
+            scene.settle(120)
+            if not client.answers:
+                raise Wrong(
+                    f"still held a request minutes after it came with hold={hold_s:g}",
+                    "what ends a request for which no message comes",
+                )
+        took_s = client.answers[-1].at_s - start_s
+        if abs(took_s - hold_s) > 1:
+            raise Wrong(
+                f"held a request with hold={hold_s:g} for {took_s:.3g} s", "who says how long it may be held"
+            )
+        if lines(client.answers[-1]):
+            raise Wrong("sent a message at the end of a hold in which none was published", "what is new")
+
+
+def loses_nothing(scene: Scene) -> None:
+    client, cursor, gap = scene.client(), 0, "the time between an answer and the next request"
+    for count in (1, 2, 1, 3, 1, 0, 0, 0):
+        missing = scene.published[cursor:]
+        if not missing and not count:
+            return
+        if client.ask(cursor=cursor, hold=30):
+            expected = missing
+        elif missing:
+            scene.publish()
+            if client.requests > len(client.answers) or missing[0] in lines(client.answers[-1]):
+                raise Wrong(f"held back {ids(missing)}, published while the client was asking again", gap)
+            raise Wrong(f"lost {ids(missing)}, published while the client was asking again", gap)
+        else:
+            scene.publish(count)
+            if client.requests > len(client.answers):
+                raise Wrong("did not release a request that a client sent on the same connection", _WAKE)
+            # One message at a time will do: the next request follows at once.
+            expected = scene.published[cursor : cursor + max(1, len(lines(client.answers[-1])))]
+        _expect(client, expected, "published while the client was asking again", gap)
+        cursor += len(expected)
+        if client.requests == 1 or (count and scene.draw.random() < 0.7):
+            scene.publish()  # in the gap
+
+
+def never_late(scene: Scene) -> None:
+    for turns in range(8):
+        client, cursor = scene.client(), len(scene.published)
+        message = scene.race(turns)
+        answer = client.ask(cursor=cursor, hold=30)
+        if answer is None:
+            raise Wrong(
+                f"held back message {message.id}, published while the handler was getting ready to wait",
+                "what can happen at each `await` between the look at the messages and the wait",
+            )
+        _expect(client, [message], "published just after the request came", "each `await` on the way")
+
+
+def tidies_up(scene: Scene) -> None:
+    client, before = scene.client(), scene.waiting()
+    for cursor in range(3):
+        client.ask(cursor=cursor, hold=30)
+        scene.publish()
+    client.ask(cursor=3, hold=5)
+    scene.settle(6)
+    scene.publish(2)
+    if scene.listeners:
+        raise Wrong(
+            f"left {scene.listeners} functions in `room.listeners` though no request waits any more",
+            "who takes a function off the list, whichever way the request ends",
+        )
+    if (count := scene.waiting() - before) > 1:
+        raise Wrong(
+            f"kept {count} requests in memory that have been answered",
+            "who takes a request off the list, whichever way it ends",
+        )
+
+
+def forgets(scene: Scene) -> None:
+    count = scene.draw.randrange(4, 8)
+    stays = scene.client()
+    stays.ask(cursor=0, hold=60)
+    before, kept = scene.listeners, scene.waiting()
+    for client in [scene.client() for _ in range(count)]:
+        client.ask(cursor=0, hold=60)
+        client.leave()
+    scene.settle()
+    left = max(scene.listeners - before, scene.waiting() - kept)
+    if left > 0:
+        raise Wrong(
+            f"still keeps {left} requests after {count} clients have left, for nobody",
+            "how Tornado tells a handler that its client has gone",
+        )
+    news = scene.publish()
+    if not stays.answers:
+        raise Wrong("forgot a client that stayed when others left", "whose request it is that ends")
+    _expect(stays, news, "to the one client that stayed", "whose request it is that ends")
+
+
+HOLD = Make(
+    stub="`get` is still empty: let it wait for news, and begin with the client that waits longest",
+    expected=a_handler(),
+    stages=[
+        [("holds a request when there is nothing to tell", holds)],
+        [("releases every held request when a message is published", releases)],
+        [
+            ("answers with nothing when the hold is over", times_out),
+            ("loses nothing that is published while a client asks again, and sends nothing twice",
+             loses_nothing),
+            ("leaves nothing behind when a request has been answered", tidies_up),
+        ],
+        [
+            ("answers at once with all that a client lacks", answers),
+            ("is not late when a message comes while it gets ready to wait", never_late),
+            ("forgets a client that has left", forgets),
+        ],
+    ],
+)  # fmt: skip
+
+TASKS = {
+    "hold": HOLD,
+    "transits": Quick(
+        models.long_polling_worst(gap_s=models.repoll_gap(delay_s=1), delay_s=1),
+        {
+            1: "that is the luckiest message, the one that finds a request waiting",
+            2: "that is the gap; the message then travels, too",
+            5: "that is with a new connection for each request; here it stays open",
+        },
+    ),
+    "lost": Quick(
+        models.loss_without_cursor(rate_hz=10, gap_s=0.05),
+        {
+            0.5: "that is λG; which share of all messages is it, if one more ends each wait?",
+            33: "a share is a number from 0 to 1",
+            0: "each answer is followed by a gap in which nobody waits",
+        },
+        within=0.03,
+    ),
+}

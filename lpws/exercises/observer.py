@@ -1,0 +1,254 @@
+"""What looks at a reader's handler from outside: clients, a room to publish in, and the time that passes."""
+
+from __future__ import annotations
+
+import random
+import re
+import socket
+import time
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from .program import Program
+
+#: How long [s] bytes may take that the server says it has written.
+_LOOPBACK_S = 1.0
+_WORDS = ["tea is ready", "it is cold", "rain at four", "who has the key?", "ça va", "7 apples", "déjà vu ☕"]
+
+
+class Wrong(Exception):
+    """What a program did wrong, and what to think about."""
+
+    def __init__(self, happened: str, think: str) -> None:
+        super().__init__(f"{happened} – think about {think}")
+
+
+class Message(NamedTuple):
+    """A message of the room, as the observer published it."""
+
+    id: int
+    text: str
+
+
+class Answer(NamedTuple):
+    """An HTTP response that a client has."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    at_s: float  # on the program's clock
+
+
+class Client:
+    """A client with one connection, which reads HTTP by itself and asks when it is told to.
+
+    Parameters
+    ----------
+    scene
+        Where it asks.
+    number
+        Its number, which it puts into its requests.
+    """
+
+    def __init__(self, scene: Scene, number: int) -> None:
+        self.scene, self.number = scene, number
+        self.requests = 0
+        self.answers: list[Answer] = []
+        self.data = b""
+        self.socket = socket.create_connection(("127.0.0.1", scene.port), timeout=_LOOPBACK_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.address = self.socket.getsockname()[1]
+
+    def send(self, **query: Any) -> None:
+        """Send a request, and wait for nothing."""
+        self.requests += 1
+        query = {"client": self.number, "request": self.requests} | query
+        target = f"{self.scene.path}?{urlencode(query)}"
+        head = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{self.scene.port}\r\n\r\n"
+        with suppress(OSError):  # a handler that closes its connection shows in what it answers
+            self.socket.sendall(head.encode())
+        self.scene.sent += 1
+
+    def ask(self, **query: Any) -> Answer | None:
+        """Send a request; the answer if the handler gives one at once, before any time has passed."""
+        before = len(self.answers)
+        self.send(**query)
+        self.scene.settle()
+        return self.answers[-1] if len(self.answers) > before else None
+
+    def take(self, at_s: float) -> None:
+        """Read the answer that the server says it has written."""
+        end_s = time.monotonic() + _LOOPBACK_S
+        while (parsed := parse(self.data)) is None and time.monotonic() < end_s:
+            try:
+                more = self.socket.recv(1_000_000)
+            except OSError:
+                more = b""
+            if not more:
+                parsed = parse(self.data, ended=True)
+                break
+            self.data += more
+        if parsed is None:
+            raise Wrong(f"wrote {self.data[:60]!r}, which is no whole response", "who ends a response")
+        answer, self.data = parsed
+        self.answers.append(answer._replace(at_s=at_s))
+
+    def half(self) -> bytes:
+        """What has come of an answer that is not complete."""
+        self.socket.setblocking(False)
+        with suppress(OSError):
+            self.data += self.socket.recv(65_536)
+        self.socket.settimeout(_LOOPBACK_S)
+        return self.data
+
+    def leave(self) -> None:
+        """Close the connection."""
+        self.socket.close()
+        self.scene.clients.pop(self.address, None)
+        self.scene.left += 1
+
+
+def parse(data: bytes, ended: bool = False) -> tuple[Answer, bytes] | None:
+    """A response at the beginning of the bytes, and what follows it; None if it is not complete."""
+    head, found, rest = data.partition(b"\r\n\r\n")
+    if not found:
+        return None
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    status = int(first.split()[1])
+    body = b""
+    if headers.get("transfer-encoding") == "chunked":
+        while chunk := re.match(rb"([0-9a-fA-F]+)\r\n", rest):
+            size, start = int(chunk[1], 16), chunk.end()
+            if len(rest) < start + size + 2:
+                return None
+            body, rest = body + rest[start : start + size], rest[start + size + 2 :]
+            if not size:
+                return Answer(status, headers, body, 0.0), rest
+        return None
+    size = int(headers.get("content-length", 0 if status == 204 or not ended else len(rest)))
+    if len(rest) < size:
+        return None
+    return Answer(status, headers, rest[:size], 0.0), rest[size:]
+
+
+class Scene:
+    """A reader's handler, served in a room of its own, with clients around it.
+
+    Parameters
+    ----------
+    program
+        The process that serves it.
+    draw
+        Where texts, numbers and times come from.
+    """
+
+    path = "/news"
+
+    def __init__(self, program: Program, draw: random.Random) -> None:
+        self.program, self.draw = program, draw
+        self.published: list[Message] = []
+        self.clients: dict[int, Client] = {}
+        self.sent = self.left = 0
+        self.listeners = 0
+        told = program.tell("serve", self.path)
+        self.port, self.now_s = told["result"], told["now_s"]
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(self, kind: type | None, _error: BaseException | None, _where: TracebackType | None) -> None:
+        for client in list(self.clients.values()):
+            client.leave()
+        if kind in (None, Wrong):  # what comes of it is none of the next scene's business
+            self.program.tell("settle", self.sent, self.left, 0.0)
+
+    def client(self) -> Client:
+        """One more client."""
+        client = Client(self, len(self.clients) + 1)
+        self.clients[client.address] = client
+        return client
+
+    def text(self) -> str:
+        """What the next message says."""
+        return f"{self.draw.choice(_WORDS)} {self.draw.randrange(10_000)}"
+
+    def publish(self, count: int = 1) -> list[Message]:
+        """The messages that were published, one right after the other."""
+        texts = [self.text() for _ in range(count)]
+        self._heed(self.program.tell("publish", texts))
+        return self._keep(texts)
+
+    def race(self, turns: int) -> Message:
+        """The message that will be published so many turns of the loop after the next request."""
+        text = self.text()
+        self._heed(self.program.tell("race", turns, text))
+        return self._keep([text])[0]
+
+    def settle(self, seconds: float = 0.0) -> None:
+        """Let the time pass, and come back when the handler has done all that it does by then."""
+        self._heed(self.program.tell("settle", self.sent, self.left, seconds))
+
+    def waiting(self) -> int:
+        """How many requests the server still keeps in memory."""
+        told = self.program.tell("census")
+        self._heed(told)
+        return told["result"]
+
+    def _keep(self, texts: list[str]) -> list[Message]:
+        first = len(self.published) + 1
+        self.published += [Message(first + n, text) for n, text in enumerate(texts)]
+        return self.published[first - 1 :]
+
+    def _heed(self, told: dict[str, Any]) -> None:
+        """Read the answers that the server has written, and notice what went wrong inside."""
+        self.now_s, self.listeners = told["now_s"], told["listeners"]
+        for address, at_s in told["answers"]:
+            if address in self.clients:
+                self.clients[address].take(at_s)
+        if told["errors"]:
+            raise Wrong(f"raised {told['errors'][0]}", "what that line expects, and whether it is always so")
+        if told["blocked_s"]:
+            raise Wrong(
+                f"let the whole server stand still for {told['blocked_s']:.3g} s, in which no other client "
+                "is served",
+                "the difference between sleeping and awaiting",
+            )
+        if not told["rests"]:
+            raise Wrong(
+                "looks again and again, thousands of times, while nothing happens",
+                "who could wake a request that sleeps, at the moment there is something to say",
+            )
+
+
+def lines(answer: Answer) -> list[Message]:
+    """The messages in the answer to a poll.
+
+    Raises
+    ------
+    Wrong
+        If it is not lines of an id and a text.
+    """
+    if answer.status not in (200, 204):
+        raise Wrong(f"answered with status {answer.status}", "what a client that asks is to be told")
+    try:
+        text = answer.body.decode()
+        found = [line.partition(" ") for line in text.removesuffix("\n").split("\n") if text.strip()]
+        return [Message(int(id), text) for id, _, text in found]
+    except ValueError:
+        raise Wrong(
+            f"answered {answer.body[:60]!r}, where a client expects lines such as b'7 tea is ready\\n'",
+            "what goes over the connection: a message is a line, its id first",
+        ) from None
+
+
+def ids(messages: list[Message]) -> str:
+    """The messages by their numbers, to be said in a sentence."""
+    numbers = [str(message.id) for message in messages]
+    if not numbers:
+        return "nothing"
+    if len(numbers) == 1:
+        return f"message {numbers[0]}"
+    return f"messages {', '.join(numbers[:-1])} and {numbers[-1]}"

@@ -1,0 +1,170 @@
+"""The two kinds of tasks, and how one is judged."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import random
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+from .answer import verdict
+from .observer import Scene, Wrong
+from .program import Program, Unfit
+
+#: A sentence, and the function that raises `Wrong` unless it is true of a program.
+Behavior = tuple[str, Callable[..., None]]
+
+
+@dataclass(frozen=True)
+class Quick:
+    """A question that is answered with a value.
+
+    Parameters
+    ----------
+    right
+        The right answer, or a function that says whether an answer is right.
+    hints
+        Wrong answer → what to think about again.
+    within
+        How far, relative to the right answer, a number may be off.
+    """
+
+    right: Any
+    hints: Mapping[Any, str] = field(default_factory=dict)
+    within: float = 0.0
+
+    def judge(self, answer: Any) -> list[str]:
+        return [verdict(answer, self.right, self.hints, self.within)]
+
+
+@dataclass(frozen=True)
+class Make:
+    """Something to write, which is run and watched.
+
+    Parameters
+    ----------
+    stub
+        What is said to somebody who has not begun.
+    expected
+        What is wrong with the thing at first sight, if it is not even of the kind that is asked for.
+    stages
+        Behaviors, the most basic ones first. If one of a stage fails, the later ones are not tried:
+        they would say the same in other words.
+    scene
+        What the behaviors are given: around the program, with the source of chance.
+    """
+
+    stub: str
+    expected: Callable[[Any], str | None]
+    stages: Sequence[Sequence[Behavior]]
+    scene: Callable[[Program, random.Random], Any] = Scene
+
+    def judge(self, thing: Any) -> list[str]:
+        if problem := self.expected(thing):
+            return [f"✗ {problem}"]
+        if _is_empty(thing):
+            return [f"… {self.stub}"]
+        try:
+            program = Program(thing)
+        except Unfit as reason:
+            return [f"✗ {reason}"]
+        # The same program gets the same verdict, and another one other names and times.
+        draw = random.Random(zlib.crc32(program.data))
+        said: list[str] = []
+        try:
+            with program:
+                said += self._watched(program, draw)
+        except Unfit as reason:
+            said.append(f"✗ {reason}")
+        if words := program.words():
+            said += ["", "Your program printed:", words]
+        return said
+
+    def _watched(self, program: Program, draw: random.Random) -> list[str]:
+        said: list[str] = []
+        for stage in self.stages:
+            failed = False
+            for sentence, behavior in stage:
+                try:
+                    with self.scene(program, draw) as scene:
+                        behavior(scene)
+                except Wrong as what:
+                    failed = True
+                    if f"✗ {what}" not in said:
+                        said.append(f"✗ {what}")
+                except Unfit as reason:
+                    return [*said, f"✗ {reason}"]
+                else:
+                    said.append(f"✓ {sentence}")
+            if failed:
+                break
+        return said
+
+
+def called(program: Program, _draw: random.Random) -> Any:
+    """The scene of a task whose program is called: the program itself."""
+    return nullcontext(program)
+
+
+def a_handler(base: type | None = None) -> Callable[[Any], str | None]:
+    """What keeps a thing from being a handler; the test of a task that asks for one."""
+
+    def problem(thing: Any) -> str | None:
+        from tornado.web import RequestHandler
+
+        kind = base or RequestHandler
+        if isinstance(thing, type) and issubclass(thing, kind):
+            return None
+        return f"expected a class that derives from {kind.__name__}, got {_named(thing)}"
+
+    return problem
+
+
+def a_function(arguments: str) -> Callable[[Any], str | None]:
+    """What keeps a thing from being a function of these arguments."""
+
+    def problem(thing: Any) -> str | None:
+        count = len(arguments.split(", "))
+        if not callable(thing):
+            return f"expected a function of ({arguments}), got {_named(thing)}"
+        try:
+            inspect.signature(thing).bind(*range(count))
+        except TypeError as error:
+            return f"is called with ({arguments}), and that does not fit: {error}"
+        except ValueError:
+            pass  # a function of C that does not say
+        return None
+
+    return problem
+
+
+def _named(thing: Any) -> str:
+    return f"the class {thing.__name__}" if isinstance(thing, type) else f"{thing!r:.60}"
+
+
+def _empty() -> None: ...
+
+
+async def _empty_too() -> None: ...
+
+
+def _is_empty(thing: Any) -> bool:
+    """Whether nothing has been written yet into the body of the function, or of a class's methods."""
+    parts: Iterable[Any] = vars(thing).values() if isinstance(thing, type) else [thing]
+    functions = [part for part in parts if inspect.isfunction(part) and part.__name__ != "initialize"]
+    return bool(functions) and all(map(_says_nothing, functions))
+
+
+def _says_nothing(function: FunctionType) -> bool:
+    """Whether the function has a body of words, dots and ``pass`` only."""
+    consts = set(map(repr, function.__code__.co_consts)) - {"None", "Ellipsis", repr(function.__doc__)}
+    return not consts and _steps(function) in (_steps(_empty), _steps(_empty_too))
+
+
+def _steps(function: FunctionType) -> list[str]:
+    return [step.opname for step in dis.get_instructions(function) if step.opname != "NOP"]

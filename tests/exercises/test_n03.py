@@ -1,0 +1,250 @@
+"""The tasks of notebook 03: good programs pass, and each kind of bad one gets the hint that fits."""
+
+import pytest
+from cells import edited, is_right, made, verdict
+
+HELD = """
+import asyncio
+from tornado.web import RequestHandler
+
+class Held(RequestHandler):
+    def initialize(self, room):
+        self.room = room
+
+    async def get(self):
+        cursor = int(self.get_query_argument("cursor"))
+        hold_s = float(self.get_query_argument("hold"))
+        if not self.room.messages[cursor:]:
+            self.woken = asyncio.Event()
+            self.room.listeners.add(self.wake)
+            try:
+                await asyncio.wait_for(self.woken.wait(), hold_s)
+            except TimeoutError:
+                pass
+            finally:
+                self.room.listeners.discard(self.wake)
+        self.answer(self.room.messages[cursor:])
+
+    def wake(self, message=None):
+        self.woken.set()
+
+    def on_connection_close(self):
+        if hasattr(self, "woken"):
+            self.wake()
+
+    def answer(self, messages):
+        self.write("".join(f"{m.id} {m.text}\\n" for m in messages))
+"""
+FUTURE = '''
+import asyncio
+from tornado.web import RequestHandler
+
+class Held(RequestHandler):
+    """By a future and the message itself, with 204 at the end of the hold."""
+    def initialize(self, room):
+        self.room = room
+
+    async def get(self):
+        cursor = int(self.get_argument("cursor"))
+        news = self.room.messages[cursor:] or await self.wait(float(self.get_argument("hold")))
+        if news:
+            self.finish("".join(f"{id} {text}\\n" for id, text in news))
+        else:
+            self.set_status(204)
+
+    async def wait(self, hold):
+        self.future = asyncio.get_running_loop().create_future()
+        self.room.listeners.add(self.take)
+        try:
+            return [await asyncio.wait_for(self.future, hold)]
+        except TimeoutError:
+            return []
+        finally:
+            self.room.listeners.remove(self.take)
+
+    def take(self, message):
+        if not self.future.done():
+            self.future.set_result(message)
+
+    def on_connection_close(self):
+        self.future.cancel()
+'''
+CONDITION = '''
+from datetime import timedelta
+from tornado.locks import Condition
+from tornado.web import RequestHandler
+
+class Held(RequestHandler):
+    """By Tornado's own means, one condition for all requests of a room."""
+    conditions = {}
+
+    def initialize(self, room):
+        self.room = room
+        self.gone = False
+
+    async def get(self):
+        cursor, hold = int(self.get_argument("cursor")), float(self.get_argument("hold"))
+        if len(self.room.messages) <= cursor:
+            self.condition = Condition()
+            self.notify = lambda message: self.condition.notify_all()
+            self.room.listeners.add(self.notify)
+            await self.condition.wait(timeout=timedelta(seconds=hold))
+            self.room.listeners.discard(self.notify)
+        if not self.gone:
+            for message in self.room.messages[cursor:]:
+                self.write(f"{message.id} {message.text}\\n")
+
+    def on_connection_close(self):
+        self.gone = True
+        self.condition.notify_all()
+'''
+CALLBACKS = '''
+from tornado.ioloop import IOLoop
+from tornado.web import RequestHandler
+import asyncio
+
+class Held(RequestHandler):
+    """A task that is cancelled when the client leaves, and a timer of Tornado's."""
+    def initialize(self, room):
+        self.room = room
+
+    async def get(self):
+        self.task = asyncio.current_task()
+        cursor = int(self.get_query_arguments("cursor")[-1])
+        queue = asyncio.Queue()
+        listener = queue.put_nowait
+        self.room.listeners.add(listener)
+        timer = IOLoop.current().call_later(float(self.get_query_argument("hold")), queue.put_nowait, None)
+        try:
+            if len(self.room.messages) == cursor:
+                await queue.get()
+            await self.flush_lines(self.room.messages[cursor:])
+        finally:
+            self.room.listeners.discard(listener)
+            IOLoop.current().remove_timeout(timer)
+
+    async def flush_lines(self, messages):
+        for message in messages:
+            self.write(f"{message.id} {message.text}\\n".encode())
+            await self.flush()
+
+    def on_connection_close(self):
+        self.task.cancel()
+'''
+GOOD = {"event": HELD, "future": FUTURE, "condition": CONDITION, "queue": CALLBACKS}
+
+
+@pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
+def test_a_good_handler_passes(source, capsys):
+    assert is_right(verdict("03.hold", made(source, "Held"), capsys))
+
+
+def test_who_has_not_begun_is_told_what_to_do(capsys):
+    stub = """
+        from tornado.web import RequestHandler
+        class Held(RequestHandler):
+            def initialize(self, room):
+                self.room = room
+            async def get(self):
+                '''Hold the request.'''
+                ...
+    """
+    [line] = verdict("03.hold", made(stub, "Held"), capsys)
+    assert line.startswith("… `get` is still empty")
+    [line] = verdict("03.hold", ..., capsys)
+    assert line.startswith("… put your")
+
+
+LOOK = "if not self.room.messages[cursor:]:"
+WAIT = "await asyncio.wait_for(self.woken.wait(), hold_s)"
+WRONG = {
+    "does not hold": ([(WAIT, "pass")], "answered at once (status 200), with nothing to tell"),
+    "its own hold": ([(WAIT, "await asyncio.wait_for(self.woken.wait(), 20)")], "for 20 s"),
+    "no timeout": ([(WAIT, "await self.woken.wait()")], "still held a request"),
+    "milliseconds": ([("hold_s)", "hold_s / 1000)")], "answered after"),
+    "never woken": ([("self.woken.set()", "pass")], "still held its requests after a message"),
+    "polls": (
+        [(WAIT, "t = 0\n                while not self.woken.is_set() and t < hold_s:\n"
+                "                    await asyncio.sleep(0.5); t += 0.5")],
+        "s after the message was published",
+    ),
+    "spins": (
+        [(WAIT, "while not self.woken.is_set(): await asyncio.sleep(0)")],
+        "looks again and again",
+    ),
+    "blocks": ([(WAIT, "import time; time.sleep(hold_s)")], "let the whole server stand still"),
+    "only one": (
+        [("self.room.listeners.add(self.wake)", "self.room.listeners.clear(); "
+          "self.room.listeners.add(self.wake)")],
+        "and the message released 1 of them",
+    ),
+    "no cursor": (
+        [(LOOK, "cursor = len(self.room.messages)\n        if True:")],
+        "published while the client was asking again",
+    ),
+    "everything again": ([("self.room.messages[cursor:])", "self.room.messages)")], "again, which"),
+    "newest first": (
+        [("self.answer(self.room.messages[cursor:])", "self.answer(self.room.messages[cursor:][::-1])")],
+        "in this order",
+    ),
+    "newest only": (
+        [("self.answer(self.room.messages[cursor:])", "self.answer(self.room.messages[cursor:][-1:])")],
+        "lost message",
+    ),
+    "off by one": (
+        [("messages[cursor:])", "messages[max(0, cursor - 1):])")],
+        "again, which the client said it had",
+    ),
+    "counts anew": (
+        [("{m.id} {m.text}\\n\" for m in messages", "{n} {m.text}\\n\" for n, m in enumerate(messages, 1)")],
+        "was published",
+    ),
+    "twice": ([("for m in messages", "for m in [*messages, *messages]")], "in one answer"),
+    "json": ([('"".join(f"{m.id} {m.text}\\n" for m in messages)', "{'messages': messages}")],
+             "where a client expects lines such as"),
+    "waits for nobody": ([("if hasattr(self, \"woken\")", "if False")], "have left, for nobody"),
+    "leaves its listener": ([("self.room.listeners.discard(self.wake)", "pass")], "`room.listeners`"),
+    "looks, then pauses, then waits": (
+        [("self.woken = asyncio.Event()", "self.woken = asyncio.Event(); await asyncio.sleep(0)")],
+        "getting ready to wait",
+    ),
+    "an error": ([('int(self.get_query_argument("cursor"))', 'int(self.get_query_argument("curser"))')],
+                 "status 400"),
+    "a mistake": ([("self.answer(self.room", "self.answers(self.room")], "raised AttributeError: 'Held'"),
+    "a listener that is never awaited": ([("def wake", "async def wake")], "which nobody awaits"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "hint"), WRONG.values(), ids=WRONG)
+def test_a_wrong_handler_gets_the_hint_that_fits(changes, hint, capsys):
+    lines = verdict("03.hold", made(edited(HELD, *changes), "Held"), capsys)
+    wrong = [line for line in lines if line.startswith("✗")]
+    assert wrong
+    assert any(hint in line for line in wrong), lines
+    assert all(" – think about " in line for line in wrong), lines
+
+
+def test_a_future_that_is_set_twice_is_said(capsys):
+    source = edited(FUTURE, ("if not self.future.done():\n            ", ""))
+    lines = verdict("03.hold", made(source, "Held"), capsys)
+    assert any("raised InvalidStateError" in line and "in line 2" in line for line in lines), lines
+
+
+@pytest.mark.parametrize("thing", [3, "Held", lambda room: None, dict], ids=str)
+def test_what_is_no_handler_is_said(thing, capsys):
+    [line] = verdict("03.hold", thing, capsys)
+    assert line.startswith("✗ expected a class that derives from RequestHandler, got ")
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "said"),
+    [
+        ("03.transits", 3, "✓"), ("03.transits", 1, "✗ not 1: that is the luckiest"),
+        ("03.transits", 2, "✗ not 2: that is the gap"), ("03.transits", 7, "✗ not 7"),
+        ("03.lost", 1 / 3, "✓"), ("03.lost", 0.33, "✓"), ("03.lost", 0.5, "✗ not 0.5: that is λG"),
+        ("03.lost", "a third", "✗ expected a number"),
+    ],
+)  # fmt: skip
+def test_quick_questions(task, answer, said, capsys):
+    [line] = verdict(task, answer, capsys)
+    assert line.startswith(said)
