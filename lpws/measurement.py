@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 
+from tornado.web import RequestHandler
+
 from . import specs
 from .fleet.process import FleetDied, FleetInThread, RemoteFleet
 from .machine import make_room_for_files, progress, undisturbed
@@ -14,7 +16,6 @@ from .relay import Relay
 from .run import Run, RunError, machine
 from .server.server import Server
 from .trace import NONE, clock
-from .transports.room import RoomHandler
 
 #: The longest time [s] that a fleet may take until it is connected.
 READY_S = 30.0
@@ -46,7 +47,9 @@ def measure(
     transport, workload, link
         What to run; without a link, clients and server are side by side on loopback.
     handler
-        A `RoomHandler` of your own, in place of the transport's server half.
+        A `tornado.web.RequestHandler` or `WebSocketHandler` of your own, in place of the transport's
+        server half. If its `initialize` takes an argument `room`, it gets the room: ``room.messages``,
+        ``room.listeners``, ``room.publish``.
     clients_in
         ``"process"``, or ``"thread"`` to see what clients in the kernel itself would disturb.
     watch
@@ -73,8 +76,9 @@ def measure(
         raise ValueError(f"measure(clients_in=…): expected 'process' or 'thread', got {clients_in!r}")
     if watch is not None and not callable(watch):
         raise TypeError(f"measure(watch=…): expected a function such as lpws.live, got {watch!r}")
-    if handler is not None and not (isinstance(handler, type) and issubclass(handler, RoomHandler)):
-        raise TypeError(f"measure(handler=…): expected a subclass of RoomHandler, got {handler!r}")
+    if handler is not None and not (isinstance(handler, type) and issubclass(handler, RequestHandler)):
+        expected = "a subclass of tornado.web.RequestHandler"
+        raise TypeError(f"measure(handler=…): expected {expected}, got {handler!r}")
     # Of each client the server has a connection, a link two, clients in the kernel their own; and of
     # one in two there may be an old connection beside the new one.
     each = 1.5 + (2 if link else 0) + (clients_in == "thread")
@@ -223,18 +227,19 @@ class _Experiment:
     def _barrier(self) -> None:
         """Wait until every client is connected, and the server knows of it."""
         number, server = self.workload.clients, self.server
+        clients = set(range(number))
         limit_s = READY_S + self.far_s
 
         def here() -> bool:
-            known = server.room.arrived if self.transport.persistent else number
-            return known >= number and "ready" in self.clients.said
+            known = len(clients & server.room.arrived) if self.transport.persistent else number
+            return known == number and "ready" in self.clients.said
 
         if not self._until(lambda: here() or server.log, limit_s) or server.log:
             self._until(lambda: False, 0.5)  # should the clients have died of it, their words say more
             said = server.log[0] if server.log else "nothing"
             raise RunError(
-                f"expected {number} clients to be connected within {limit_s:g} s, and as many requests; "
-                f"{server.room.arrived} came, and the server says: {said}. "
+                f"expected {number} clients to be connected within {limit_s:g} s, and a request of each; "
+                f"those of {len(clients & server.room.arrived)} came, and the server says: {said}. "
                 "Is the handler wrong, or the machine too busy?"
             )
 

@@ -51,7 +51,7 @@ def ids_and_sizes(body: bytes) -> tuple[tuple[int, int], ...]:
     Raises
     ------
     ValueError
-        If the body does not hold messages with ids from 1, one a line.
+        If the body does not hold messages with ids from 1, one a line. The last line may lack its end.
 
     Examples
     --------
@@ -61,13 +61,13 @@ def ids_and_sizes(body: bytes) -> tuple[tuple[int, int], ...]:
     found = []
     try:
         body.decode()  # raises for what is no text
-        *lines, rest = body.split(b"\n")
-        for line in lines:
+        for line in body.removesuffix(b"\n").split(b"\n") if body else []:
             id, _, text = line.partition(b" ")
             found.append((int(id), len(text)))
+        good = all(id > 0 for id, _ in found)
     except ValueError:
-        rest = body
-    if rest or any(id < 1 for id, _ in found):
+        good = False
+    if not good:
         example = to_lines([Message(7, "tea is ready")])
         raise ValueError(f"expected lines like {example!r}, got {body[:60]!r}")
     return tuple(found)

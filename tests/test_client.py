@@ -106,8 +106,16 @@ def test_what_came_before_a_frame_that_breaks_the_protocol_is_heard():
 
 
 @pytest.mark.parametrize(
-    "payload", [b"1 x", b"tea\n", b"0 x\n", b"-1 x\n", b"1 \xff\n", b"1 x\ny\n"], ids=repr
+    "payload", [b"1 x\ny", b"tea\n", b"tea", b"0 x\n", b"-1 x\n", b"1 \xff\n", b"1 x\ny\n"], ids=repr
 )
 def test_what_is_no_message_ends_the_run(payload):
     _, error, _ = asyncio.run(heard(text_frame(payload) + CLOSE))
     assert str(error).startswith("expected lines like b'7 tea is ready\\n', got " + repr(payload)[:4])
+
+
+def test_the_last_line_of_a_frame_may_lack_its_end():
+    """Frames that are read at once are still frames."""
+    frames = text_frame(b"1 x") + text_frame(b"2 yy\n3 z") + text_frame(b"")
+    events, error, _ = asyncio.run(heard(frames + CLOSE))
+    assert error is None
+    assert [event[6:] for event in events if event[1] == "message_received"] == [(1, 1), (2, 2), (3, 1)]

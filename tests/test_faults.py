@@ -508,11 +508,6 @@ class NeverAnswers(RoomHandler):
         await asyncio.Event().wait()
 
 
-class ForgetsTheLineEnd(RoomHandler):
-    def get(self):
-        self.finish("7 tea is ready")
-
-
 class AnswersProse(RoomHandler):
     def get(self):
         self.finish("tea is ready\n")
@@ -595,7 +590,6 @@ def test_a_handler_that_fails_now_and_then(nothing_left, capfd):
         *((transport, Raises, "no tea") for transport in TRANSPORTS if transport.persistent),
         (HELD, AnswersProse, r"expected lines like b'7 tea is ready\\n', got b'tea is ready\\n'"),
         (TRANSPORTS[0], AnswersProse, "got b'tea is ready"),
-        (TRANSPORTS[1], ForgetsTheLineEnd, r"expected lines like b'7 tea is ready\\n', got b'7 tea"),
         (TRANSPORTS[1], AnswersBytes, r"got b'\\xff\\xfe"),
         (TRANSPORTS[3], AnswersBytes, "UnicodeDecodeError"),
         (TRANSPORTS[3], StreamsWithoutIds, "expected message ids from 1, got 0 with 'tea is ready'"),
@@ -629,7 +623,7 @@ def test_a_long_poll_that_hurries(nothing_left, capfd):
 
 @pytest.mark.parametrize("handler", [3, "Handler", dict, RoomHandler.get])
 def test_what_is_no_handler(handler):
-    with pytest.raises(TypeError, match="expected a subclass of RoomHandler"):
+    with pytest.raises(TypeError, match="expected a subclass of tornado.web.RequestHandler"):
         lpws.measure(HELD, SHORT, handler=handler)
 
 

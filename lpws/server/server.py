@@ -19,7 +19,8 @@ from tornado.web import Application, OutputTransform, RequestHandler
 from ..health import tick
 from ..loopthread import LoopThread, quiet
 from ..transports import HALVES
-from ..transports.room import NotFound, Preflight, Refused, Room, RoomHandler
+from ..transports.room import NotFound, Preflight, Refused, Room
+from .plain import Recorded, Response, entry
 from .stream import CountedStream, CountingServer
 
 #: The largest message or body [bytes] that a client may send.
@@ -68,8 +69,8 @@ class Server:
     origin
         The one other origin whose pages may reach it, such as ``"http://localhost:8888"``.
     handlers
-        Path → handler class, in place of the laboratory's own or beside them. A class that is
-        no `RoomHandler` gets no argument and records nothing.
+        Path → handler class, in place of the laboratory's own or beside them: any that Tornado can
+        serve. Its `initialize` gets the room if it takes an argument `room`.
     token
         Whether its address has a part that nobody can guess, drawn anew for each server: every user
         of the machine reaches 127.0.0.1.
@@ -211,14 +212,17 @@ async def _serve(
         raise OSError(error.errno, said + "shut down kernels or programs that you do not need") from error
     port = sockets[0].getsockname()[1]
     room = make_room(hosts={f"127.0.0.1:{port}", f"localhost:{port}"})
-    given = {"room": room}
     try:
+        entries = [entry(path, kind, room) for path, kind in handlers.items()]
+        transforms: list[Callable] = [partial(LetIn, origin=room.origin)] if room.origin else []
+        if any(issubclass(kind, Recorded) for _, kind, _ in entries):
+            transforms.append(Response)
         app = GuardedApplication(
             room,
-            [(path, kind, given if issubclass(kind, RoomHandler) else {}) for path, kind in handlers.items()],
+            entries,
             default_handler_class=NotFound,
-            default_handler_args=given,
-            transforms=[partial(LetIn, origin=room.origin)] if room.origin else [],
+            default_handler_args={"room": room},
+            transforms=transforms,
             log_function=lambda _handler: None,
             websocket_max_message_size=MOST_BYTES,
         )

@@ -93,10 +93,10 @@ class Client:
         if (rest_s := t - clock()) > 0:
             await asyncio.sleep(rest_s)
 
-    async def connect(self) -> Connection:
-        """An open connection: the present one, or a new one."""
+    async def connect(self, kind: type[Connection] = Connection) -> Connection:
+        """An open connection: the present one, or a new one of this kind."""
         if self.http is None or not self.http.open:
-            self.http = http = Connection(self)
+            self.http = http = kind(self)
             self.record("opening", http.number)
             loop, opening = self.fleet.loop, self.fleet.opening
             task = loop.create_task(loop.create_connection(lambda: http, *self.fleet.address))

@@ -176,6 +176,14 @@ class Connection(asyncio.Protocol):
         self.transport.close()
 
 
+class StreamConnection(Connection):
+    """A connection whose client is ready as soon as the head of a good answer has come."""
+
+    def on_headers_complete(self) -> None:
+        if self.parser.get_status_code() == 200:
+            self.client.ready()
+
+
 class Socket(picows.WSListener):
     """One WebSocket connection that hands on the lines it receives.
 
@@ -200,7 +208,10 @@ class Socket(picows.WSListener):
         if kind is TEXT:
             if not self.payloads:
                 self.t = clock()
-            self.payloads.append(frame.get_payload_as_bytes())
+            payload = frame.get_payload_as_bytes()
+            if payload and not payload.endswith(b"\n"):  # the end of a frame ends its last line
+                payload += b"\n"
+            self.payloads.append(payload)
         elif kind is PING:
             transport.send_pong(frame.get_payload_as_bytes())
         elif kind is CLOSE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from hmac import compare_digest
 from http import HTTPStatus
@@ -10,7 +11,9 @@ from time import get_clock_info
 from typing import Any
 
 from tornado.httputil import HTTPServerRequest
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
+from tornado.websocket import WebSocketClosedError
 
 from ..mailbox import Mailbox, Message
 from ..trace import NONE, clock
@@ -35,6 +38,12 @@ class Room:
         The one other origin whose pages may reach this room, if any.
     prefix
         What every path begins with: a slash and a token, if there is one.
+
+    Attributes
+    ----------
+    listeners
+        Functions that get every message, in the loop, when it is published. A handler adds its own, and
+        discards it when its client has gone.
     """
 
     def __init__(
@@ -49,7 +58,8 @@ class Room:
         self.proxied = False  # whether requests come through Jupyter's proxy, too: see `lpws.address`
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
         self.streams: set[RoomHandler] = set()  # the `StreamHandler`s at present: SSE and WebSocket
-        self.arrived = 0  # how many requests have come so far
+        self.listeners: set[Callable[[Message], object]] = set()  # the same, of plain Tornado handlers
+        self.arrived: set[int] = set()  # the clients of which a request has come
         self.waiting: dict[object, asyncio.Future[list[Message]]] = {}
 
     def refusal(self, request: HTTPServerRequest) -> str | None:
@@ -74,6 +84,11 @@ class Room:
         return None
 
     @property
+    def messages(self) -> list[Message]:
+        """All messages, oldest first: ``messages[cursor:]`` is what a client with that cursor lacks."""
+        return self.mailbox.log
+
+    @property
     def busy(self) -> bool:
         """Whether a request is held or a stream is open."""
         return bool(self.waiting or self.streams)
@@ -85,8 +100,14 @@ class Room:
         self.record((clock(), "published", "server", NONE, NONE, NONE, message.id, size))
         for who in released:
             self.answer(who, [message])
-        for take in list(self.followers.values()):
-            take(message)
+        for take in (*self.followers.values(), *self.listeners):
+            try:
+                take(message)
+            except (StreamClosedError, WebSocketClosedError):
+                pass  # its client has just gone
+            except Exception:  # one that fails keeps nothing from the others
+                said = f"a listener failed on message {message.id}"
+                logging.getLogger("tornado.application").exception(said)
         return message.id
 
     async def ask(self, who: object, cursor: int | None, hold_s: float) -> list[Message]:
@@ -146,7 +167,7 @@ class RoomHandler(RequestHandler):
             self.client = self.whole("client", NONE, MOST)
         finally:
             self.record("request_received")
-            self.room.arrived += 1
+            self.room.arrived.add(self.client)
 
     def record(self, name: str, message: int = NONE, size: int = NONE) -> None:
         """Append an event of this request."""

@@ -12,6 +12,7 @@ from ..trace import clock
 from ..wire import sizes
 from .broadcast import Pack, StreamHandler
 from .client import Client
+from .connection import StreamConnection
 
 #: HTML standard §9.2.7: a comment about every 15 s, so that old proxies do not give up.
 COMMENT_S = 15.0
@@ -147,18 +148,14 @@ async def listen(client: Client) -> None:
 
         parser = Parser(take)
 
-        def read(chunk: bytes, parser: Parser = parser) -> None:
-            client.ready()  # the stream has begun
-            parser.feed(chunk)
-
         status = 0
         try:
-            connection = await client.connect()
+            connection = await client.connect(StreamConnection)
             response = await connection.get(
                 f"&cursor={client.cursor}&retry={client.transport.retry_s}",
                 request,
                 headers=f"Last-Event-ID: {client.cursor}\r\nAccept: text/event-stream\r\n",
-                sink=read,
+                sink=parser.feed,
             )
             status = response.status
         except OSError:
