@@ -22,7 +22,10 @@ _MODULES = {
     "measurement": ("measure",),
     "simulation": ("simulate",),
     "tables": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
-    "figures": ("axes", "entitle", "lifelines", "ladder", "ecdf", "timeline"),
+    "figures": (
+        *("axes", "entitle", "connections_and_latency", "lifelines", "timeline", "ecdf", "ladder"),
+        *("freshness", "gap_strip"),
+    ),
     "liveview": ("live",),
     "notebook": ("claim", "guess", "show", "source"),
     "exercises": ("check",),

@@ -8,14 +8,10 @@ from IPython import get_ipython
 from IPython.display import DisplayHandle
 from matplotlib.figure import Figure
 
+from .figures.pair import SIZE, connections_and_latency
 from .figures.picture import DPI, PAGE_DPI, bundle
-from .figures.style import INK, MEDIUM, TRANSPORT_STYLE, axes, entitle, label_time, warn
-from .figures.timeline import steps
+from .figures.style import Drawing
 from .run import Run
-from .tables import deliveries
-
-#: Width and height of the figure [inches].
-SIZE = (7.5, 4.8)
 
 
 def live(runs: Iterable[Run]) -> Figure:
@@ -38,12 +34,12 @@ def live(runs: Iterable[Run]) -> Figure:
     --------
     >>> from lpws import LongPolling, Workload, simulate
     >>> live([simulate(LongPolling(), Workload(clients=2, duration_s=1.0))])
-    <Figure size 750x480 with 2 Axes>
+    <Drawing size 750x480 with 2 Axes>
     """
-    figure = Figure(figsize=SIZE)
+    figure = Drawing(figsize=SIZE, dpi=100)
     show: Callable[[float], None] | None = None
     for run in runs:
-        draw(run, figure)
+        connections_and_latency(run, figure=figure)
         if show is None:
             show = _place(figure, describe(run))
         else:
@@ -51,43 +47,6 @@ def live(runs: Iterable[Run]) -> Figure:
     if show is not None:
         show(DPI)
     return figure
-
-
-def draw(run: Run, figure: Figure) -> None:
-    """Draw the run, as far as it has come, over the whole time that it will take."""
-    figure.clear()
-    place = {"left": 0.12, "right": 0.97, "bottom": 0.2, "top": 0.87, "hspace": 0.1}
-    above, below = figure.subplots(2, sharex=True, gridspec_kw=place)
-    style = TRANSPORT_STYLE[run.label]
-    came = deliveries(run).dropna(subset="received_s")
-    end_s = max([run.workload.duration_s, *came.received_s])
-    now_s = min(run.events[-1].t, end_s) if run.events else 0.0
-
-    t, opened = steps(run, "opened", "server", now_s)
-    axes(above).plot(
-        t, opened, drawstyle="steps-post", color=style.color, linewidth=1.8, label="opened"
-    )
-    t, count = steps(run, "open", "server", now_s)
-    above.fill_between(t, count, step="post", color=style.color, alpha=0.3, linewidth=0, label="open")
-    above.set(xlim=(0, end_s), ylim=(0, 1.08 * max(1, *opened, *count)))
-    above.yaxis.get_major_locator().set_params(integer=True)
-    above.yaxis.set_major_formatter("{x:,.0f}")
-    above.set_ylabel("connections", fontsize=MEDIUM, color=INK)
-    above.tick_params("x", labelbottom=False)
-
-    unit, size = ("s", 1) if came.latency_s.max() >= 1 else ("ms", 1000)
-    axes(below).plot(
-        came.received_s, size * came.latency_s, linestyle="none", marker=style.marker, markersize=4,
-        markeredgewidth=0, color=style.color, alpha=0.6, clip_on=False, label="delivery",
-    )  # fmt: skip
-    below.set_ylim(0, 1.08 * size * max([0.001, *came.latency_s]))
-    below.set_ylabel(f"latency [{unit}]", fontsize=MEDIUM, color=INK)
-    label_time(below, end_s)
-    half = f", half within {size * came.latency_s.median():.3g} {unit}" if len(came) else ""
-    title = f"{run.label}: {opened[-1]:,} opened, {len(came):,} deliveries{half}"
-    note = "above: connections at the server (line: opened so far, area: open)    below: a dot each delivery"
-    entitle(above, title, note, [])
-    warn(below, [run])
 
 
 def describe(run: Run) -> str:

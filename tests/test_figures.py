@@ -11,7 +11,16 @@ from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from lpws import tables  # noqa: E402
-from lpws.figures import TRANSPORT_STYLE, ecdf, ladder, lifelines, timeline  # noqa: E402
+from lpws.figures import (  # noqa: E402
+    TRANSPORT_STYLE,
+    connections_and_latency,
+    ecdf,
+    freshness,
+    gap_strip,
+    ladder,
+    lifelines,
+    timeline,
+)
 from lpws.figures.labels import spread  # noqa: E402
 from lpws.figures.picture import png  # noqa: E402
 from lpws.run import Run  # noqa: E402
@@ -39,7 +48,10 @@ SPECS = {
     "WebSocket": WebSocket(),
 }
 RUNS = {label: simulate(spec, WORK, LINK) for label, spec in SPECS.items()}
-FIGURES = [lifelines, ecdf, timeline, lambda runs, **more: ladder(next(iter(runs.values())), **more)]
+FIGURES = [
+    *(lifelines, ecdf, timeline, freshness),
+    lambda runs, **more: ladder(next(iter(runs.values())), **more),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +132,7 @@ def test_a_figure_of_nothing(figure):
         figure({transport.label: Run(transport, WORK, LINK)}).figure.canvas.draw()
 
 
-@pytest.mark.parametrize("figure", [lifelines, ecdf, timeline])
+@pytest.mark.parametrize("figure", [lifelines, ecdf, timeline, freshness])
 def test_a_figure_of_no_run(figure):
     with pytest.raises(ValueError, match="expected at least one run, got an empty dict"):
         figure({})
@@ -474,3 +486,97 @@ def test_timeline_says_what_it_expects():
         timeline(RUNS, what="bytes")
     with pytest.raises(ValueError, match="expected side 'client' or 'server', got 'link'"):
         timeline(RUNS, side="link")
+
+
+# ---------------------------------------------------------------------- connections and latency
+
+
+@pytest.mark.parametrize("label", SPECS)
+def test_the_pair_shows_what_the_tables_say(label):
+    run = RUNS[label]
+    above, below = connections_and_latency(run).axes
+    opened, told = tables.connections(run, "server").opened_s, tables.deliveries(run)
+    (line,) = lines(above, "opened")
+    end_s = above.get_xlim()[1]
+    assert line.get_ydata()[-1] == (opened <= end_s).sum()
+    assert f"{line.get_ydata()[-1]:,} opened" in words(above)
+    (dots,) = lines(below, "delivery")
+    size = 1 if "[s]" in below.get_ylabel() else 1000
+    assert dots.get_xdata() == pytest.approx(told.received_s.dropna().to_numpy())
+    assert dots.get_ydata() == pytest.approx(size * told.latency_s.dropna().to_numpy())
+    assert any(f"median {size * told.latency_s.median():.3g}" in word for word in words(below))
+
+
+def test_the_pair_of_a_run_that_has_not_begun():
+    connections_and_latency(Run(WebSocket(), WORK, LINK)).draw_without_rendering()
+    with pytest.raises(TypeError, match="expected a Run, got 3"):
+        connections_and_latency(3)
+
+
+# ----------------------------------------------------------------------------------- freshness
+
+
+def area(collection):
+    """Of its one polygon (the shoelace formula)."""
+    x, y = collection.get_paths()[0].vertices.T
+    return abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1))) / 2
+
+
+def test_the_areas_of_freshness_are_mean_ages():
+    ax = freshness(RUNS, client=1)
+    assert {"reload", "short polling", "long polling", "SSE", "WebSocket"} <= set(words(ax))
+    for run, filled in zip(RUNS.values(), collections(ax, "age"), strict=True):
+        mean = tables.mean_age_s(run, 1)
+        assert area(filled) / WORK.duration_s == pytest.approx(mean)
+        assert f"{mean:.2f} s" in words(ax)
+    assert lines(ax, "published")[0].get_xdata().tolist() == WORK.due_times_s()
+
+
+def test_freshness_of_runs_with_different_messages_marks_none():
+    other = simulate(WebSocket(), Workload(clients=4, rate_hz=2, duration_s=6, seed=4), LINK)
+    assert lines(freshness({"a": RUNS["SSE"], "b": other}), "published") == []
+
+
+# ------------------------------------------------------------------------------- the gap strip
+
+BUSY = Workload(clients=2, rate_hz=5, duration_s=12, seed=3)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_the_gap_strip_is_colored_while_a_request_is_held(rows):
+    run = simulate(LongPolling(cursor=False), BUSY, LINK)
+    ax = gap_strip(run, client=1, rows=rows)
+    asked = tables.requests(run).query("client == 1 and received_s < 12")
+    held_s = (asked.answered_s.fillna(12).clip(0, 12) - asked.received_s.clip(0, 12)).sum()
+    drawn_s = sum(end - begin for bars in collections(ax, "held") for begin, end in spans(bars))
+    assert drawn_s == pytest.approx(held_s)
+
+
+def test_the_gap_strip_marks_what_became_of_each_message():
+    for cursor, fallen, met in ((False, "lost", "met"), (True, "waited", "met")):
+        run = simulate(LongPolling(cursor=cursor), BUSY, LINK)
+        ax = gap_strip(run)
+        told = tables.deliveries(run).query("client == 0")
+        # Who met a held request was one transit away.
+        late = told.state.eq("missed") | (told.latency_s > 1.01 * LINK.delay_s)
+        (dots,), (others,) = lines(ax, fallen), lines(ax, met)
+        assert len(dots.get_xdata()) == late.sum() > 5
+        assert len(others.get_xdata()) == (~late).sum() > 5
+        assert f"{late.sum()} of {len(told)}" in words(ax)
+        row = (told.published_s[late] // 2).astype(int)
+        assert dots.get_xdata() == pytest.approx((told.published_s[late] - 2 * row).to_numpy())
+        assert dots.get_ydata() == pytest.approx(-row.to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("run", "arguments", "message"),
+    [
+        ("SSE", {}, "expected a run whose requests are answered, got SSE"),
+        ("long polling", {"rows": 0}, "expected from 1 to 20 rows, got 0"),
+        ("long polling", {"client": 9}, "expected a client from 0 to 3"),
+        ("long polling", {"window_s": (3, 2)}, "expected window_s="),
+    ],
+)
+def test_the_gap_strip_says_what_it_expects(run, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        gap_strip(RUNS[run], **arguments)

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import lpws
-from lpws.liveview import SIZE, describe, draw
+from lpws.figures.pair import SIZE
+from lpws.liveview import describe
 
 WORK = lpws.Workload(clients=3, rate_hz=10, duration_s=1.5, seed=3)
 POLLING = lpws.ShortPolling(interval_s=0.2, keep_alive=False)
@@ -58,19 +59,19 @@ def test_a_watcher_is_a_function():
 
 
 def drawn(run):
-    """The figure's corners of the line, number of dots, title."""
+    """The figure's corners of the line, dots, names."""
     figure = Figure()
-    draw(run, figure)
+    lpws.connections_and_latency(run, figure=figure)
     above, below = figure.axes
     [opened] = [line for line in above.get_lines() if line.get_label() == "opened"]
     [dots] = [line for line in below.get_lines() if line.get_label() == "delivery"]
-    return opened.get_xydata(), dots.get_xydata(), above.get_title(loc="left"), below
+    return opened.get_xydata(), dots.get_xydata(), [text.get_text() for text in above.texts], below
 
 
 @pytest.mark.parametrize("spec", [POLLING, lpws.LongPolling(), lpws.SSE(), lpws.Reload()], ids=repr)
 def test_the_figure_shows_what_the_tables_say(spec):
     run = lpws.simulate(spec, WORK, lpws.Link(delay_s=0.025))
-    line, dots, title, below = drawn(run)
+    line, dots, names, below = drawn(run)
     table = lpws.deliveries(run).dropna(subset="received_s")
     opened_s = lpws.connections(run, "server").opened_s
     end_s = max(WORK.duration_s, table.received_s.max())
@@ -78,14 +79,15 @@ def test_the_figure_shows_what_the_tables_say(spec):
     unit_s = 1.0 if "[s]" in below.get_ylabel() else 0.001
     expected = sorted(zip(table.received_s, table.latency_s, strict=True))
     assert sorted((t, unit_s * age) for t, age in dots) == [pytest.approx(pair) for pair in expected]
-    assert title.startswith(f"{run.label}: {line[-1, 1]:,.0f} opened, {len(table)} deliveries")
+    assert f"{line[-1, 1]:,.0f} opened" in names
     assert below.get_xlim() == (0, end_s)
 
 
 def test_what_is_written_has_room():
     """A crowd's numbers are long; the picture has a fixed size."""
     figure = Figure(figsize=SIZE)
-    draw(lpws.simulate(POLLING, replace(WORK, clients=300, rate_hz=100)), figure)
+    busy = replace(WORK, clients=300, rate_hz=100)
+    lpws.connections_and_latency(lpws.simulate(POLLING, busy), figure=figure)
     FigureCanvasAgg(figure).draw()
     for text in figure.findobj(Text):
         box = text.get_window_extent()

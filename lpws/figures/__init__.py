@@ -5,9 +5,12 @@ the model dashed, the recorded run gray, the reader's guess dotted, a title that
 A notebook draws figures of its own in it with the colors, `axes` and `entitle`.
 """
 
-from .ecdf import ecdf
-from .ladder import ladder
-from .lifelines import lifelines
+from .age import freshness
+from .connection import lifelines
+from .count import timeline
+from .gap import gap_strip
+from .latency import ecdf
+from .pair import connections_and_latency
+from .sequence import ladder
 from .style import FAINT, GRAY, INK, PALE, TRANSPORT_STYLE, Style, axes, entitle
 from .style import GRAY as GREY
-from .timeline import timeline

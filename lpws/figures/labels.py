@@ -7,6 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 
 
+def write(ax, words: str, at: tuple[float, float], away: tuple[float, float] = (0, 0), frame="data", **style):
+    """Write words that far [points] from a place, inside the axes or not; the text."""
+    return ax.annotate(words, at, away, frame, textcoords="offset points", annotation_clip=False, **style)
+
+
 def size_of(text) -> tuple[float, float]:
     """Width and height of a text [pixels]."""
     box = text.get_window_extent()

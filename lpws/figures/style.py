@@ -164,18 +164,36 @@ def check_window(window_s: tuple[float, float]) -> tuple[float, float]:
     raise ValueError(f"expected window_s=(start, end) in seconds with start < end, got {window_s!r}")
 
 
-class Picture(Axes):
-    """Axes that a notebook shows as a picture when they are the last value of a cell."""
-
-    name = "picture"
+class Drawing(Figure):
+    """A figure that a notebook shows as a picture when it is the last value of a cell."""
 
     def _repr_mimebundle_(self, **_) -> dict[str, str]:
         from .picture import bundle  # which imports this module
 
-        return bundle(self.get_figure(root=True), self.get_title(loc="left") or "a figure")
+        titles = [ax.get_title(loc="left") or ax.get_title() for ax in self.axes]
+        return bundle(self, next(filter(None, titles), "a figure"))
 
 
-def axes(ax=None, width: float = 7.5, height: float = 4.2, *, rows: int = 1, columns: int = 1, **options):
+class Panel(Axes):
+    """Axes that a notebook shows as the picture of their figure."""
+
+    name = "panel"
+
+    def _repr_mimebundle_(self, **_) -> dict[str, str]:
+        return self.get_figure(root=True)._repr_mimebundle_()
+
+
+def axes(
+    ax=None,
+    width: float = 7.5,
+    height: float = 4.2,
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    left: float = 0.72,
+    right: float = 0.4,
+    **options,
+):
     """Axes in the style of all figures, on a figure of their own that pyplot does not know.
 
     Parameters
@@ -186,6 +204,8 @@ def axes(ax=None, width: float = 7.5, height: float = 4.2, *, rows: int = 1, col
         Of the figure [inches]; 7.5 inches are 750 pixels in a notebook.
     rows, columns
         Of a grid of Axes.
+    left, right
+        Room beside the Axes, for names [inches].
     options
         More for `Figure.subplots`, such as ``sharex=True`` or ``height_ratios=[2, 1]``.
 
@@ -201,9 +221,9 @@ def axes(ax=None, width: float = 7.5, height: float = 4.2, *, rows: int = 1, col
     if ax is not None:
         return _dressed(ax)
     with matplotlib.rc_context(LOOK):
-        figure = Figure(figsize=(width, height), dpi=100)
-        figure.subplots_adjust(left=0.72 / width, right=1 - 0.4 / width)
-        grid = figure.subplots(rows, columns, subplot_kw={"axes_class": Picture}, **options)
+        figure = Drawing(figsize=(width, height), dpi=100)
+        figure.subplots_adjust(left=left / width, right=1 - right / width)
+        grid = figure.subplots(rows, columns, subplot_kw={"axes_class": Panel}, **options)
     for each in np.ravel(grid):
         _dressed(each)
     return grid

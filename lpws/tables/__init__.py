@@ -5,6 +5,7 @@ and NaN means "did not happen"; -1 stands in a column of whole numbers that does
 An event that may happen once and is in the trace twice is an error, not a row that goes missing.
 """
 
+from .age import age_over_time, mean_age_s
 from .connection import connections, open_over_time
 from .delivery import STATES, deliveries
 from .processor import processor_time_s
