@@ -223,6 +223,44 @@ class Scene:
             )
 
 
+class Calls:
+    """A reader's function, called on a clock of its own.
+
+    Parameters
+    ----------
+    program
+        The process that calls it.
+    draw
+        Where what it is called with comes from.
+    """
+
+    def __init__(self, program: Program, draw: random.Random) -> None:
+        self.program, self.draw = program, draw
+
+    def __enter__(self) -> Calls:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def __call__(self, *arguments: Any) -> Any:
+        """What the function returns, as plain values.
+
+        Raises
+        ------
+        Wrong
+            If it raises something.
+        """
+        told = self.program.tell("call", *arguments)
+        if told["errors"]:
+            shown = ", ".join(f"{argument!r:.40}" for argument in arguments)
+            raise Wrong(
+                f"raised {told['errors'][0]}, when it was called with {shown}",
+                "what that line expects, and whether it is always so",
+            )
+        return told["result"]
+
+
 def lines(answer: Answer) -> list[Message]:
     """The messages in the answer to a poll.
 

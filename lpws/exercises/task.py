@@ -7,7 +7,6 @@ import inspect
 import random
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any
@@ -104,11 +103,6 @@ class Make:
             if failed:
                 break
         return said
-
-
-def called(program: Program, _draw: random.Random) -> Any:
-    """The scene of a task whose program is called: the program itself."""
-    return nullcontext(program)
 
 
 def a_handler(base: type | None = None) -> Callable[[Any], str | None]:
