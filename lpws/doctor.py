@@ -165,7 +165,17 @@ def packages() -> Iterator[Finding]:
 
 
 #: Packages that lpws imports itself, those with compiled parts above all.
-IMPORTED = ("tornado", "numpy", "pandas", "matplotlib", "httptools", "picows", "tqdm", "IPython")
+IMPORTED = (
+    "tornado",
+    "numpy",
+    "pandas",
+    "matplotlib",
+    "httptools",
+    "picows",
+    "cloudpickle",
+    "tqdm",
+    "IPython",
+)
 
 
 def _import_error(name: str) -> str:
