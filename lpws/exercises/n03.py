@@ -3,32 +3,10 @@
 from __future__ import annotations
 
 from .. import models
-from .observer import Client, Message, Scene, Wrong, ids, lines
+from .observer import Scene, Wrong, expect, ids, lines
 from .task import Make, Quick, a_handler
 
 _WAKE = "who could wake the request at the moment of the publish"
-
-
-def _expect(client: Client, expected: list[Message], situation: str, think: str) -> None:
-    """Raise `Wrong` unless the client's last answer carries these messages."""
-    got = lines(client.answers[-1])
-    if got == expected:
-        return
-    if not got:
-        raise Wrong(f"answered with nothing {situation}, where {ids(expected)} should have come", think)
-    if sorted(got) == sorted(expected):
-        raise Wrong(f"sent {ids(got)}, in this order", "the order in which a reader wants to hear them")
-    if [message.text for message in got] == [message.text for message in expected]:
-        raise Wrong(
-            f"sent {tuple(got[0])!r} where {tuple(expected[0])!r} was published",
-            "the number that a message has in the room, whoever hears it",
-        )
-    if len(got) > len(set(got)):
-        raise Wrong(f"sent {ids(got)} in one answer", "how often a client wants to hear a message")
-    if lost := [message for message in expected if message not in got]:
-        raise Wrong(f"lost {ids(lost)} {situation}: the answer carried {ids(got)}", think)
-    again = [message for message in got if message not in expected]
-    raise Wrong(f"sent {ids(again)} again, which the client said it had", "what a cursor says")
 
 
 def _hold_s(scene: Scene) -> float:
@@ -44,7 +22,7 @@ def answers(scene: Scene) -> None:
                 f"held a request with cursor={cursor}, although {ids(news[cursor:])} had been published",
                 "what to look at first, before a request may wait",
             )
-        _expect(client, news[cursor:], f"to cursor={cursor}", "which messages a client with a cursor lacks")
+        expect(client, news[cursor:], f"to cursor={cursor}", "which messages a client with a cursor lacks")
 
 
 def holds(scene: Scene) -> None:
@@ -68,7 +46,7 @@ def releases(scene: Scene) -> None:
     clients = [scene.client() for _ in range(3)]
     for client in clients:
         if client.ask(cursor=cursor, hold=30):
-            _expect(client, [], f"to cursor={cursor}", "which messages a client with a cursor lacks")
+            expect(client, [], f"to cursor={cursor}", "which messages a client with a cursor lacks")
             raise Wrong("answered a request at once, with nothing to tell", "what it is to wait for")
     scene.settle(scene.draw.uniform(1, 20))
     news = scene.publish()
@@ -86,7 +64,7 @@ def releases(scene: Scene) -> None:
             "who else waits for the same message, and whether they all can be remembered",
         )
     for client in clients:
-        _expect(client, news, "to a request that was held", "what the released request is to say")
+        expect(client, news, "to a request that was held", "what the released request is to say")
 
 
 def times_out(scene: Scene) -> None:
@@ -126,11 +104,11 @@ def loses_nothing(scene: Scene) -> None:
                     "asking again",
                     gap,
                 )
-            _expect(client, missing, "published while the client was asking again", gap)
+            expect(client, missing, "published while the client was asking again", gap)
             cursor += len(missing)
         if while_held:
             if client.ask(cursor=cursor, hold=30):
-                _expect(client, [], f"to cursor={cursor}", "which messages a client with a cursor lacks")
+                expect(client, [], f"to cursor={cursor}", "which messages a client with a cursor lacks")
                 raise Wrong("answered at once, with nothing to tell", "what the request is to wait for")
             scene.publish(while_held)
             if client.requests > len(client.answers):
@@ -138,7 +116,7 @@ def loses_nothing(scene: Scene) -> None:
             # One message at a time will do: the next request follows at once.
             got = max(1, len(lines(client.answers[-1])))
             expected = scene.published[cursor : cursor + got]
-            _expect(client, expected, "published while its request was held", "who remembers it")
+            expect(client, expected, "published while its request was held", "who remembers it")
             cursor += len(expected)
             scene.publish(in_gap)
 
@@ -153,7 +131,7 @@ def never_late(scene: Scene) -> None:
                 f"held back message {message.id}, published while the handler was getting ready to wait",
                 "what can happen at each `await` between the look at the messages and the wait",
             )
-        _expect(client, [message], "published just after the request came", "each `await` on the way")
+        expect(client, [message], "published just after the request came", "each `await` on the way")
 
 
 def tidies_up(scene: Scene) -> None:
@@ -194,7 +172,7 @@ def forgets(scene: Scene) -> None:
     news = scene.publish()
     if not stays.answers:
         raise Wrong("forgot a client that stayed when others left", "whose request it is that ends")
-    _expect(stays, news, "to the one client that stayed", "whose request it is that ends")
+    expect(stays, news, "to the one client that stayed", "whose request it is that ends")
 
 
 HOLD = Make(

@@ -290,3 +290,25 @@ def ids(messages: list[Message]) -> str:
     if len(numbers) == 1:
         return f"message {numbers[0]}"
     return f"messages {', '.join(numbers[:-1])} and {numbers[-1]}"
+
+
+def expect(client: Client, expected: list[Message], situation: str, think: str) -> None:
+    """Raise `Wrong` unless the client's last answer carries these messages."""
+    got = lines(client.answers[-1])
+    if got == expected:
+        return
+    if not got:
+        raise Wrong(f"answered with nothing {situation}, where {ids(expected)} should have come", think)
+    if sorted(got) == sorted(expected):
+        raise Wrong(f"sent {ids(got)}, in this order", "the order in which a reader wants to hear them")
+    if [message.text for message in got] == [message.text for message in expected]:
+        raise Wrong(
+            f"sent {tuple(got[0])!r} where {tuple(expected[0])!r} was published",
+            "the number that a message has in the room, whoever hears it",
+        )
+    if len(got) > len(set(got)):
+        raise Wrong(f"sent {ids(got)} in one answer", "how often a client wants to hear a message")
+    if lost := [message for message in expected if message not in got]:
+        raise Wrong(f"lost {ids(lost)} {situation}: the answer carried {ids(got)}", think)
+    again = [message for message in got if message not in expected]
+    raise Wrong(f"sent {ids(again)} again, which the client said it had", "what a cursor says")
