@@ -267,7 +267,7 @@ def notebooks(names):
 
 
 def bench(arguments):
-    become(PYTHON, os.path.join("tests", "benchmarks"), *arguments)
+    become(PYTHON, "benchmarks", *arguments)
 
 
 # Command -> what does it, and which extras of the project it needs

@@ -61,12 +61,18 @@ def make_room_for_files(number: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
 
 
+def _has_frontend() -> bool:
+    """Whether somebody looks at this notebook, not nbconvert or another program that only stores it."""
+    # Jupyter's server, VS Code and Colab each leave a variable in the kernels that they start.
+    return any(name.startswith(("JPY_SESSION_NAME", "VSCODE_", "COLAB_")) for name in os.environ)
+
+
 @contextlib.contextmanager
 def progress(label: str, duration_s: float, passed_s: Callable[[], float]) -> Iterator[Callable[[], None]]:
     """What to call now and then to move a progress bar, if there is somebody to see it."""
     ipython = sys.modules.get("IPython")  # loaded already, if this is a notebook
     in_notebook = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
-    watched = in_notebook or sys.stderr.isatty()
+    watched = (in_notebook and _has_frontend()) or sys.stderr.isatty()
     if duration_s <= BAR_S or not watched or os.environ.get("LPWS_PROGRESS") == "0":
         yield lambda: None
         return

@@ -6,11 +6,10 @@ import gzip
 import json
 import os
 import platform
-import sys
 import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import specs
@@ -118,7 +117,10 @@ def load_run(name: str) -> dict[str, Run]:
     if not path.exists():
         known = sorted(path.name.removesuffix(".json.gz") for path in DATA.glob("*.json.gz"))
         raise FileNotFoundError(
-            f"expected one of the recorded runs ({', '.join(known) or 'none'}), got {name!r}"
+            f"expected one of the recorded runs ({', '.join(known)}), got {name!r}"
+            if known
+            else f"there are no recorded runs in {DATA}: they come with the notebooks, in a checkout of "
+            "lpws, which 'pip install --editable .' installs"
         )
     return load(path)
 
@@ -158,6 +160,14 @@ def _from_dict(data: dict) -> Run:
     )
 
 
+def _version(name: str) -> str | None:
+    """That of a package; of one that is not installed, as uvloop on Windows, None."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
 def machine() -> dict:
     """This machine and the versions that matter to a measurement."""
     packages = ("tornado", "httptools", "picows", "uvloop", "numpy", "pandas", "matplotlib")
@@ -165,5 +175,5 @@ def machine() -> dict:
         "system": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
         "python": platform.python_version(),
-        **{name: version(name) for name in packages if not (name == "uvloop" and sys.platform == "win32")},
+        **{name: found for name in packages if (found := _version(name))},
     }

@@ -20,7 +20,8 @@ def _open_things() -> dict[str, set]:
     things = {"threads": {thread for thread in threading.enumerate() if thread.is_alive()}}
     if os.path.isdir("/proc/self/fd"):
         things["files"] = {_target(fd) for fd in os.listdir("/proc/self/fd")} - {None}
-        with open(f"/proc/self/task/{threading.main_thread().native_id}/children") as children:
+        main = threading.main_thread().native_id
+        with open(f"/proc/self/task/{main}/children", encoding="ascii") as children:
             things["children"] = set(children.read().split())
     return things
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parent / "benchmarks"
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 #: Subject → what it needs beside the laboratory.
 SUBJECTS = {
     "instrumentation": [],
@@ -21,7 +21,7 @@ SUBJECTS = {
 
 def small(*subjects):
     command = [sys.executable, str(BENCHMARKS), "--small", *subjects]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="they look into /proc and wait with epoll")

@@ -595,7 +595,7 @@ def test_the_page_is_served_with_its_policy(chat):
 
 def test_the_page_loads_nothing_from_elsewhere_and_puts_nothing_in_as_markup():
     for file, _ in FILES.values():
-        text = (HOME / file).read_text()
+        text = (HOME / file).read_text(encoding="utf-8")
         assert not re.search(r"https?://|src=\"(//|/)|href=\"/|url\(", text), file
         assert not re.search(
             r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function", text

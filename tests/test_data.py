@@ -8,7 +8,7 @@ import lpws
 from lpws.figures import TRANSPORT_STYLE
 from lpws.run import DATA
 
-DESCRIPTION = (DATA / "README.md").read_text()
+DESCRIPTION = (DATA / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_file_is_described():
@@ -70,3 +70,9 @@ def test_a_file_that_holds_no_run_is_refused(tmp_path, content):
     (tmp_path / "x.json.gz").write_bytes(content)
     with pytest.raises(ValueError, match="expected runs that lpws saved"):
         lpws.load(tmp_path / "x.json.gz")
+
+
+def test_a_package_without_its_recordings_says_where_they_are(monkeypatch, tmp_path):
+    monkeypatch.setattr("lpws.run.DATA", tmp_path)
+    with pytest.raises(FileNotFoundError, match="there are no recorded runs .* in a checkout of lpws"):
+        lpws.load_run("race")

@@ -10,11 +10,10 @@ import subprocess
 import sys
 import time
 import tomllib
-import urllib.request
 from pathlib import Path
 
 import pytest
-from browser.jupyter import free_port
+from browser.jupyter import DIRECT, free_port
 
 ROOT = Path(__file__).parent.parent
 #: The Python that environments are made with, as the reader's own.
@@ -130,9 +129,8 @@ class Place:
 
 def answers(url):
     """Whether a server answers there, and has what is asked for."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=5) as answer:
+        with DIRECT.open(url, timeout=5) as answer:
             return answer.status == 200
     except OSError:
         return False

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import gc
-import importlib
+import importlib.metadata
 import os
 import random
 import re
@@ -15,6 +15,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 from dataclasses import replace
 from errno import EADDRINUSE
 from io import BytesIO
@@ -30,6 +31,9 @@ from lpws.fleet import process
 from lpws.fleet.fleet import Fleet
 from lpws.transports import HALVES, shortpolling, websocket
 from lpws.transports.room import RoomHandler
+
+#: How many moments of each kind are tried, and from which seed they are drawn.
+MOMENTS, SEED = int(os.environ.get("LPWS_MOMENTS", 5)), os.environ["LPWS_SEED"]
 
 LINK = lpws.Link(delay_s=0.005)
 WORK = lpws.Workload(clients=3, rate_hz=30, duration_s=0.3, seed=2)
@@ -95,12 +99,12 @@ def measure_interrupted(after_s, by_signal, *arguments):
 @pytest.mark.parametrize("link", [None, LINK], ids=["loopback", "link"])
 @pytest.mark.parametrize("transport", TRANSPORTS, ids=lambda transport: transport.label)
 def test_an_interrupt_at_any_moment(transport, link, interruptible):
-    """Five moments each, fifty in all."""
-    draw = random.Random(f"{transport.label} {link}")
+    """Five moments each, fifty in all; ten times as many where `run.py soak` asks for them."""
+    draw = random.Random(f"{SEED} {transport.label} {link}")
     began = time.perf_counter()
     lpws.measure(transport, SHORT, link)
     whole_s = time.perf_counter() - began
-    for number in range(5):
+    for number in range(MOMENTS):
         with nothing_left_behind():
             assert measure_interrupted(draw.uniform(0, whole_s), number % 2 == 0, transport, SHORT, link)
         with nothing_left_behind():
@@ -178,7 +182,7 @@ def test_clients_that_are_killed(transport, kill_in_the_middle, nothing_left, ca
     ids=["at once", "at their specification", "at the first message"],
 )
 def test_clients_that_fail(code, words, tmp_path, monkeypatch, nothing_left, capfd):
-    (tmp_path / "sitecustomize.py").write_text(code)
+    (tmp_path / "sitecustomize.py").write_text(code, encoding="utf-8")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])  # the clients' path begins with it
     with pytest.raises(lpws.RunError) as caught:
         lpws.measure(lpws.LongPolling(), WORK)
@@ -196,7 +200,7 @@ def test_clients_in_a_thread_that_fail(monkeypatch, nothing_left, capfd):
 
 
 def test_what_else_is_printed_by_the_clients_is_ignored(tmp_path, monkeypatch, nothing_left):
-    (tmp_path / "sitecustomize.py").write_text("print('events are great', flush=True)")
+    (tmp_path / "sitecustomize.py").write_text("print('events are great', flush=True)", encoding="utf-8")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     assert accounting.faults(lpws.measure(lpws.WebSocket(), SHORT)) == []
 
@@ -224,7 +228,7 @@ def test_clients_end_with_their_kernel(tmp_path):
         lpws.measure(lpws.LongPolling(), lpws.Workload(clients=2))
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as kernel:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8") as kernel:
         clients = int(kernel.stdout.readline())
         kernel.kill()
     end = time.monotonic() + 20
@@ -235,10 +239,11 @@ def test_clients_end_with_their_kernel(tmp_path):
 
 def running(pid):
     try:
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+        ps = ["ps", "-o", "stat=", "-p", str(pid)]
+        state = subprocess.run(ps, capture_output=True, encoding="utf-8").stdout
     except FileNotFoundError:  # no ps: Linux says it itself
         try:
-            with open(f"/proc/{pid}/stat") as file:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
                 state = file.read().rpartition(")")[2].strip()
         except FileNotFoundError:
             return False
@@ -250,7 +255,7 @@ def running(pid):
 
 def run_script(script):
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=100)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr[-3000:]
     return done.stdout.splitlines()
 
@@ -654,6 +659,51 @@ def test_no_progress_bar_where_nobody_looks(monkeypatch, capfd):
     monkeypatch.setenv("LPWS_PROGRESS", "1")
     lpws.measure(lpws.WebSocket(), SHORT)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("program", ["JPY_SESSION_NAME", "VSCODE_PID", "COLAB_RELEASE_TAG", "nbconvert"])
+def test_a_notebook_has_a_progress_bar_if_a_program_shows_it(monkeypatch, program):
+    """One that only stores it, such as nbconvert, would keep "0 of 5 s" for ever."""
+    for name in list(os.environ):
+        if name.startswith(("JPY_SESSION_NAME", "VSCODE_", "COLAB_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("JPY_PARENT_PID", "4711")  # which every kernel has
+    monkeypatch.setenv(program, "yes")
+    monkeypatch.setenv("LPWS_PROGRESS", "1")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    ipython = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(kernel=True))
+    monkeypatch.setitem(sys.modules, "IPython", ipython)
+    bars = []
+    monkeypatch.setitem(sys.modules, "tqdm.auto", types.SimpleNamespace(tqdm=type("Bar", (), {
+        "set_lock": classmethod(lambda *_: None), "__init__": lambda self, **_: bars.append(self),
+        "__enter__": lambda self: self, "__exit__": lambda *_: None,
+    })))  # fmt: skip
+    with machine.progress("a run", 60, lambda: 0.0):
+        pass
+    assert len(bars) == (program != "nbconvert")
+
+
+def test_modules_beside_the_notebook_do_not_reach_the_clients(monkeypatch, tmp_path):
+    """Nor does a path that is no text, which Python itself passes over."""
+    (tmp_path / "json.py").write_text("raise SystemExit('not the one')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path, tmp_path, 7])
+    run = lpws.measure(lpws.WebSocket(), SHORT)
+    assert accounting.faults(run) == []
+
+
+def test_a_run_says_which_versions_there_are(monkeypatch):
+    """And not of uvloop, which a reader has uninstalled, or never had on Windows."""
+    monkeypatch.setattr("lpws.run.version", version_but_of_uvloop)
+    machine = lpws.measure(lpws.WebSocket(), SHORT).machine
+    assert machine["tornado"]
+    assert "uvloop" not in machine
+
+
+def version_but_of_uvloop(name):
+    if name == "uvloop":
+        raise importlib.metadata.PackageNotFoundError(name)
+    return importlib.metadata.version(name)
 
 
 def test_runs_at_once_put_back_what_they_found():

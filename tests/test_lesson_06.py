@@ -124,7 +124,7 @@ def test_to_speak_once(whose):
 
 def test_the_rule_of_the_notebook_is_the_page_s():
     source = handlers.__spec__.origin.replace("handlers.py", "page/listener.js")
-    with open(source) as file:
+    with open(source, encoding="utf-8") as file:
         assert "Math.min(times.retry_most_s, times.retry_s * 2 ** n)" in file.read()
     times = lpws.chat.Times()
     assert (times.retry_s, times.retry_most_s) == (0.5, 20.0)

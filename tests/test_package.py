@@ -5,6 +5,7 @@ import doctest
 import importlib
 import inspect
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ def part(name):
 def imported(path):
     """The parts of lpws that a file imports, wherever in the file."""
     package = path.relative_to(HOME.parent).parent.parts
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (part(alias.name) for alias in node.names if alias.name.split(".")[0] == "lpws")
         elif isinstance(node, ast.ImportFrom):
@@ -55,9 +56,70 @@ def imported(path):
 
 def python(code):
     """What a fresh Python prints, as lines; nothing may come on stderr."""
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
+
+
+# ------------------------------------------------------------------- files have an encoding
+
+ROOT = HOME.parent
+SOURCES = [
+    path
+    for pattern in ("*.py", "*/**/*.py")
+    for path in ROOT.glob(pattern)
+    if not path.relative_to(ROOT).parts[0].startswith(".")
+]
+
+
+def without_encoding(source):
+    """Line by line, the calls that read or write text in an encoding that depends on the machine."""
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        named = {keyword.arg: keyword.value for keyword in call.keywords}
+        name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+        if "encoding" in named or None in named:
+            continue
+        modes = [each.value for each in [*call.args, named.get("mode")] if isinstance(each, ast.Constant)]
+        if (
+            (name == "read_text" and not call.args)
+            or (name == "write_text" and len(call.args) < 2)
+            or (name in ("open", "NamedTemporaryFile") and {*modes} & {"r", "w", "a", "x", "r+", "w+"})
+            or (isinstance(call.func, ast.Name) and name == "open" and len(call.args) == 1 and not named)
+            or (name in ("run", "Popen", "check_output") and "text" in named)
+        ):
+            yield call.lineno
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_text_depends_on_the_encoding_of_the_machine(path):
+    """ruff's PLW1514 sees only those of which it knows that they are files."""
+    assert list(without_encoding(path.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_no_text_of_a_lesson_does(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert [source for source in sources if list(without_encoding(re.sub("(?m)^%.*", "", source)))] == []
+
+
+def test_a_text_without_an_encoding_is_noticed():
+    bad = """open(path)
+open(path, "w")
+path.read_text()
+path.write_text(text)
+subprocess.run(command, text=True)"""
+    assert list(without_encoding(bad)) == [1, 2, 3, 4, 5]
+    good = """open(path, "rb")
+image.open()
+path.read_text("utf-8")
+path.read_text(encoding="utf-8")
+path.read_bytes()
+subprocess.run(command, encoding="utf-8")"""
+    assert list(without_encoding(good)) == []
+
+
+# ---------------------------------------------------------------------- who imports whom
 
 
 def test_the_order_names_every_module():
@@ -130,7 +192,7 @@ except ValueError:
     pass
 """
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
     loaded = set(done.stdout.split())
     assert {"lpws", "picows", "httptools"} <= loaded
     assert not HEAVY & loaded
@@ -166,7 +228,7 @@ def test_the_examples_of_a_module(name):
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)
 def test_every_module_says_what_it_is(path):
-    text = ast.get_docstring(ast.parse(path.read_text()))
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert text
     assert text.splitlines()[0].endswith((".", "?"))
 
@@ -176,7 +238,7 @@ def test_events_have_the_names_of_the_table():
     for path in FILES:
         if path.name == "trace.py":
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 words.add(node.value)
             # An event is a tuple with its side in the third place, or the first argument of record(…).

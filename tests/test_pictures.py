@@ -160,7 +160,8 @@ def test_nbval_compares_all_of_a_picture_but_its_data(tmp_path):
     options = ["--nbval", "--nbval-current-env", f"--nbval-sanitize-with={root / 'tests' / 'sanitize.cfg'}"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, "-rA", "-p", "no:cacheprovider", str(tmp_path)],
-        capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(root)}, cwd=tmp_path,
+        capture_output=True, encoding="utf-8", check=False, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(root)},
     )  # fmt: skip
     outcomes = re.findall(r"^(PASSED|FAILED) .*::Cell (\d)", done.stdout, re.M)
     assert sorted(outcomes, key=lambda pair: pair[1]) == [

@@ -36,7 +36,7 @@ def jupyter(monkeypatch, tmp_path):
     def below(**said):
         monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
         monkeypatch.setenv("JPY_PARENT_PID", "4711")
-        (tmp_path / "jpserver-4711.json").write_text(json.dumps(said))
+        (tmp_path / "jpserver-4711.json").write_text(json.dumps(said), encoding="utf-8")
 
     return below
 
@@ -98,7 +98,7 @@ def test_that_the_proxy_is_missing_is_said_in_a_sentence(server, jupyter, monkey
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_what_jupyter_left_half_written_is_no_jupyter(server, jupyter, tmp_path, text):
     jupyter(hostname="0.0.0.0")
-    (tmp_path / "jpserver-4711.json").write_text(text)
+    (tmp_path / "jpserver-4711.json").write_text(text, encoding="utf-8")
     assert lpws.page_url(server, "/page") == direct(server)
 
 

@@ -292,7 +292,7 @@ def limit_memory() -> None:
     with suppress(ImportError, OSError, ValueError):  # not every system counts it
         import resource
 
-        with open("/proc/self/statm") as pages:
+        with open("/proc/self/statm", encoding="ascii") as pages:
             now = int(pages.read().split()[5]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_DATA, (now + _MEMORY, resource.RLIM_INFINITY))
 

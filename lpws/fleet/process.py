@@ -55,13 +55,14 @@ class RemoteFleet:
         with contextlib.ExitStack() as stack:
             self.last_words = stack.enter_context(tempfile.TemporaryFile())
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "lpws.fleet"],
+                # -P: a reader's json.py beside the notebook is not the one that the clients need.
+                [sys.executable, "-P", "-m", "lpws.fleet"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.last_words,
                 # An interrupt is for the kernel: it lets the fleet go.
                 start_new_session=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(_paths())},
             )
             stack.pop_all()  # the file stays open as long as the process
         return self.process.stdin, self.process.stdout
@@ -118,6 +119,12 @@ class RemoteFleet:
                     self.batches.append(data)
                 else:
                     self.said.add(word)
+
+
+def _paths() -> list[str]:
+    """Where the kernel looks for modules, but not the folder that it is in at the moment."""
+    # Readers put paths of pathlib there, which Python itself passes over.
+    return [path for path in sys.path if path and isinstance(path, str)]
 
 
 class FleetInThread(RemoteFleet):

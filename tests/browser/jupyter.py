@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 #: The longest time [s] that JupyterLab may take until it answers, on a machine that does much else.
 START_S = 90.0
+#: Opens what is on this machine, whatever proxy the system has.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def free_port() -> int:
@@ -84,13 +86,14 @@ def _wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
     end = time.monotonic() + START_S
     while True:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with DIRECT.open(url, timeout=5) as answer:
                 json.load(answer)
             return
         except (urllib.error.URLError, OSError):
             ended = process.poll() is not None
             if ended or time.monotonic() > end:
-                raise RuntimeError(f"expected JupyterLab at {url}, got:\n{log.read_text()}") from None
+                said = log.read_text(encoding="utf-8")
+                raise RuntimeError(f"expected JupyterLab at {url}, got:\n{said}") from None
             time.sleep(0.1)
 
 

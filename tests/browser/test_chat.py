@@ -224,7 +224,7 @@ def test_a_message_is_there_at_once(seat, chat, shot, output):
     medians_s = {by: statistics.median(ages) for by, ages in ages_s.items()}
     for name, page in {"wide": pages["SSE"], "polling": pages["short polling"]}.items():
         shot(page, f"chat_{name}")
-    (output / "chat_ages.json").write_text(json.dumps(medians_s, indent=1))
+    (output / "chat_ages.json").write_text(json.dumps(medians_s, indent=1), encoding="utf-8")
     interval_s = Times().interval_s
     for by in ("long polling", "SSE", "WebSocket"):
         assert medians_s[by] < interval_s / 4, medians_s

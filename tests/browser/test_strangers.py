@@ -10,7 +10,7 @@ import pytest
 import lpws
 from lpws.chat import ChatServer, Robots
 
-ATTACK = (Path(__file__).parent / "attack.js").read_text()
+ATTACK = (Path(__file__).parent / "attack.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -107,8 +107,8 @@ def test_what_carries_too_much_is_said(capsys):
 
 def test_files_beside_the_notebook_do_not_take_the_library_s_place(tmp_path, monkeypatch, capsys):
     for name in ("random", "socket", "tornado"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('not me')")
-    (tmp_path / "helpers_of_mine.py").write_text("number = 1")
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not me')", encoding="utf-8")
+    (tmp_path / "helpers_of_mine.py").write_text("number = 1", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["", str(tmp_path), *sys.path])
     assert is_right(verdict("03.hold", doing("import helpers_of_mine"), capsys))
@@ -172,5 +172,5 @@ def test_an_unknown_task_is_an_error():
 
 def test_checking_costs_the_kernel_little():
     code = "import sys, lpws; lpws.check('03.transits', 3); print({'pandas', 'tornado'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.splitlines() == ["✓ that is right", "set()"]

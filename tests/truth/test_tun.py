@@ -86,5 +86,5 @@ def test_the_line_ends_with_its_maker():
     need("ip", "/dev/net/tun")
     code = "import os, signal, tun\nwith tun.line(0.01):\n print('up', flush=True)\n os.kill(os.getpid(), 9)"
     command, here = [sys.executable, "-c", code], Path(__file__).parent
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=here, capture_output=True, encoding="utf-8", timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGKILL, "up\n", "")

@@ -87,7 +87,7 @@ def captured(path: Path) -> Iterator[None]:
     dump = subprocess.Popen(
         ["tcpdump", *options, "-U", "-w", str(path), f"tcp or udp port {_DISCARD}"],
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     try:
         said = ""
@@ -158,7 +158,7 @@ def _tshark(path: Path, *options: str) -> Iterator[dict[str, str]]:
     command = ["tshark", "-n", "-r", str(path), *numbers, *options, "-T", "fields"]
     for name in _FIELDS:
         command += ["-e", name]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     for line in done.stdout.splitlines():
         yield dict(zip(_FIELDS, line.split("\t"), strict=True))
 

@@ -1,6 +1,6 @@
 """How much load the fleet drives, beside wrk, aiohttp and a picows client that records nothing.
 
-    python tests/benchmarks/driving.py KIND NUMBER
+    python benchmarks/driving.py KIND NUMBER
 
 The kernel's own server is the limit for whoever drives it, so a driver is judged by its capacity
 against a server that is none: nginx, which returns a constant.
@@ -70,7 +70,7 @@ def nginx() -> Iterator[int]:
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         config = Path(folder, "nginx.conf")
-        config.write_text(CONFIG.format(folder=folder, port=port))
+        config.write_text(CONFIG.format(folder=folder, port=port), encoding="utf-8")
         with subprocess.Popen([program, "-c", str(config), "-p", folder, "-e", "stderr"]) as process:
             try:
                 for _ in range(100):
@@ -92,7 +92,7 @@ def wrk(port: int, seconds: float) -> tuple[float, float]:
     """Requests per second of wrk, with one thread, and per second of its processor time."""
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", f"http://127.0.0.1:{port}/"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     number = int(re.search(r"(\d+) requests in", said)[1])

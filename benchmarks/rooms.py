@@ -1,6 +1,6 @@
 """The servers that are compared: the laboratory's, the same handlers on bare Tornado, and others.
 
-    python tests/benchmarks/rooms.py KIND
+    python benchmarks/rooms.py KIND
 
 A room says its port. Then it obeys, line by line:
 
@@ -85,7 +85,7 @@ def obey(publish: Callable[[str], object], room: Room | None = None) -> None:
                 publish(TEXT)
                 print(began, flush=True)
             case "memory":
-                with open("/proc/self/status") as file:
+                with open("/proc/self/status", encoding="utf-8") as file:
                     [kibibytes] = [line.split()[1] for line in file if line.startswith("VmRSS")]
                 print(1024 * int(kibibytes), flush=True)
             case "arrived":

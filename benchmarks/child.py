@@ -25,7 +25,7 @@ class Child:
 
     def __enter__(self) -> Child:
         pipe = subprocess.PIPE
-        self.process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+        self.process = subprocess.Popen(self.command, stdin=pipe, stdout=pipe, encoding="utf-8", bufsize=1)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,6 +1,6 @@
 """How cost grows: from ten clients to ten thousand, over each transport.
 
-    python tests/benchmarks/growth.py
+    python benchmarks/growth.py
 
 measures ``data/growth.csv`` again and draws ``data/growth.png`` from it, in some five minutes. The
 machine should have nothing else to do.

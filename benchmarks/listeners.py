@@ -1,6 +1,6 @@
 """Clients of a broadcast: WebSockets by hand, which one epoll watches; Python has no cheaper reader.
 
-    python tests/benchmarks/listeners.py PORT NUMBER
+    python benchmarks/listeners.py PORT NUMBER
 
 Says ``ready`` when all are connected. Each line that it is sent is a number of bytes; it answers when
 every client has read so many more: ``when the last had them``.

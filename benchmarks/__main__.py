@@ -1,6 +1,6 @@
 """The benchmarks: how fast the laboratory is, beside others in the same run.
 
-    python tests/benchmarks [--small] [SUBJECT ...]
+    python benchmarks [--small] [SUBJECT ...]
 
 Every ratio is a median of pairs that were measured in alternation. Without a subject all run but
 growth, which takes five minutes and must be named. With ``--small`` each subject runs in seconds, to
