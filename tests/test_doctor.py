@@ -172,7 +172,8 @@ def test_a_kernel_of_another_python(monkeypatch, tmp_path, started, good):
     folder = tmp_path / "kernels" / "python3"
     folder.mkdir(parents=True)
     (folder / "kernel.json").write_text(
-        f'{{"argv": ["{started}"], "display_name": "x", "language": "python"}}'
+        f'{{"argv": ["{started}"], "display_name": "x", "language": "python"}}',
+        encoding="utf-8",
     )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     what, cure = one(doctor.kernel())

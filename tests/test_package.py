@@ -140,7 +140,8 @@ def test_an_import_against_the_order_is_noticed(tmp_path, monkeypatch):
     (tmp_path / "lpws" / "figures").mkdir(parents=True)
     file = tmp_path / "lpws" / "figures" / "bad.py"
     file.write_text(
-        "from ..notebook import claim\nfrom .style import INK\nfrom .. import run\nimport lpws.server\n"
+        "from ..notebook import claim\nfrom .style import INK\nfrom .. import run\nimport lpws.server\n",
+        encoding="utf-8",
     )
     monkeypatch.setattr(sys.modules[__name__], "HOME", tmp_path / "lpws")
     assert list(imported(file)) == ["notebook", "figures", "run", "server"]
