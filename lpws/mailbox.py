@@ -1,12 +1,14 @@
 """The mailbox: what was said, who has read how far, and whom to answer now or hold.
 
 There is no socket and no clock in here. The server and the simulator are two shells around the
-same object, so that they share its one decision. Whoever asks is named by any hashable key.
+same objects, so that they share each decision: `Mailbox` answers a request or holds it, `Window`
+gathers messages that go together. Whoever asks or follows is named by any hashable key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
 
@@ -45,7 +47,7 @@ class Mailbox:
         return self.log[cursor:]
 
     def publish(self, text: str) -> tuple[Message, list[Hashable]]:
-        """The message that the text became, and everyone who was held and is to be sent it.
+        """Append a message to the log; return it, and everyone who was held and is to be sent it.
 
         Raises
         ------
@@ -61,7 +63,7 @@ class Mailbox:
         return message, released
 
     def ask(self, who: Hashable, cursor: int | None, hold_s: float, now_s: float) -> list[Message] | None:
-        """The messages to answer with now; None if the request is held.
+        """Answer a request with messages, or hold it and return None.
 
         Parameters
         ----------
@@ -81,9 +83,10 @@ class Mailbox:
         self.held[who] = now_s + hold_s
         return None
 
-    def expire(self, now_s: float) -> list[Hashable]:
-        """Everyone whose hold has ended; they are held no longer and get an empty answer."""
-        ended = [who for who, until_s in self.held.items() if until_s <= now_s]
+    def expire(self, now_s: float, among: Iterable[Hashable] | None = None) -> list[Hashable]:
+        """End the holds whose time is over, of all or among these; return who gets an empty answer."""
+        among = self.held if among is None else among
+        ended = [who for who in among if self.held.get(who, math.inf) <= now_s]
         for who in ended:
             del self.held[who]
         return ended
@@ -91,3 +94,40 @@ class Mailbox:
     def leave(self, who: Hashable) -> None:
         """Forget a request whose client has gone."""
         self.held.pop(who, None)
+
+
+class Window:
+    """Messages on their way to followers, gathered for a while so that they go together, in one frame.
+
+    The first message opens the window; when it closes, all that came meanwhile go to everyone.
+
+    Parameters
+    ----------
+    flush_s
+        How long it is open [s]; 0 lets each message go by itself.
+    """
+
+    def __init__(self, flush_s: float) -> None:
+        self.flush_s = flush_s
+        self.gathered: list[Message] = []
+        self.late: dict[Hashable, int] = {}  # who came while it was open → the last message that they have
+
+    def join(self, who: Hashable, cursor: int) -> None:
+        """Let someone follow who has every message up to the cursor."""
+        if self.gathered:  # of which they have some
+            self.late[who] = cursor
+
+    def leave(self, who: Hashable) -> None:
+        """Forget someone who follows no longer."""
+        self.late.pop(who, None)
+
+    def take(self, message: Message) -> bool:
+        """Gather a message; return whether it opened the window, which is to be closed after `flush_s`."""
+        self.gathered.append(message)
+        return len(self.gathered) == 1
+
+    def close(self) -> tuple[list[Message], dict[Hashable, list[Message]]]:
+        """Close the window; return what goes to everyone, and what those lack of it who came late."""
+        messages, self.gathered = self.gathered, []
+        late, self.late = self.late, {}
+        return messages, {who: [m for m in messages if m.id > cursor] for who, cursor in late.items()}

@@ -246,12 +246,12 @@ class _Experiment:
     def _publish(self) -> int:
         """Publish each message at its intended time; the id of the last."""
         post, publish = self.server.thread.post, self.server.room.publish
-        size, number = self.workload.size_bytes, 0
+        number = 0
         for number, due_s in enumerate(self.workload.due_times_s(), 1):
             due = self.start + due_s
             self._pause_until(due)
             self.events.append((due, "due", "publisher", NONE, NONE, NONE, number, NONE))
-            post(publish, f"news {number} ".ljust(size, ".")[:size])
+            post(publish, self.workload.payload(number))
         self._pause_until(self.start + self.workload.duration_s)
         return number
 

@@ -1,7 +1,7 @@
 """Servers and clients that are broken on purpose, for the claims and tests that must notice."""
 
 from lpws.trace import clock
-from lpws.transports import longpolling, request
+from lpws.transports import longpolling, reload
 
 
 class Closing:
@@ -13,7 +13,7 @@ class Closing:
         self.set_header("Connection", "close")
 
 
-class RefusesKeepAlive(Closing, request.Handler):
+class RefusesKeepAlive(Closing, reload.Handler):
     """A server that closes, whatever the client asked for."""
 
 
@@ -27,7 +27,7 @@ class AnswersAtOnce(longpolling.Handler):
 async def drifting(client):
     """Short polling whose timer starts when the answer is in."""
     client.ready()
-    due_s = await client.started() + client.fleet.workload.first_due_s(client.transport, client.number)
+    due_s = await client.started() + client.transport.first_due_s(client.seed, client.number)
     while True:
         await client.sleep_until(due_s)
         await client.ask(f"&cursor={client.cursor}", due=due_s)

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 import lpws
-from lpws.transports import request, shortpolling
+from lpws.transports import reload, shortpolling
 
 PATH = booklet.NOTEBOOKS / "01_request_response.ipynb"
 run = partial(booklet.run, PATH)
@@ -32,7 +32,7 @@ def lesson():
 @pytest.mark.parametrize("link", [None, lpws.Link(delay_s=0.01)], ids=["loopback", "link"])
 def test_the_handler_passes_the_books_as_ours_does(lesson, keep_alive, link, nothing_left):
     transport = lpws.ShortPolling(interval_s=0.2, keep_alive=keep_alive)
-    for handler in (lesson["News"], request.Handler):
+    for handler in (lesson["News"], reload.Handler):
         run = lpws.measure(transport, WORK, link, handler=handler)
         assert accounting.faults(run) == []
         assert run.log == ()
@@ -98,14 +98,14 @@ def test_the_clients_leave_nothing_behind(lesson, nothing_left):
 # ------------------------------------------------------------------ mutations, and the claims that notice
 
 
-class ClosesQuietly(request.Handler):
+class ClosesQuietly(reload.Handler):
     """The line ends after each answer, whatever the client asked for."""
 
     def on_finish(self):
         self.stream.close()
 
 
-class NeverClosesFirst(request.Handler):
+class NeverClosesFirst(reload.Handler):
     """Leaves the end to the client, although it asked to close."""
 
     def prepare(self):
@@ -116,7 +116,7 @@ class NeverClosesFirst(request.Handler):
 async def reconnecting(client):
     """Short polling whose client drops its line after each answer, and says nothing."""
     client.ready()
-    due_s = await client.started() + client.fleet.workload.first_due_s(client.transport, client.number)
+    due_s = await client.started() + client.transport.first_due_s(client.seed, client.number)
     while True:
         await client.sleep_until(due_s)
         await client.ask(f"&cursor={client.cursor}", due=due_s)
@@ -235,9 +235,7 @@ def test_a_reader_with_a_timer_is_noticed(monkeypatch, lesson):
     cells = ("guess_s", "crowd_work", "cycle_s", "mean_s")
     said = run(lesson, *cells)
     assert said.count("✓") == len(said.splitlines()) == 4
-    monkeypatch.setattr(
-        lpws.Workload, "pauses_s", lambda self, transport, client: itertools.repeat(transport.pause_s)
-    )
+    monkeypatch.setattr(lpws.Reload, "pauses_s", lambda self, *_: itertools.repeat(self.pause_s))
     said = run(lesson, *cells)
     assert "✗ messages waited more than 1.25 times as long" in said
 

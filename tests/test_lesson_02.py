@@ -11,7 +11,7 @@ import pytest
 from mutants import RefusesKeepAlive, drifting
 
 import lpws
-from lpws.transports import request, shortpolling
+from lpws.transports import reload, shortpolling
 
 PATH = booklet.NOTEBOOKS / "02_short_polling.ipynb"
 cell = partial(booklet.cell, PATH)
@@ -107,22 +107,22 @@ def test_what_the_newest_value_shows_is_the_newest_of_each_answer():
 # -------------------------------------------------------------------------------- mutations
 
 
-class SkipsOne(request.Handler):
+class SkipsOne(reload.Handler):
     def cursor(self):
         return min((super().cursor() or 0) + 1, self.room.mailbox.last)
 
 
-class RepeatsOne(request.Handler):
+class RepeatsOne(reload.Handler):
     def cursor(self):
         return max((super().cursor() or 0) - 1, 0)
 
 
-class KeepsTwo(request.Handler):
+class KeepsTwo(reload.Handler):
     def get(self):
         self.answer(self.room.mailbox.log[-2:])
 
 
-class Holds(request.Handler):
+class Holds(reload.Handler):
     """Waits for news, as a long poll does."""
 
     async def get(self):
@@ -195,8 +195,9 @@ def test_a_claim_notices_a_client_that_drifts(measured, monkeypatch):
 
 def test_claims_notice_clients_that_are_not_in_step(measured, monkeypatch):
     measured(lambda transport: False)
-    phase, spread = lpws.Workload.first_due_s, lpws.ShortPolling(interval_s=1.0)
-    monkeypatch.setattr(lpws.Workload, "first_due_s", lambda self, _, client: phase(self, spread, client))
+    spread = lpws.ShortPolling(interval_s=1.0)
+    first_due_s = spread.first_due_s
+    monkeypatch.setattr(lpws.ShortPolling, "first_due_s", lambda _, seed, client: first_due_s(seed, client))
     namespace = built() | {"np": numpy, "replace": replace, "R": 0.05}
     booklet.execute(cell("guess_seen"), namespace)
     said = booklet.execute(cell("crowd ="), namespace) + booklet.execute(cell("def wait_s"), namespace)

@@ -21,8 +21,8 @@ from tornado.websocket import WebSocketHandler, WebSocketProtocol13
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 import lpws
-from lpws import models
-from lpws.transports import sse, websocket
+from lpws import models, wire
+from lpws.transports import websocket
 from lpws.transports.room import Room
 
 PATH = booklet.NOTEBOOKS / "04_websockets.ipynb"
@@ -56,7 +56,7 @@ BORDERS = [0, 1, 5, 124, 125, 126, 127, 65_534, 65_535, 65_536, 70_000]
 @pytest.mark.parametrize("size", BORDERS)
 def test_frames_are_those_of_the_laboratory(size):
     payload = os.urandom(size)
-    assert built()["encode"](payload) == websocket.text_frame(payload)
+    assert built()["encode"](payload) == wire.text_frame(payload)
 
 
 @settings(max_examples=100, deadline=None)
@@ -208,12 +208,12 @@ def test_claims_hold_without_a_mutation(what):
 
 def long_heads(monkeypatch):
     """A server that writes a small size in two bytes, too."""
-    real = websocket.text_frame
+    real = wire.text_frame
 
     def text_frame(data):
         return b"\x81\x7e" + len(data).to_bytes(2) + data if len(data) < 126 else real(data)
 
-    monkeypatch.setattr(websocket, "text_frame", text_frame)
+    monkeypatch.setattr(wire, "text_frame", text_frame)
 
 
 def wrong_key(monkeypatch):
@@ -257,8 +257,8 @@ def lets_anybody_in(monkeypatch):
 
 def wordy_events(monkeypatch):
     """An event stream that names the kind of each event."""
-    real = sse.to_fields
-    monkeypatch.setattr(sse, "to_fields", lambda message: "event: message\n" + real(message))
+    real = wire.to_fields
+    monkeypatch.setattr(wire, "to_fields", lambda message: "event: message\n" + real(message))
 
 
 @pytest.mark.parametrize(
@@ -376,7 +376,7 @@ class Forgets(websocket.Handler):
     @staticmethod
     def pack(messages):
         return b"".join(
-            websocket.text_frame(json.dumps(message._asdict()).encode())
+            wire.text_frame(json.dumps(message._asdict()).encode())
             for message in messages
             if message.id != 2
         )

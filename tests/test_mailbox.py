@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from lpws.mailbox import Mailbox, Message
+from lpws.mailbox import Mailbox, Message, Window
 from lpws.wire import from_lines, to_lines
 
 
@@ -109,6 +109,43 @@ def test_a_text_of_two_lines_is_refused(mailbox, text):
         mailbox.publish(text)
     assert mailbox.last == 2
     assert "ann" in mailbox.held
+
+
+def test_a_hold_ends_among_those_who_are_named(mailbox):
+    mailbox.ask("ann", 2, 10.0, 0.0)
+    mailbox.ask("bob", 2, 10.0, 0.0)
+    assert mailbox.expire(9.0, ["bob"]) == []
+    assert mailbox.expire(10.0, ["bob", "nobody"]) == ["bob"]
+    assert mailbox.publish("three")[1] == ["ann"]
+
+
+# ---------------------------------------------------------------------------------- the window
+
+ONE, TWO, THREE = (Message(id, text) for id, text in enumerate(("one", "two", "three"), 1))
+
+
+def test_the_first_message_opens_a_window_and_all_of_it_goes_together():
+    window = Window(flush_s=0.1)
+    assert window.take(ONE)
+    assert not window.take(TWO)
+    assert window.close() == ([ONE, TWO], {})
+    assert window.take(THREE), "it is closed, and opens again"
+    assert window.close() == ([THREE], {})
+
+
+def test_who_comes_while_a_window_is_open_is_not_sent_what_they_have():
+    window = Window(flush_s=0.1)
+    window.join("ann", cursor=0)
+    window.take(ONE)
+    window.join("bob", cursor=1)
+    window.join("eve", cursor=1)
+    window.leave("eve")
+    window.leave("ann")
+    window.take(TWO)
+    window.join("joe", cursor=2)
+    assert window.close() == ([ONE, TWO], {"bob": [TWO], "joe": []})
+    window.take(THREE)
+    assert window.close() == ([THREE], {}), "and the next time they are sent everything"
 
 
 # ---------------------------------------------------------------------------------- on the wire

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpws import models
-from lpws.mailbox import Mailbox
+from lpws.mailbox import Mailbox, Window
 from lpws.simulation import simulate
 from lpws.simulation.world import HEAD_BYTES, REQUEST_BYTES
 from lpws.specs import SSE, Link, LongPolling, Reload, ShortPolling, WebSocket, Workload
@@ -341,7 +341,7 @@ def test_short_polling_by_hand(interval_s, keep_alive):
     sent, due = pick(run, "request_sent", "client"), pick(run, "due", "client")
     trip_s = 2 * D if keep_alive else 4 * D
     for client in range(3):
-        first_s = work.first_due_s(run.transport, client)
+        first_s = run.transport.first_due_s(work.seed, client)
         t, expected_s = first_s, []
         while t < 3:
             expected_s.append(t)  # a poll begins when it is due and the last answer is in
@@ -360,7 +360,7 @@ def test_a_reader_by_hand(keep_alive):
     work = Workload(clients=3, rate_hz=1, duration_s=20)
     run = fed(Reload(pause_s=0.5, keep_alive=keep_alive), work)
     for client in range(3):
-        pauses_s, t = work.pauses_s(run.transport, client), 0.0
+        pauses_s, t = run.transport.pauses_s(work.seed, client), 0.0
         for n, event in enumerate(e for e in pick(run, "due", "client") if e[3] == client):
             t += next(pauses_s)
             assert event[0] == pytest.approx(t)
@@ -612,6 +612,46 @@ def test_a_broken_mailbox_is_noticed(mutant, monkeypatch):
     look()
     monkeypatch.setattr(Mailbox, mutant.__name__.partition("_")[0], mutant)
     with pytest.raises(AssertionError):
+        look()
+
+
+def take_opens_none(self, message):
+    return Window_take(self, message) and False
+
+
+def take_opens_always(self, message):
+    return Window_take(self, message) or True
+
+
+def close_repeats(self):
+    messages, late = Window_close(self)
+    self.gathered = messages[-1:]
+    return messages, late
+
+
+def close_loses_all_but_one(self):
+    messages, late = Window_close(self)
+    return messages[:1], late
+
+
+Window_take, Window_close = Window.take, Window.close
+
+
+@pytest.mark.parametrize(
+    "mutant", [take_opens_none, take_opens_always, close_repeats, close_loses_all_but_one]
+)
+def test_a_broken_window_is_noticed(mutant, monkeypatch):
+    work = Workload(clients=3, rate_hz=20, duration_s=4, seed=3)
+
+    def look():
+        run = fed(WebSocket(flush_s=0.2), work)
+        check(run)
+        sent = sorted({e.t for e in pick(run, "message_sent", "server")})
+        assert all(b - a > 0.2 - 1e-9 for a, b in pairwise(sent))
+
+    look()
+    monkeypatch.setattr(Window, mutant.__name__.partition("_")[0], mutant)
+    with pytest.raises((AssertionError, IndexError)):  # a window without a message is none
         look()
 
 

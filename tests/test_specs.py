@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 import json
 import math
+import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -114,7 +116,7 @@ def test_transports_differ():
     for name in ("path", "label"):
         assert len({getattr(kind, name) for kind in specs.TRANSPORTS}) == len(specs.TRANSPORTS)
     assert {kind for kind in specs.TRANSPORTS if kind.persistent} == {LongPolling, SSE, WebSocket}
-    assert set(specs.TRANSPORTS) == set(specs.Transport.__args__)
+    assert set(specs.TRANSPORTS) == set(specs.Transport.__subclasses__())
 
 
 def test_patience_is_longer_than_what_it_waits_for():
@@ -240,49 +242,62 @@ def test_due_times_are_sorted_within_the_run_and_not_empty(work):
         assert len(times_s) % work.burst == 0
 
 
+@pytest.mark.parametrize("size_bytes", [1, 6, 20, 65_536])
+def test_a_payload_has_its_size_and_tells_its_number(size_bytes):
+    for number in (1, 10, 99_999):
+        text = Workload(size_bytes=size_bytes).payload(number)
+        assert len(text.encode()) == size_bytes
+        assert f"news {number} ".startswith(text.rstrip("."))
+
+
+def test_what_differs_by_transport_stands_on_the_transport():
+    """No module of the core asks which transport it has before it."""
+    names = "|".join(kind.__name__ for kind in specs.TRANSPORTS)
+    for path in pathlib.Path(specs.__file__).parents[1].rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(rf"isinstance\([^)]*\b({names})\b", text), path
+
+
 def test_seeds():
     a, b, c = (Workload(seed=seed) for seed in (1, 1, 2))
     assert a.due_times_s() == b.due_times_s() != c.due_times_s()
     for transport in (ShortPolling(), Reload()):
-        firsts = [[work.first_due_s(transport, client) for client in range(20)] for work in (a, b, c)]
+        firsts = [[transport.first_due_s(seed, client) for client in range(20)] for seed in (1, 1, 2)]
         assert firsts[0] == firsts[1]
         assert not set(firsts[0]) & set(firsts[2])
         assert len(set(firsts[0])) == 20
-    # When a client asks does not depend on how many others there are, nor on when messages come.
-    other = Workload(clients=1000, rate_hz=50, duration_s=99)
-    assert other.first_due_s(ShortPolling(), 7) == a.first_due_s(ShortPolling(), 7)
 
 
 def test_the_same_choices_on_every_machine():
     assert Workload().due_times_s()[:2] == pytest.approx([0.48880709, 0.82386603], abs=1e-8)
-    assert Workload().first_due_s(ShortPolling(), 0) == pytest.approx(0.29350005, abs=1e-8)
+    assert ShortPolling().first_due_s(1, 0) == pytest.approx(0.29350005, abs=1e-8)
 
 
 def test_first_polls_are_spread_over_the_interval():
-    work, n = Workload(), 4000
-    first_s = np.array([work.first_due_s(ShortPolling(interval_s=2.0), client) for client in range(n)])
+    n = 4000
+    first_s = np.array([ShortPolling(interval_s=2.0).first_due_s(1, client) for client in range(n)])
     assert 0 <= first_s.min() < first_s.max() < 2
     assert abs(first_s.mean() - 1) < 5 * 2 / math.sqrt(12 * n)
     assert abs(first_s.std() - 2 / math.sqrt(12)) < 5 * 0.5 / math.sqrt(n)
     counts, _ = np.histogram(first_s, bins=10, range=(0, 2))
     assert abs(counts - n / 10).max() < 5 * math.sqrt(n / 10)
     # A client's phase is a share of the interval, whatever that is.
-    assert work.first_due_s(ShortPolling(interval_s=4.0), 3) == pytest.approx(2 * first_s[3])
+    assert ShortPolling(interval_s=4.0).first_due_s(1, 3) == pytest.approx(2 * first_s[3])
 
 
 @pytest.mark.parametrize(
     "transport", [ShortPolling(aligned=True), LongPolling(), SSE(), WebSocket()], ids=str
 )
 def test_the_others_begin_at_the_start(transport):
-    assert {Workload().first_due_s(transport, client) for client in range(9)} == {0.0}
+    assert {transport.first_due_s(1, client) for client in range(9)} == {0.0}
 
 
 def test_pauses_are_exponential():
-    work, reload = Workload(), Reload(pause_s=0.5)
-    pauses_s = np.array(list(itertools.islice(work.pauses_s(reload, 3), 5000)))
-    assert pauses_s[0] == work.first_due_s(reload, 3)
+    reload = Reload(pause_s=0.5)
+    pauses_s = np.array(list(itertools.islice(reload.pauses_s(1, 3), 5000)))
+    assert pauses_s[0] == reload.first_due_s(1, 3)
     assert abs(pauses_s.mean() - 0.5) < 5 * 0.5 / math.sqrt(5000)
     assert abs(pauses_s.std() - 0.5) < 5 * 0.5 * math.sqrt(2 / 5000)
     assert abs(np.mean(pauses_s > 0.5) - math.exp(-1)) < 5 * 0.5 / math.sqrt(5000)
-    others_s = list(itertools.islice(work.pauses_s(reload, 4), 5000))
+    others_s = list(itertools.islice(reload.pauses_s(1, 4), 5000))
     assert abs(np.corrcoef(pauses_s, others_s)[0, 1]) < 5 / math.sqrt(5000)

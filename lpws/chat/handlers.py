@@ -12,7 +12,7 @@ from tornado.web import HTTPError
 from ..trace import NONE, clock
 from ..transports import longpolling, reload, sse, websocket
 from ..transports.room import MOST, RoomHandler
-from ..transports.websocket import text_frame
+from ..wire import text_frame
 from . import letters
 from .room import MOST_NAME, ChatRoom, Refusal, clean
 from .roster import Person

@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib import rc_context
 
 from ..run import Run
-from ..specs import SSE, WebSocket
 from ..tables import connections, events, requests
 from .labels import room_on_the_right
 from .style import (
@@ -133,7 +132,7 @@ def _row(ax, y: float, run: Run, client: int, style, side: str, window_s: tuple[
 
     asked = requests(run)
     asked = asked[asked.client == client]
-    if not isinstance(run.transport, SSE | WebSocket):  # their one request only opens the stream
+    if not run.transport.streams:  # their one request only opens the stream
         # What is not answered is held until its client leaves, which ends the last connection.
         held_until = asked.answered_s.fillna(ends.max())
         bar(ax, asked.received_s, held_until, window_s, y, 0.24, facecolor=style.color, label="held")

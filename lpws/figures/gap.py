@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib import rc_context
 
 from ..run import Run
-from ..specs import SSE, WebSocket
 from ..tables import deliveries, requests
 from .labels import write
 from .style import (
@@ -64,7 +63,7 @@ def gap_strip(
     if not isinstance(run, Run):
         raise TypeError(f"expected a Run, got {run!r}")
     check_client({run.label: run}, client)
-    if isinstance(run.transport, SSE | WebSocket):
+    if run.transport.streams:
         raise ValueError(f"expected a run whose requests are answered, got {run.transport!r}")
     if not (isinstance(rows, int) and 1 <= rows <= 20):
         raise ValueError(f"expected from 1 to 20 rows, got {rows!r}")

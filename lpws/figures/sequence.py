@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib import rc_context
 
 from ..run import Run
-from ..specs import SSE, WebSocket
 from ..tables import connections, deliveries, requests
 from .labels import size_of
 from .style import (
@@ -121,7 +120,7 @@ def _headline(run: Run, told: pd.DataFrame, window_s: tuple[float, float], clien
 
 
 def _note(run: Run) -> str:
-    if isinstance(run.transport, SSE | WebSocket):
+    if run.transport.streams:
         return "colored: messages, each with its age since it was due"
     connecting = "" if run.transport.keep_alive else "    ● connects"
     return f"gray: requests{connecting}    colored: answers, thin if empty    bar: held by the server"
@@ -206,7 +205,7 @@ def _connecting(ax, run: Run, client: int) -> None:
 
 def _held(ax, asked: pd.DataFrame, run: Run, client: int, style) -> None:
     """A bar at the server while it holds a request."""
-    if isinstance(run.transport, SSE | WebSocket):
+    if run.transport.streams:
         return
     asked = asked[(asked.client == client) & asked.received_s.notna()]
     end_s = run.events[-1].t if run.events else 0.0
@@ -227,7 +226,7 @@ def _exchanges(ax, asked: pd.DataFrame, told: pd.DataFrame, run: Run, client: in
     for answer in asked[(asked.response_s >= start_s) & (asked.answered_s <= end_s)].itertuples():
         width = 2.0 if answer.messages else 0.8
         arrow(ax, (SERVER, answer.answered_s), (CLIENT, answer.response_s), style.color, width, "answer")
-    if isinstance(run.transport, SSE | WebSocket):
+    if run.transport.streams:
         for message in told[(told.received_s >= start_s) & (told.sent_s <= end_s)].itertuples():
             arrow(ax, (SERVER, message.sent_s), (CLIENT, message.received_s), style.color, 2.0, "message")
 

@@ -1,6 +1,6 @@
 """A run in virtual time: the mailbox and the events of a measurement, without sockets and without waiting.
 
-Who is answered, and when, the same `Mailbox` decides as in a measurement; the network is a delay, and
+Who is answered, and when, the same `lpws.mailbox` decides as in a measurement; the network is a delay, and
 the server takes no time.
 """
 
@@ -63,8 +63,8 @@ def lived(world: World) -> list[tuple]:
     for client in clients:
         if (when_s := client.go_on(None)) is not None:
             world.at(max(when_s, world.now_s), client.go_on)
-    for due_s in world.due_times_s:
-        world.at(due_s, server.publish, "x" * world.workload.size_bytes)
+    for number, due_s in enumerate(world.due_times_s, 1):
+        world.at(due_s, server.publish, world.workload.payload(number))
     deadline_s = world.end_s + world.transport.patience_s + 1 + 6 * world.delay_s
     world.run_until(deadline_s)
     world.run_until(world.now_s + 4 * world.delay_s)  # a poll may just have begun to connect

@@ -93,7 +93,7 @@ class Client:
 def reload(client: Client, spec: Reload) -> Iterator:
     """Request/response: pause, ask, and again."""
     due_s = 0.0
-    for pause_s in client.world.workload.pauses_s(spec, client.number):
+    for pause_s in spec.pauses_s(client.world.workload.seed, client.number):
         due_s += pause_s
         yield due_s
         if client.done:
@@ -107,7 +107,7 @@ def poll(client: Client, spec: ShortPolling) -> Iterator:
     if spec.keep_alive:
         yield from client.connect()
         client.world.cross(client.server.accept, client)
-    due_s = client.world.workload.first_due_s(spec, client.number)
+    due_s = spec.first_due_s(client.world.workload.seed, client.number)
     while not client.done:
         yield due_s
         yield from client.ask(client.cursor, due_s)

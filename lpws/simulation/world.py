@@ -21,7 +21,7 @@ class World:
 
     def __init__(self, transport: Transport, workload: Workload, delay_s: float) -> None:
         self.transport, self.workload, self.delay_s = transport, workload, delay_s
-        self.keep_alive = getattr(transport, "keep_alive", True)
+        self.keep_alive = transport.keep_alive
         self.acts: list[tuple] = []  # a heap of (when, number, act, its argument)
         self.crossing: deque[tuple] = deque()  # the same, of the acts that `cross` plans
         self.events: list[tuple] = []  # sorted by time

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .fields import flag, number
 
 
+class Transport:
+    """What every transport tells of itself; each of the five says where it differs."""
+
+    path: str  #: of its server half
+    label: str  #: its name in figures and tables
+    persistent = False  #: whether a client is connected before the first message
+    streams = False  #: whether one response, or one WebSocket, brings every message
+    upgrades = False  #: whether that begins with a response of its own (101 Switching Protocols)
+    keep_alive = True  #: whether a connection serves more than one request
+    cursor = True  #: whether a request names the last message that its client has
+    hold_s = 0.0  #: the longest time [s] that a request is held
+    flush_s = 0.0  #: how long [s] messages are gathered
+    patience_s = 0.0  #: seconds after the last message in which every client should have it
+
+    def first_due_s(self, seed: int, client: int) -> float:
+        """Time [s] from the start of the run at which a client first asks; 0 if it is connected before."""
+        return 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
-class Reload:
+class Reload(Transport):
     """Plain request/response: a reader who reloads when they feel like it.
 
     Parameters
@@ -24,7 +45,6 @@ class Reload:
 
     path = "/reload"
     label = "reload"
-    persistent = False  # whether a client is connected before the first message
 
     def __post_init__(self) -> None:
         number(self, "pause_s", least=0.001, most=3600)
@@ -35,9 +55,18 @@ class Reload:
         """Seconds after the last message in which all but e⁻¹⁰ of the readers have reloaded."""
         return 10 * self.pause_s
 
+    def pauses_s(self, seed: int, client: int) -> Iterator[float]:
+        """Pauses [s] of one reader before each of their requests, without end."""
+        draw = random.Random(f"pause {seed} {client}")
+        while True:
+            yield draw.expovariate(1 / self.pause_s)
+
+    def first_due_s(self, seed: int, client: int) -> float:
+        return next(self.pauses_s(seed, client))
+
 
 @dataclass(frozen=True, kw_only=True)
-class ShortPolling:
+class ShortPolling(Transport):
     """Short polling: a request every `interval_s`, answered at once.
 
     Parameters
@@ -57,7 +86,6 @@ class ShortPolling:
 
     path = "/shortpolling"
     label = "short polling"
-    persistent = False
 
     def __post_init__(self) -> None:
         number(self, "interval_s", least=0.001, most=3600)
@@ -69,9 +97,12 @@ class ShortPolling:
         """Seconds after the last message in which every client has polled again."""
         return 2 * self.interval_s
 
+    def first_due_s(self, seed: int, client: int) -> float:
+        return 0.0 if self.aligned else random.Random(f"phase {seed} {client}").random() * self.interval_s
+
 
 @dataclass(frozen=True, kw_only=True)
-class LongPolling:
+class LongPolling(Transport):
     """Long polling: a request that the server holds until it has news.
 
     Parameters
@@ -110,7 +141,7 @@ class LongPolling:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SSE:
+class SSE(Transport):
     """Server-Sent Events: one response that never ends.
 
     Parameters
@@ -123,7 +154,7 @@ class SSE:
 
     path = "/sse"
     label = "SSE"
-    persistent = True
+    persistent = streams = True
 
     def __post_init__(self) -> None:
         number(self, "retry_s", least=0.001, most=3600)
@@ -135,7 +166,7 @@ class SSE:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebSocket:
+class WebSocket(Transport):
     """WebSocket: one connection on which both sides send when they like.
 
     Parameters
@@ -155,7 +186,7 @@ class WebSocket:
 
     path = "/websocket"
     label = "WebSocket"
-    persistent = True
+    persistent = streams = upgrades = True
 
     def __post_init__(self) -> None:
         number(self, "flush_s", least=0, most=60)
@@ -167,6 +198,11 @@ class WebSocket:
         """Seconds that a client may need to connect again."""
         return self.flush_s + 2 * self.retry_s
 
+    def retries_s(self, seed: int, client: int) -> Iterator[float]:
+        """Random times [s] that one client waits before it connects again, so that not all come at once."""
+        draw = random.Random(f"retry {seed} {client}")  # RFC 6455 §7.2.3
+        while True:
+            yield 2 * self.retry_s * draw.random()
 
-Transport = Reload | ShortPolling | LongPolling | SSE | WebSocket
+
 TRANSPORTS = (Reload, ShortPolling, LongPolling, SSE, WebSocket)

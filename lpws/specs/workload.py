@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .fields import number
-from .transports import Reload, ShortPolling, Transport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,16 +76,10 @@ class Workload:
             t += draw.expovariate(self.rate_hz)
         return times or [self.duration_s]
 
-    def first_due_s(self, transport: Transport, client: int) -> float:
-        """Time [s] from the start of the run at which a client first asks; 0 if it is always connected."""
-        if isinstance(transport, Reload):
-            return next(self.pauses_s(transport, client))
-        if isinstance(transport, ShortPolling) and not transport.aligned:
-            return random.Random(f"phase {self.seed} {client}").random() * transport.interval_s
-        return 0.0
+    def payload(self, number: int) -> str:
+        """Text of a message: its number, and as many dots as its size asks for.
 
-    def pauses_s(self, transport: Reload, client: int) -> Iterator[float]:
-        """Pauses [s] of one reader before each of their requests, without end."""
-        draw = random.Random(f"pause {self.seed} {client}")
-        while True:
-            yield draw.expovariate(1 / transport.pause_s)
+        >>> Workload(size_bytes=10).payload(7)
+        'news 7 ...'
+        """
+        return f"news {number} ".ljust(self.size_bytes, ".")[: self.size_bytes]

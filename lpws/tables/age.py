@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from ..run import Run
-from ..specs import SSE, WebSocket
 from .connection import connections
 from .request import requests
 
@@ -60,7 +59,7 @@ def _told(run: Run, client: int, until_s: float) -> list[tuple[float, float, flo
     asked = requests(run)
     asked = asked[(asked.client == client) & asked.received_s.notna()]
     told = [(r.response_s, r.answered_s, -np.inf) for r in asked.itertuples() if r.response_s <= until_s]
-    if isinstance(run.transport, SSE | WebSocket):
+    if run.transport.streams:
         mine = connections(run)
         ends = mine.closed_s[mine.client == client].dropna().to_numpy()
         untils = [min([*ends[ends > at_s], np.inf]) for at_s in asked.received_s]

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from ..run import Run
-from ..specs import SSE, WebSocket
 from ..trace import NONE
 from .trace import event_table, first, once
 
@@ -55,7 +54,6 @@ def requests(run: Run) -> pd.DataFrame:
     result["messages"] = of.map(carried).fillna(0).astype(np.int64)
     status = of.map(once(frame, "failed", "request", "size"))
     result["failed_status"] = status.fillna(NONE).astype(np.int64)
-    answer_is_all = not isinstance(run.transport, SSE | WebSocket)
     empty = result.answered_s.notna() & (result.messages == 0) & (result.failed_status == NONE)
-    result.insert(result.columns.get_loc("failed_status"), "empty", empty & answer_is_all)
+    result.insert(result.columns.get_loc("failed_status"), "empty", empty & (not run.transport.streams))
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from ..mailbox import Message
+from ..mailbox import Message, Window
 from ..trace import clock
 from ..wire import sizes
 from .room import Room, RoomHandler
@@ -17,7 +17,7 @@ Pack = Callable[[Iterable[Message]], bytes]
 class StreamHandler(RoomHandler):
     """A handler whose response goes on for as long as the client stays, and brings it every message."""
 
-    __slots__ = ("broadcast", "joined")
+    __slots__ = ("broadcast",)
 
     @staticmethod
     def pack(messages: Iterable[Message]) -> bytes:
@@ -26,11 +26,12 @@ class StreamHandler(RoomHandler):
 
     def join(self, cursor: int | None, flush_s: float = 0.0) -> None:
         """Send what came after the cursor; from now on send every message, gathered for so long [s]."""
-        self.joined = self.room.mailbox.last  # with what it missed, it has everything until here
+        last = self.room.mailbox.last
         if cursor is not None:
             self.send_all(self.room.mailbox.since(cursor))
         self.broadcast = Broadcast.of(self.room, self.pack, flush_s)  # last: all before it may fail
         self.broadcast.members[self] = self.send
+        self.broadcast.window.join(self, last)  # with what it missed, it has everything until there
         self.room.streams.add(self)
 
     def part(self) -> None:
@@ -66,11 +67,10 @@ class Broadcast:
     """
 
     def __init__(self, room: Room, pack: Pack, flush_s: float) -> None:
-        self.room, self.pack, self.flush_s = room, pack, flush_s
+        self.room, self.pack, self.window = room, pack, Window(flush_s)
         # Who → its `send`, in the order in which they came. To look a method up in each of thousands
         # of handlers would take longer than to call it: they are not in the processor's cache.
         self.members: dict[StreamHandler, Callable] = {}
-        self.gathered: list[Message] = []
 
     @classmethod
     def of(cls, room: Room, pack: Pack, flush_s: float) -> Broadcast:
@@ -83,23 +83,24 @@ class Broadcast:
     def leave(self, member: StreamHandler) -> None:
         """Forget a member; the last one takes the broadcast with it."""
         del self.members[member]
+        self.window.leave(member)
         if not self.members:
-            del self.room.followers[type(self), self.pack, self.flush_s]
+            del self.room.followers[type(self), self.pack, self.window.flush_s]
 
     def take(self, message: Message) -> None:
         """Send a message, or gather it until the window closes."""
-        self.gathered.append(message)
-        if self.flush_s == 0:
-            self.flush()
-        elif len(self.gathered) == 1:  # the first message opens the window
-            asyncio.get_running_loop().call_later(self.flush_s, self.flush)
+        if self.window.take(message):
+            if self.window.flush_s:
+                asyncio.get_running_loop().call_later(self.window.flush_s, self.flush)
+            else:
+                self.flush()
 
     def flush(self) -> None:
         """Send what was gathered to every member, at once."""
-        messages, self.gathered = self.gathered, []
-        data, carried, first = self.pack(messages), sizes(messages), messages[0].id
+        messages, late = self.window.close()
+        data, carried = self.pack(messages), sizes(messages)
         for member, send in list(self.members.items()):
-            if member.joined < first:
+            if late and member in late:  # it came while they were gathered, and has the first of them
+                member.send_all(late[member])
+            else:
                 send(data, carried)
-            else:  # it came while they were gathered, and has the first of them
-                member.send_all([message for message in messages if message.id > member.joined])

@@ -35,6 +35,11 @@ class Client:
         """What it is to do."""
         return self.fleet.transport
 
+    @property
+    def seed(self) -> int:
+        """Of every random choice of the run."""
+        return self.fleet.workload.seed
+
     def record(
         self,
         name: str,

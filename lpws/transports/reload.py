@@ -19,7 +19,7 @@ async def listen(client: Client) -> None:
     reload = client.transport
     client.ready()
     last_s = await client.started()
-    for pause_s in client.fleet.workload.pauses_s(reload, client.number):
+    for pause_s in reload.pauses_s(client.seed, client.number):
         due_s = last_s + pause_s
         await client.sleep_until(due_s)
         await client.ask(f"&cursor={client.cursor}", due=due_s, close=not reload.keep_alive)

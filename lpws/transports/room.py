@@ -117,7 +117,7 @@ class Room:
             return news
         loop = asyncio.get_running_loop()
         self.waiting[who] = answer = loop.create_future()
-        timer = loop.call_later(hold_s, self.expire)
+        timer = loop.call_later(hold_s, self.expire, who)
         try:
             return await answer
         finally:
@@ -125,9 +125,9 @@ class Room:
             del self.waiting[who]
             self.mailbox.leave(who)
 
-    def expire(self) -> None:
-        """Answer the requests whose hold has ended, with nothing."""
-        for who in self.mailbox.expire(clock() + EARLY_S):
+    def expire(self, who: object) -> None:
+        """Answer a request with nothing, since its hold has ended."""
+        if self.mailbox.expire(clock() + EARLY_S, [who]):
             self.answer(who, [])
 
     def answer(self, who: object, messages: list[Message]) -> None:

@@ -16,7 +16,7 @@ async def listen(client: Client) -> None:
         with suppress(OSError):  # the first request tries again
             await client.connect()
     client.ready()
-    due_s = await client.started() + client.fleet.workload.first_due_s(polling, client.number)
+    due_s = await client.started() + polling.first_due_s(client.seed, client.number)
     while True:
         await client.sleep_until(due_s)
         await client.ask(f"&cursor={client.cursor}", due=due_s, close=not polling.keep_alive)

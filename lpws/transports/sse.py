@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from tornado.iostream import StreamClosedError
 
 from ..mailbox import Message
 from ..trace import clock
-from ..wire import sizes
+from ..wire import chunk, sizes, to_chunk, to_events
 from .broadcast import Pack, StreamHandler
 from .client import Client
 from .connection import StreamConnection
 
 #: HTML standard §9.2.7: a comment about every 15 s, so that old proxies do not give up.
 COMMENT_S = 15.0
-
-
-def to_fields(message: Message) -> str:
-    """A message as an event of the stream (HTML standard §9.2.6)."""
-    return f"id: {message.id}\ndata: {message.text}\n\n"
-
-
-def to_body(messages: Iterable[Message]) -> bytes:
-    r"""The messages as a part of a body that ends with its connection, as in HTTP/1.0.
-
-    >>> to_body([Message(7, "tea is ready")])
-    b'id: 7\ndata: tea is ready\n\n'
-    """
-    return "".join(map(to_fields, messages)).encode()
-
-
-def chunk(data: bytes) -> bytes:
-    """The data as a chunk of a body that ends when it says so (RFC 9112 §7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def to_chunk(messages: Iterable[Message]) -> bytes:
-    r"""The messages as such a chunk.
-
-    >>> to_chunk([Message(7, "tea is ready")])
-    b'1a\r\nid: 7\ndata: tea is ready\n\n\r\n'
-    """
-    return chunk(to_body(messages))
 
 
 class Handler(StreamHandler):
@@ -79,7 +51,7 @@ class Handler(StreamHandler):
     @property
     def pack(self) -> Pack:
         """What makes of messages what goes on the wire, chunk and all: it goes past Tornado."""
-        return to_chunk if self.chunked else to_body
+        return to_chunk if self.chunked else to_events
 
     def tell(self, fields: str) -> None:
         """Send fields that are no message."""

@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import random
 import sys
-from collections.abc import Iterable
 from http import HTTPStatus
 
 import picows
 from tornado.web import HTTPError
 from tornado.websocket import WebSocketHandler
 
-from ..mailbox import Message
-from ..wire import to_lines
+from ..wire import to_frame
 from .broadcast import StreamHandler
 from .client import Client
-
-
-def text_frame(payload: bytes) -> bytes:
-    r"""A final, unmasked text frame, as a server sends it (RFC 6455 §5.2).
-
-    >>> text_frame(b"Hello")  # RFC 6455 §5.7
-    b'\x81\x05Hello'
-    """
-    size = len(payload)
-    if size <= 125:
-        head = bytes([0x81, size])
-    elif size <= 0xFFFF:
-        head = b"\x81\x7e" + size.to_bytes(2)
-    else:
-        head = b"\x81\x7f" + size.to_bytes(8)
-    return head + payload
 
 
 def is_key(text: str) -> bool:
@@ -50,10 +31,7 @@ def is_key(text: str) -> bool:
 class Handler(StreamHandler, WebSocketHandler):
     """The server half: what the client missed, then every message; what it says is published."""
 
-    @staticmethod
-    def pack(messages: Iterable[Message]) -> bytes:
-        """The messages in one text frame."""
-        return text_frame(to_lines(messages))
+    pack = staticmethod(to_frame)
 
     async def get(self) -> None:
         self.missed = self.cursor()
@@ -110,8 +88,7 @@ class Handler(StreamHandler, WebSocketHandler):
 async def listen(client: Client) -> None:
     """The client half: connect, listen; when it ends, wait a random time and connect again."""
     spec = client.transport
-    draw = random.Random(f"retry {client.fleet.workload.seed} {client.number}")
-    while True:
+    for pause_s in spec.retries_s(client.seed, client.number):
         try:
             websocket = await client.upgrade(
                 f"&cursor={client.cursor}&flush={spec.flush_s}&ping={spec.ping_s}"
@@ -121,5 +98,4 @@ async def listen(client: Client) -> None:
         else:
             client.ready()
             await websocket.wait_disconnected()
-        # RFC 6455 §7.2.3: a random delay, so that not all come back at once.
-        await asyncio.sleep(2 * spec.retry_s * draw.random())
+        await asyncio.sleep(pause_s)
