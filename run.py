@@ -4,6 +4,7 @@
     python3 run.py test [ARGUMENT ...]     run all tests; with arguments, pytest with these
     python3 run.py notebooks [NAME ...]    execute the notebooks, all or those named, and store their outputs
     python3 run.py bench [SUBJECT ...]     measure how fast the laboratory is, beside others in the same run
+    python3 run.py soak [MINUTES]          repeat the tests of sockets, timers and processes in random order
 
 On Windows: py run.py lab
 """
@@ -266,6 +267,10 @@ def notebooks(names):
     become(PYTHON, os.path.join("notebooks", "store.py"), *names)
 
 
+def soak(arguments):
+    become(PYTHON, os.path.join("tests", "soak.py"), *arguments)
+
+
 def bench(arguments):
     become(PYTHON, "benchmarks", *arguments)
 
@@ -275,6 +280,7 @@ COMMANDS = {
     "lab": (lab, ["lab"]),
     "test": (test, ["lab", "test"]),
     "notebooks": (notebooks, ["lab", "test"]),
+    "soak": (soak, ["lab", "test"]),
     "bench": (bench, ["lab", "test", "bench"]),
 }
 

@@ -17,6 +17,7 @@ def pytest_report_header():
     return f"random moments: LPWS_SEED={os.environ['LPWS_SEED']} LPWS_MOMENTS={moments}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest puts together what shares an expensive fixture
 def pytest_collection_modifyitems(items):
     """Within a file in an order drawn from the seed, if that is asked for, as `run.py soak` does."""
     if os.environ.get("LPWS_SHUFFLE"):

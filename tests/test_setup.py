@@ -232,7 +232,7 @@ def test_an_unknown_command_says_the_usage_and_ends_with_2():
 def test_help_says_the_usage(arguments):
     said = call(*arguments)
     assert (said.returncode, said.stderr) == (0, "")
-    for command in ("lab", "test", "notebooks"):
+    for command in ("lab", "test", "notebooks", "bench", "soak"):
         assert f"python3 run.py {command} " in said.stdout
 
 
@@ -326,9 +326,10 @@ def test_each_command_installs_the_extras_that_it_needs(run, monkeypatch):
     monkeypatch.setattr(run, "become", lambda *_: None)
     monkeypatch.setattr(run, "run", lambda *_: 0)
     monkeypatch.setattr(run.os, "chdir", lambda _: None)
-    for command in ("lab", "test", "notebooks", "bench"):
+    for command in run.COMMANDS:
         run.main([command])
-    assert asked == [{"lab"}, {"lab", "test"}, {"lab", "test"}, {"lab", "test", "bench"}]
+    assert list(run.COMMANDS) == ["lab", "test", "notebooks", "soak", "bench"]
+    assert asked == [{"lab"}, *[{"lab", "test"}] * 3, {"lab", "test", "bench"}]
     assert {extra for extras in asked for extra in extras} <= set(PROJECT["optional-dependencies"])
 
 
