@@ -1,7 +1,9 @@
-"""Whether a run is fit to be believed: how late the laboratory itself was.
+"""Whether a run is to be believed: the instrument, and what the run suffered.
 
-Each part of the laboratory records when it *should* have acted (``due``) and when it acted.
-The difference is lateness that belongs to the instrument and not to the transport.
+*The instrument* is unfit if it was late, or if its books do not balance. Each part of the laboratory
+records when it *should* have acted (``due``) and when it acted; the difference is lateness that belongs
+to the instrument and not to the transport. *The outcome* is what the run suffered. With a cause that the
+run declares it is a result; without one, nobody knows what happened, and the run is unfit, too.
 """
 
 from __future__ import annotations
@@ -10,8 +12,9 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from .books import Books
 from .trace import NONE, Event, clock
 
 #: Period [s] of the ticks that show how late a loop is.
@@ -20,15 +23,26 @@ TICK_S = 0.05
 TICK_REQUEST = -2
 
 
-async def tick(record: Callable[[tuple], None], side: str) -> None:
-    """Record without end when a loop should wake, when it does, and how long its thread has computed."""
+async def tick(record: Callable[[tuple], None], side: str, wanted: Callable[[], bool] = lambda: True) -> None:
+    """Record without end when a loop should wake, when it does, and how long its thread has computed.
+
+    Parameters
+    ----------
+    record
+        Takes an event.
+    side
+        Whose loop it is.
+    wanted
+        Whether a tick is to be recorded, asked at each.
+    """
     due = clock()
     for number in itertools.count():
         due = max(due + TICK_S, clock())
         await asyncio.sleep(due - clock())
-        record((due, "due", side, NONE, NONE, TICK_REQUEST - number, NONE, NONE))
-        used_us = time.thread_time_ns() // 1000
-        record((clock(), "ticked", side, NONE, NONE, TICK_REQUEST - number, NONE, used_us))
+        if wanted():
+            record((due, "due", side, NONE, NONE, TICK_REQUEST - number, NONE, NONE))
+            used_us = time.thread_time_ns() // 1000
+            record((clock(), "ticked", side, NONE, NONE, TICK_REQUEST - number, NONE, used_us))
 
 
 #: The act that makes good on a ``due`` event: (side, name of the act) → what is late.
@@ -41,11 +55,13 @@ _ACTS = {
 
 #: Lateness of the 99th percentile [s] from which a run is not fit to be believed.
 LIMIT_S = 0.010
+#: A loop that computes for so much of the time in which it is late is busy, and not kept waiting.
+BUSY_SHARE = 0.7
 
 
 @dataclass(frozen=True, repr=False)
 class Health:
-    """Lateness of each part of the laboratory, and what the server complained of.
+    """Lateness of each part of the laboratory, what does not balance, and what the run suffered.
 
     Parameters
     ----------
@@ -53,17 +69,30 @@ class Health:
         Part → (median, 99th percentile) of its lateness [s].
     log
         What the server had to say about faulty requests and handlers.
+    faults
+        What is wrong with the instrument, beside its lateness; a sentence each.
+    outcome
+        What the run suffered → how often: see `lpws.books.ALL`.
+    causes
+        What of the outcome is explained → by what, as the run declares it.
+    overloaded
+        The parts that were late because they computed without pause, under a load that asks for it.
     """
 
     lateness_s: dict[str, tuple[float, float]]
     log: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    outcome: dict[str, int] = field(default_factory=dict)
+    causes: dict[str, str] = field(default_factory=dict)
+    overloaded: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, events: Iterable[Event], log: Sequence[str] = ()) -> Health:
-        """The health of the run with these events."""
+    def of(cls, events: Iterable[Event], log: Sequence[str] = (), books: Books | None = None) -> Health:
+        """The health of the run with these events; of its outcome only with its books."""
         due: dict[tuple, float] = {}
         late: dict[str, list[float]] = {}
-        for t, name, side, _client, _connection, request, message, _size in events:
+        ticks: dict[str, list[tuple[float, float, int]]] = {}  # part → (when, how late, computed so far)
+        for t, name, side, _client, _connection, request, message, size in events:
             if t < 0:  # the crowd of connections before the start disturbs nothing that is measured
                 continue
             key = message if side == "publisher" or name == "published" else request
@@ -73,13 +102,34 @@ class Health:
             owner = "publisher" if name == "published" else side
             part = _ACTS.get((owner, name))
             if part is not None and (owner, key) in due:
-                late.setdefault(part, []).append(t - due[owner, key])
-        return cls({part: _median_and_p99(late[part]) for part in _ACTS.values() if part in late}, tuple(log))
+                late_s = t - due[owner, key]
+                late.setdefault(part, []).append(late_s)
+                if name == "ticked":
+                    ticks.setdefault(part, []).append((t, late_s, size))
+        lateness_s = {part: _median_and_p99(late[part]) for part in _ACTS.values() if part in late}
+        if books is None:
+            return cls(lateness_s, tuple(log))
+        overloaded = {part for part in ticks if books.heavy and _busy(ticks[part])}
+        if "server loop" in overloaded:  # they share the kernel's process with it
+            overloaded |= {"publisher", "link"} & lateness_s.keys()
+        faults = (*books.run.faults, *books.faults)
+        return cls(lateness_s, tuple(log), faults, books.outcome, books.causes, frozenset(overloaded))
+
+    @property
+    def late(self) -> list[str]:
+        """The parts that were too late, and not because of the load."""
+        late = [part for part, (_median, p99) in self.lateness_s.items() if p99 >= LIMIT_S]
+        return [part for part in late if part not in self.overloaded]
+
+    @property
+    def unexplained(self) -> dict[str, int]:
+        """What of the outcome has no cause that the run declares → how often."""
+        return {what: number for what, number in self.outcome.items() if what not in self.causes}
 
     @property
     def good(self) -> bool:
-        """Whether every part was in time and no handler failed."""
-        return not self.log and all(p99 < LIMIT_S for _median, p99 in self.lateness_s.values())
+        """Whether the instrument was in time and complete, no handler failed, and all else is explained."""
+        return not (self.log or self.faults or self.late or self.unexplained)
 
     @property
     def resolution_s(self) -> float:
@@ -92,10 +142,15 @@ class Health:
         verdict = "healthy" if self.good else "unfit"
         if self.lateness_s:
             verdict += f": trust differences of latency above {1e3 * self.resolution_s:.1f} ms"
-        return verdict + (f"; the server said: {self.log[0]}" if self.log else "")
+        said = [f"the server said: {self.log[0]}"] if self.log else []
+        told = [f"{n:,} {what} ({self.causes.get(what, 'unexplained')})" for what, n in self.outcome.items()]
+        return "; ".join([verdict, *said, *self.faults, *told])
 
     def __str__(self) -> str:
-        late = ", ".join(f"{part} {1e3 * p99:.1f} ms" for part, (_median, p99) in self.lateness_s.items())
+        late = ", ".join(
+            f"{part} {1e3 * p99:.1f} ms" + (" by the load" if part in self.overloaded else "")
+            for part, (_median, p99) in self.lateness_s.items()
+        )
         return f"{self.verdict} (late at p99: {late or 'nothing recorded'})"
 
     def __repr__(self) -> str:
@@ -105,3 +160,13 @@ class Health:
 def _median_and_p99(values: list[float]) -> tuple[float, float]:
     values = sorted(values)
     return values[len(values) // 2], values[min(len(values) - 1, int(0.99 * len(values)))]
+
+
+def _busy(ticks: list[tuple[float, float, int]]) -> bool:
+    """Whether a loop that was late computed meanwhile; else something kept it waiting."""
+    elapsed_s = computed_s = 0.0
+    for (before_s, _, before_us), (t, late_s, used_us) in itertools.pairwise(ticks):
+        if late_s >= LIMIT_S:
+            elapsed_s += t - before_s
+            computed_s += (used_us - before_us) / 1e6
+    return elapsed_s > 0 and computed_s >= BUSY_SHARE * elapsed_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
@@ -10,6 +11,7 @@ from operator import itemgetter
 from tornado.web import RequestHandler
 
 from . import specs
+from .books import HANDLERS
 from .fleet.process import FleetDied, FleetInThread, RemoteFleet
 from .machine import make_room_for_files, progress, undisturbed
 from .relay import Relay
@@ -19,6 +21,8 @@ from .trace import NONE, clock
 
 #: The longest time [s] that a fleet may take until it is connected.
 READY_S = 30.0
+#: The longest time [s] that a fleet may take until it has ended.
+END_S = 30.0
 #: Time [s] from the barrier to the start of the run, so that no client hears of it too late.
 LEAD_S = 0.05
 #: The least time [s] between two looks at a run, and the most of the time that looking may take.
@@ -103,7 +107,10 @@ class _Experiment:
     ) -> None:
         self.transport, self.workload, self.link = transport, workload, link
         self.handler = handler
-        self.server = Server(handlers={transport.path: handler} if handler else None)
+        # What does not show the key comes from no client of the run.
+        self.key = secrets.token_urlsafe(6)
+        self.server = Server(handlers={transport.path: handler} if handler else None, ticks=True)
+        self.faults: list[str] = []  # of the instrument
         self.make_fleet = {"process": RemoteFleet, "thread": FleetInThread}[clients_in]
         self.clients: RemoteFleet | None = None
         self.events: list[tuple] = []  # of the publisher and the link
@@ -126,6 +133,11 @@ class _Experiment:
                 looks = self._looks()
                 watch(looks)
                 for _ in looks:  # it may have looked away
+                    pass
+                # It may have closed them, too, even before the first.
+                if self.thread.ident is None:
+                    self.thread.start()
+                while not self.over.wait(0.2):
                     pass
         except BaseException:
             self.stopped.set()
@@ -165,11 +177,25 @@ class _Experiment:
 
     def _run(self) -> Run:
         start = clock() if self.start is None else self.start
-        events = self.server.trace + self.events + (self.clients.events() if self.clients else [])
-        events = [(t - start, *rest) for t, *rest in events]
+        theirs = self.clients.events() if self.clients else []
+        strangers = self.server.room.strangers if self.clients else {}
+        ours = [
+            event for event in self.server.trace if event[4] not in strangers or event[2] != "server"
+        ] if strangers else self.server.trace
+        events = [(t - start, *rest) for t, *rest in ours + self.events + theirs]
         events.sort(key=itemgetter(0))
         log = (*self.server.log, *self._doubts(events))
-        return Run(self.transport, self.workload, self.link, events, "measured", self.machine, log)
+        causes, faults = [], list(self.faults)
+        if self.handler is not None:
+            causes += HANDLERS
+        if self.error is not None or not self.over.is_set():
+            causes.append("the run was broken off" if self.error else "the run is not over")
+        if strangers:
+            faults.append(f"{sum(strangers.values())} requests came that no client of the run sent")
+        if self.clients and self.clients.total is not None and self.clients.total != len(theirs):
+            faults.append(f"{len(theirs):,} of {self.clients.total:,} events of the clients have come")
+        spec = self.transport, self.workload, self.link
+        return Run(*spec, events, "measured", self.machine, log, tuple(causes), tuple(faults))
 
     def _doubts(self, events: Iterable[tuple]) -> Iterator[str]:
         """What a handler of the reader's seems to have left undone, if no fault of the link explains it."""
@@ -198,6 +224,7 @@ class _Experiment:
         self.machine = machine()
         with contextlib.ExitStack() as stack:
             server = stack.enter_context(self.server)
+            server.room.key = self.key.encode()
             relay = None
             if self.link:
                 relay = Relay(self.link, server.port, self.events.append, server.log)
@@ -213,6 +240,7 @@ class _Experiment:
                     "address": relay.address if relay else ("127.0.0.1", server.port),
                     "host": server.host,
                     "grace_s": self.grace_s,
+                    "key": self.key,
                 }
             )
             stack.enter_context(self.clients)
@@ -268,7 +296,8 @@ class _Experiment:
                 break
         if not done:
             self.clients.tell("stop")
-            self._until(lambda: "done" in self.clients.said, READY_S + 2 * self.grace_s)
+            if not self._until(lambda: "done" in self.clients.said, END_S + 2 * self.grace_s):
+                self.faults.append("the clients did not end when they were told to")
         # What a client sent last is still on its way: let it arrive, so that both sides count the same.
         self._until(lambda: not (relay and relay.crossings) and not self.server.open, 4 + self.grace_s)
 

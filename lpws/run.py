@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import specs
+from .books import Books
 from .health import Health
 from .trace import Event
 
@@ -37,6 +38,11 @@ class Run:
         Where it was measured: system, processors, versions.
     log
         What the server had to say about faulty requests and handlers, if anything.
+    causes
+        What came between the two sides and is declared: a handler of the reader's, a crash, a proxy.
+        What follows from the specification (a link that is cut, no cursor) need not be said again.
+    faults
+        What went wrong with the instrument, as far as it noticed; a sentence each.
     """
 
     transport: specs.Transport
@@ -46,6 +52,8 @@ class Run:
     origin: str = "measured"
     machine: dict = field(default_factory=dict, repr=False)
     log: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # Recorded as plain tuples; from here on their fields have names.
@@ -65,7 +73,7 @@ class Run:
     @cached_property
     def health(self) -> Health:
         """Whether the run is fit to be believed."""
-        return Health.of(self.events, self.log)
+        return Health.of(self.events, self.log, Books(self))
 
     def __repr__(self) -> str:
         parts = [repr(self.transport), repr(self.workload), *([repr(self.link)] if self.link else [])]
@@ -82,8 +90,14 @@ class RunError(RuntimeError):
 def save(runs: dict[str, Run], path: str | Path) -> None:
     """Write runs, each under its label, to one file, times rounded to microseconds; `load` reads it."""
     text = json.dumps({label: _to_dict(run) for label, run in runs.items()}, separators=(",", ":"))
-    # mtime=0: the same runs make the same file.
-    Path(path).write_bytes(gzip.compress(text.encode(), mtime=0))
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")  # a disk that is full must not cost the old file
+    try:
+        # mtime=0: the same runs make the same file.
+        beside.write_bytes(gzip.compress(text.encode(), mtime=0))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def load(path: str | Path) -> dict[str, Run]:
@@ -140,6 +154,8 @@ def _to_dict(run: Run) -> dict:
         "origin": run.origin,
         "machine": run.machine,
         "log": list(run.log),
+        "causes": list(run.causes),
+        "faults": list(run.faults),
         "events": columns,
     }
 
@@ -157,6 +173,8 @@ def _from_dict(data: dict) -> Run:
         origin=data["origin"],
         machine=data["machine"],
         log=tuple(data["log"]),
+        causes=tuple(data.get("causes", ())),  # older recordings have none
+        faults=tuple(data.get("faults", ())),
     )
 
 
@@ -177,3 +195,11 @@ def machine() -> dict:
         "python": platform.python_version(),
         **{name: found for name in packages if (found := _version(name))},
     }
+
+
+def _version(name: str) -> str | None:
+    """Version of a package; None if it is not there, as uvloop is not on Windows."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -5,6 +5,11 @@ import gc
 import os
 import threading
 
+with contextlib.suppress(ImportError):
+    import uvloop
+
+    uvloop.new_event_loop().close()  # libuv makes a pipe for signals once, and keeps it
+
 
 @contextlib.contextmanager
 def nothing_left_behind():

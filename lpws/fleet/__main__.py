@@ -7,7 +7,7 @@ it cannot outlive its kernel.
 In: ``start T`` (the start of the run, on the common clock), ``last ID`` (the last message's id:
 a client that has it is done), ``stop``. Out: a line ``WORD SIZE``, then SIZE bytes: ``ready``
 (each client is connected as far as it will be before the first message), ``events`` (marshalled
-tuples), ``done`` (no client is left, or it was told to stop).
+tuples), ``done`` (no client is left, or it was told to stop; how many events there were, marshalled).
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
         host=spec["host"],
         grace_s=spec["grace_s"],
         record=events.append,
+        key=spec.get("key", ""),
+    )
+    # What fails in a callback of a connection, asyncio would print, and drop the connection.
+    fleet.loop.set_exception_handler(
+        lambda _loop, said: fleet.fail(said.get("exception") or RuntimeError(said["message"]))
     )
     reader = threading.Thread(target=_read, args=(commands, fleet), name="lpws commands", daemon=True)
     reader.start()
@@ -52,7 +57,11 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
         def report(word: str, data: bytes = b"") -> None:
             writer.submit(_write, out, word, data)
 
+        total = 0
+
         def hand_over() -> None:
+            nonlocal total
+            total += len(events)
             report("events", marshal.dumps(events))
             events.clear()
 
@@ -76,7 +85,7 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
                 client.close()
             await _first(_until(lambda: not fleet.opening and not fleet.open), asyncio.sleep(fleet.grace_s))
             hand_over()
-        report("done")
+        report("done", marshal.dumps(total))
         writer.submit(reader.join)  # the fleet ends when the commands do
 
 
@@ -107,9 +116,8 @@ async def _first(*awaitables: object) -> None:
     """Wait for the first to end, and raise what it raises; the others are left alone or cancelled."""
     tasks = {asyncio.ensure_future(awaitable) for awaitable in awaitables}
     ended, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in running:
-        if task not in awaitables:
-            task.cancel()
+    for task in running - set(awaitables):
+        task.cancel()
     for task in ended:
         task.result()
 
@@ -142,14 +150,19 @@ def main() -> None:
     # Raw: the thread that waits for commands holds no lock of a buffer, which would stop Python's end.
     commands = sys.stdin.buffer.raw
     spec = json.loads(commands.readline())
+    gc.freeze()
+    gc.disable()  # a run is short and its events hold no cycles; a collection would be a pause
+    live(spec, commands, sys.stdout.buffer)
+
+
+def live(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
+    """Run the clients on a loop of their own: uvloop's, where there is one."""
     try:
         from uvloop import new_event_loop
     except ImportError:  # on Windows
         new_event_loop = None
-    gc.freeze()
-    gc.disable()  # a run is short and its events hold no cycles; a collection would be a pause
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(run(spec, commands, sys.stdout.buffer))
+        runner.run(run(spec, commands, out))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ class Fleet:
         Takes an event.
     prefix
         What every path of the server begins with: its token, if it has one.
+    key
+        What every request shows, so that the server knows it from a stranger's; empty if it asks for none.
     """
 
     transport: Transport
@@ -38,12 +40,14 @@ class Fleet:
     grace_s: float
     record: Callable[[tuple], None]
     prefix: str = ""
+    key: str = ""
     last: int | None = None  # id of the last message of the run, once it is known
     connections: itertools.count = field(default_factory=itertools.count)
     requests: itertools.count = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
         self.path = self.prefix + self.transport.path
+        self.question = f"{self.path}?" + (f"run={self.key}&" if self.key else "")
         self.loop = asyncio.get_running_loop()
         self.start: asyncio.Future[float] = self.loop.create_future()
         self.unready = set(range(self.workload.clients))  # who is not connected yet

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import marshal
@@ -36,6 +35,7 @@ class RemoteFleet:
         self.spec = spec
         self.said: set[str] = set()  # the words "ready" and "done", as they come
         self.batches: list[bytes] = []
+        self.total: int | None = None  # how many events there are in all, as the fleet says at its end
 
     def __enter__(self) -> RemoteFleet:
         self.commands, reports = self.launch()
@@ -118,6 +118,7 @@ class RemoteFleet:
                 if word == "events":
                     self.batches.append(data)
                 else:
+                    self.total = marshal.loads(data) if word == "done" else self.total
                     self.said.add(word)
 
 
@@ -138,7 +139,7 @@ class FleetInThread(RemoteFleet):
         def work() -> None:
             with ours, out:
                 try:
-                    asyncio.run(fleet.run(json.loads(ours.readline()), ours, out))
+                    fleet.live(json.loads(ours.readline()), ours, out)
                 except BaseException as error:
                     self.error = error
 

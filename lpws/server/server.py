@@ -74,6 +74,9 @@ class Server:
     token
         Whether its address has a part that nobody can guess, drawn anew for each server: every user
         of the machine reaches 127.0.0.1.
+    ticks
+        Whether it always records how late its loop is, as a run needs it; else only when something else
+        was recorded, so that an idle server costs nothing.
 
     Examples
     --------
@@ -91,6 +94,7 @@ class Server:
         origin: str | None = None,
         handlers: dict[str, type[RequestHandler]] | None = None,
         token: bool = False,
+        ticks: bool = False,
     ) -> None:
         if origin is not None and not re.fullmatch(r"https?://[^/\s]+", str(origin)):
             raise ValueError(f"expected an origin like 'http://localhost:8888', got {origin!r}")
@@ -98,6 +102,7 @@ class Server:
         self.log: deque[str] = deque(maxlen=20)
         self._origin = origin
         self.prefix = f"/{secrets.token_urlsafe(16)}" if token else ""  # 128 bits
+        self._ticks = ticks
         self._handlers = {kind.path: half.Handler for kind, half in HALVES.items()} | (handlers or {})
         self._thread: LoopThread | None = None
 
@@ -115,7 +120,8 @@ class Server:
             self._finalizer = weakref.finalize(self, self._thread.stop)
             make_room = partial(self.room_class, self.trace.append, origin=self._origin, prefix=self.prefix)
             try:
-                serving = _serve(self.trace.append, self.log, make_room, self._handlers)
+                wanted = None if self._ticks else _grown(self.trace)
+                serving = _serve(self.trace.append, self.log, make_room, self._handlers, wanted)
                 self.room, self.port, self._streams = self._thread.start(serving)
             except BaseException:
                 self.stop()
@@ -194,12 +200,27 @@ class Server:
         asyncio.get_running_loop().call_later(after_s, self.room.publish, text)
 
 
+def _grown(trace: list[tuple]) -> Callable[[], bool]:
+    """Whether something was recorded since the last tick that was wanted."""
+    seen = 0
+
+    def grown() -> bool:
+        nonlocal seen
+        if len(trace) <= seen:
+            return False
+        seen = len(trace) + 2  # with the tick itself
+        return True
+
+    return grown
+
+
 @asynccontextmanager
 async def _serve(
     record: Callable[[tuple], None],
     log: deque[str],
     make_room: Callable[..., Room],
     handlers: dict[str, type[RequestHandler]],
+    wanted: Callable[[], bool] | None,
 ) -> AsyncIterator[tuple[Room, int, set[CountedStream]]]:
     """The room, the port and the open connections of a server that serves inside this context.
 
@@ -229,7 +250,7 @@ async def _serve(
         http = CountingServer(app, record=record, max_header_size=MOST_HEAD_BYTES, max_body_size=MOST_BYTES)
         with quiet(log):
             http.add_sockets(sockets)
-            ticks = asyncio.create_task(tick(record, "server"))
+            ticks = asyncio.create_task(tick(record, "server", *([wanted] if wanted else [])))
             try:
                 yield room, port, http.streams
             finally:

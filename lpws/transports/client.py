@@ -187,7 +187,7 @@ class Client:
             self.record("request_sent", number, request, size=0)
             websocket, _ = await picows.ws_connect(
                 lambda: Socket(self, number, request),
-                f"ws://{host}:{port}{self.fleet.path}?client={self.number}&request={request}{query}",
+                f"ws://{host}:{port}{self.fleet.question}client={self.number}&request={request}{query}",
                 extra_headers={"Host": self.fleet.host},
                 websocket_handshake_timeout=5 + self.fleet.grace_s,
                 enable_auto_pong=False,  # the socket is to see every frame

@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self.client = client
         self.number = next(client.fleet.connections)
         # Of each request, what stands before its number and behind its query.
-        self.before = f"GET {client.fleet.path}?client={client.number}&request="
+        self.before = f"GET {client.fleet.question}client={client.number}&request="
         self.after = f" HTTP/1.1\r\nHost: {client.fleet.host}\r\n"
         self.open = False
         self.wanted = True  # whether somebody still waits for it
@@ -109,6 +109,9 @@ class Connection(asyncio.Protocol):
         self.answer, self.until_s = fleet.loop.create_future(), until_s
         if self.timer is None:
             self.watch()
+        elif until_s < self.armed_s:  # it is shorter than the one before
+            self.timer.cancel()
+            self.watch()
         fleet.record((clock(), "request_sent", "client", client, connection, request, NONE, len(data)))
         self.transport.write(data)
         response = await self.answer
@@ -123,6 +126,8 @@ class Connection(asyncio.Protocol):
         self.size_bytes += len(data)
         try:
             self.parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:  # not the server's fault, but ours
+            self.client.fleet.fail(error.__context__ or error)
         except httptools.HttpParserError as error:
             self.fail(Gone(f"expected an HTTP response, got {data[:40]!r} ({error})"))
             self.close()
@@ -132,7 +137,7 @@ class Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         try:
             self.sink(data)
-        except ValueError as error:
+        except Exception as error:
             self.client.fleet.fail(error)
 
     def on_message_complete(self) -> None:
@@ -152,6 +157,7 @@ class Connection(asyncio.Protocol):
         if self.answer.done() or self.until_s == math.inf:
             return
         if (rest_s := self.until_s - clock()) > 0:
+            self.armed_s = self.until_s
             self.timer = self.client.fleet.loop.call_later(rest_s, self.watch)
         else:
             self.fail(TimeoutError("the time was over before the answer was complete"))
@@ -230,5 +236,5 @@ class Socket(picows.WSListener):
         if payloads:
             try:
                 self.client.read(b"".join(payloads), self.number, self.request, self.t)
-            except ValueError as error:
+            except Exception as error:  # picows would drop the connection, and say nothing
                 self.client.fleet.fail(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from hmac import compare_digest
 from http import HTTPStatus
@@ -59,6 +60,8 @@ class Room:
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
         self.streams: set[RoomHandler] = set()  # the `StreamHandler`s at present: SSE and WebSocket
         self.listeners: set[Callable[[Message], object]] = set()  # the same, of plain Tornado handlers
+        self.key = b""  # what the clients of a run show as ``run=…``; empty if everybody may ask
+        self.strangers: Counter[int] = Counter()  # connection → how many requests without it came
         self.arrived: set[int] = set()  # the clients of which a request has come
         self.waiting: dict[object, asyncio.Future[list[Message]]] = {}
 
@@ -76,6 +79,8 @@ class Room:
         own = self.proxied and origin and origin.partition("://")[2] == request.host
         if origin is not None and origin not in self.origins and not own:
             return "Foreign Origin"
+        if self.key and request.query_arguments.get("run") != [self.key]:
+            return "Unknown Client"
         if self.prefix:
             start = request.path[: len(self.prefix) + 1].encode()
             # How long it takes says nothing about how much of it is right.
@@ -227,6 +232,7 @@ class Refused(RoomHandler):
     """The answer to a stranger."""
 
     def prepare(self) -> None:
+        self.room.strangers[self.request.connection.stream.number] += 1
         raise HTTPError(403, reason=self.room.refusal(self.request))
 
 

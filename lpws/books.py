@@ -1,0 +1,257 @@
+"""The books of a run: what became of its messages, and whether both sides wrote down the same.
+
+Each side records on its own. What the server sent and what the clients received must then be the same
+messages, requests, connections and bytes, unless something that the run declares came between them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from . import specs
+
+if TYPE_CHECKING:
+    from .run import Run
+
+#: From so many acts per second, or so many clients to be served at one moment, a server may be the limit.
+MANY_HZ, MANY_AT_ONCE = 2_000, 300
+#: So much of the time [s] that nine in ten messages take from the server's word for it to the client may
+#: be unexplained.
+TRANSIT_S = 0.010
+
+ALL = ("missed", "doubled", "reordered", "unknown", "failed", "pending", "unanswered", "reconnected")
+"""What a run may have suffered: a message that a client missed; a copy too many; a message after a later
+one; a message that nobody published; a request that failed; a message that was still to come at the end;
+a request without an answer; a connection in place of one that had ended."""
+
+_AFTER_A_FAULT = ("missed", "failed", "pending", "unanswered", "reconnected")
+
+
+def heavy(transport: specs.Transport, workload: specs.Workload) -> bool:
+    """Whether a run asks for so much that the server may be the limit, and not the transport."""
+    pause_s = getattr(transport, "interval_s", 0) or (getattr(transport, "pause_s", 0))
+    polls_hz = workload.clients / pause_s if pause_s and not transport.persistent else 0
+    tells_hz = workload.clients * workload.rate_hz if transport.persistent else 0
+    at_once = workload.clients if transport.persistent or getattr(transport, "aligned", False) else 0
+    return max(polls_hz, tells_hz) >= MANY_HZ or at_once >= MANY_AT_ONCE
+
+
+class Books:
+    """The books of one run."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.rows: dict[tuple[str, str], list[tuple]] = defaultdict(list)  # (name, side) → events
+        for event in run.events:
+            self.rows[event[1], event[2]].append(event)
+        link = run.link
+        self.faulty_link = link is not None and (link.cut_at_s, link.silent_at_s) != (None, None)
+        self.heavy = heavy(run.transport, run.workload)
+
+    def count(self, name: str, side: str, *fields: int) -> Counter:
+        """How often each combination of these fields is in the events of this name."""
+        rows = self.rows[name, side]
+        if len(fields) == 1:
+            (field,) = fields
+            return Counter([row[field] for row in rows])
+        a, b = fields
+        return Counter([(row[a], row[b]) for row in rows])
+
+    @cached_property
+    def outcome(self) -> dict[str, int]:
+        """What the run suffered → how often; nothing that did not happen."""
+        seen: set[tuple[int, int]] = set()
+        newest = dict.fromkeys(range(self.run.workload.clients), 0)
+        doubled = reordered = 0
+        for _t, _name, _side, client, _connection, _request, message, _size in self.rows[
+            "message_received", "client"
+        ]:
+            pair = (client, message)
+            if pair in seen:
+                doubled += 1
+                continue
+            seen.add(pair)
+            if message > newest.get(client, 0):
+                newest[client] = message
+            else:
+                reordered += 1
+        published = sorted({row[6] for row in self.rows["published", "server"]})
+        known = set(published)
+        got = Counter(client for client, message in seen if message in known)
+        unknown = len(seen) - got.total()
+        missed = pending = 0
+        for client, last in newest.items():
+            passed = bisect_left(published, last + 1)  # published up to the newest that it has
+            missed += passed - got[client]
+            pending += len(published) - passed
+        found = {
+            "missed": missed, "doubled": doubled, "reordered": reordered, "unknown": unknown,
+            "failed": len(self.rows["failed", "client"]), "pending": pending,
+            "unanswered": len(self._unanswered), "reconnected": self._reconnected,
+        }  # fmt: skip
+        return {what: number for what, number in found.items() if number}
+
+    @cached_property
+    def _unanswered(self) -> set[int]:
+        if isinstance(self.run.transport, specs.SSE | specs.WebSocket):
+            return set()
+        asked, answered, failed = (
+            {row[5] for row in self.rows[name, "client"]}
+            for name in ("request_sent", "response_received", "failed")
+        )
+        left = asked - answered - failed
+        return left - self._last_requests if self.run.transport.persistent else left
+
+    @cached_property
+    def _last_requests(self) -> set[int]:
+        """The last request of each client, which may be held when the run ends."""
+        return set({row[3]: row[5] for row in self.rows["request_sent", "client"]}.values())
+
+    @property
+    def _reconnected(self) -> int:
+        if not getattr(self.run.transport, "keep_alive", True):
+            return 0
+        opened = self.rows["opened", "client"]
+        return len(opened) - len({row[3] for row in opened})
+
+    @cached_property
+    def causes(self) -> dict[str, str]:
+        """What of the outcome is explained → by what, as the run declares it."""
+        run = self.run
+        declared: list[tuple[object, tuple[str, ...], str]] = [
+            *((True, ALL, cause) for cause in run.causes),
+            (self.faulty_link, _AFTER_A_FAULT, "a fault of the link"),
+            (not getattr(run.transport, "cursor", True), ("missed", "pending"), "no cursor"),
+            (isinstance(run.transport, specs.Reload), ("pending",), "readers who had not reloaded"),
+            (self.heavy, ("failed", "pending", "unanswered", "reconnected"), "more load than it carries"),
+        ]
+        found: dict[str, str] = {}
+        for holds, explained, cause in declared:
+            for what in explained if holds else ():
+                if what in self.outcome:
+                    found.setdefault(what, cause)
+        return found
+
+    @cached_property
+    def faults(self) -> tuple[str, ...]:
+        """What cannot be believed, since the two sides' books do not agree."""
+        disturbed = self.faulty_link or any(cause not in HANDLERS for cause in self.run.causes)
+        if self.run.origin != "measured" or disturbed:
+            return ()
+        return tuple(found for check in CHECKS for found in check(self))
+
+
+#: Causes that come between nobody's books: what a handler does, it does at the server.
+HANDLERS = ("a handler of the reader's",)
+
+
+def _messages(books: Books) -> Iterator[str]:
+    sent = books.count("message_sent", "server", 3, 6)
+    received = books.count("message_received", "client", 3, 6)
+    if sent == received:
+        return
+    if more := (received - sent).total():
+        yield f"{more} messages were received that the server has not sent"
+    lost = sent - received
+    if books.heavy:  # what was on its way to clients that were let go
+        last = {client: message for client, message in sorted(received)}
+        lost = Counter({pair: n for pair, n in lost.items() if pair[1] <= last.get(pair[0], 0)})
+    if lost:
+        yield f"{lost.total()} messages were sent and not received"
+
+
+def _publishes(books: Books) -> Iterator[str]:
+    due, published = books.count("due", "publisher", 6, 1), books.count("published", "server", 6, 1)
+    due_ids, published_ids = ({id for id, _ in counts} for counts in (due, published))
+    if lost := due_ids - published_ids:
+        yield f"{len(lost)} messages were not published"
+    if due_ids and (more := published_ids - due_ids) and not books.run.causes:
+        yield f"{len(more)} messages were published by somebody else"
+
+
+def _requests(books: Books) -> Iterator[str]:
+    sent = books.count("request_sent", "client", 3, 5)
+    arrived = books.count("request_received", "server", 3, 5)
+    if more := (arrived - sent).total():
+        yield f"{more} requests arrived that no client of the run sent"
+    if (lost := (sent - arrived).total()) and not books.heavy:
+        yield f"{lost} requests were sent and did not arrive"
+
+
+def _answers(books: Books) -> Iterator[str]:
+    sent, received = (
+        Counter(row[5] for row in books.rows[key] if row[5] >= 0)
+        for key in (("response_sent", "server"), ("response_received", "client"))
+    )
+    if more := (received - sent).total():
+        yield f"{more} answers were received that the server has not sent"
+    if isinstance(books.run.transport, specs.SSE | specs.WebSocket) or books.heavy:
+        return
+    excused = {row[5] for row in books.rows["failed", "client"]}
+    if books.run.transport.persistent:  # an empty answer may have come at the end of the run
+        excused |= books._last_requests
+    if lost := sum(number for request, number in (sent - received).items() if request not in excused):
+        yield f"{lost} answers were sent and not received"
+
+
+def _connections(books: Books) -> Iterator[str]:
+    opened = {side: len(books.rows["opened", side]) for side in ("client", "server")}
+    difference = opened["server"] - opened["client"]
+    if difference > 0:
+        yield f"{difference} connections were accepted that no client of the run opened"
+    elif difference < 0 and not books.heavy:
+        yield f"{-difference} connections were opened that the server did not accept"
+    for side in opened:
+        if left := opened[side] - len(books.rows["closed", side]):
+            yield f"{abs(left)} connections of the {side} were opened and not closed"
+
+
+def _bytes(books: Books) -> Iterator[str]:
+    for name in ("read", "written"):
+        told = {row[4]: row[7] for row in books.rows[f"kernel_{name}", "server"]}
+        ours = {row[4]: row[7] for row in books.rows[name, "server"]}
+        if wrong := sum(ours.get(connection) != size for connection, size in told.items()):
+            yield f"on {wrong} connections the kernel's TCP counts other bytes {name} than the server"
+    stream = isinstance(books.run.transport, specs.SSE | specs.WebSocket)
+    if stream or books.heavy or books.rows["failed", "client"]:
+        return
+    total = {
+        key: sum(row[7] for row in books.rows[key])
+        for key in (("request_sent", "client"), ("read", "server"),
+                    ("response_received", "client"), ("written", "server"))
+    }  # fmt: skip
+    if total["request_sent", "client"] != total["read", "server"]:
+        yield "the server read other bytes than the clients wrote"
+    last = books._last_requests if books.run.transport.persistent else set()
+    answered = ({row[5] for row in books.rows[key]} for key in (("response_sent", "server"),
+                                                              ("response_received", "client")))  # fmt: skip
+    sent, received = answered
+    if not (sent ^ received) & last and total["response_received", "client"] != total["written", "server"]:
+        yield "the clients read other bytes than the server wrote"
+
+
+def _transits(books: Books) -> Iterator[str]:
+    """What lies between a message's stamp at the server and the wire shows nowhere else."""
+    if books.heavy or books.run.causes:
+        return
+    sent = {(row[3], row[6], row[5]): row[0] for row in books.rows["message_sent", "server"]}
+    transits_s = sorted(
+        row[0] - sent[row[3], row[6], row[5]]
+        for row in books.rows["message_received", "client"]
+        if (row[3], row[6], row[5]) in sent
+    )
+    if transits_s:
+        late_s = transits_s[int(0.9 * len(transits_s))] - books.run.delay_s
+        if late_s >= TRANSIT_S:
+            yield f"one message in ten took {1e3 * late_s:.0f} ms from the server that nothing explains"
+        if transits_s[0] < books.run.delay_s - 1e-4:
+            yield "a message arrived before the link can have brought it"
+
+
+CHECKS: tuple[Callable[[Books], Iterator[str]], ...] = (
+    _messages, _publishes, _requests, _answers, _connections, _bytes, _transits,
+)  # fmt: skip
