@@ -62,6 +62,7 @@ class LoopThread:
         self._entered: Future[Any] = Future()
         self._stopping: asyncio.Event | None = None
         self._stopped = False  # whether it was asked to stop
+        self._error: BaseException | None = None  # what went wrong after the start
 
     def start(self, context: AbstractAsyncContextManager) -> Any:
         """What the context gives on entering, in the loop; raises what it raises."""
@@ -98,7 +99,10 @@ class LoopThread:
         self._loop.call_soon_threadsafe(function, *args)
 
     def stop(self) -> None:
-        """Leave the context, end the thread, and join it; harmless before the start and after the end."""
+        """Leave the context, end the thread, and join it; harmless before the start and after the end.
+
+        Raises, once, what leaving the context raised.
+        """
         self._stopped = True  # should an interrupt have come while the thread was being started
         if self._thread.ident is None:
             return
@@ -108,6 +112,9 @@ class LoopThread:
                 self._loop.call_soon_threadsafe(self._stopping.set)
         if threading.current_thread() is not self._thread:
             self._thread.join()
+            error, self._error = self._error, None
+            if error is not None:
+                raise error
 
     def _run(self) -> None:
         try:
@@ -115,8 +122,9 @@ class LoopThread:
                 runner.run(self._main())
         except BaseException as error:
             if self._entered.done():
-                raise
-            self._entered.set_exception(error)  # there was no loop to be had
+                self._error = error  # raised by `stop`; threading would print it into whichever cell runs
+            else:
+                self._entered.set_exception(error)  # there was no loop to be had
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -20,6 +20,9 @@ from .loopthread import LoopThread, quiet
 from .specs import Link
 from .trace import NONE, clock
 
+#: So much may be on its way in one direction of a connection [bytes]; more waits with its sender.
+MOST_BYTES = 1 << 20
+
 
 class Relay:
     """A relay to a port of 127.0.0.1; its own port is `address`. A context manager.
@@ -40,6 +43,7 @@ class Relay:
         self.link, self.port, self.record, self.log = link, port, record, log
         self.crossings: set[Crossing] = set()
         self.silent = False
+        self.spoke_s = 0.0  # when the last silence ended
         self.numbers = itertools.count()
         self._thread = LoopThread("lpws link")
 
@@ -86,6 +90,8 @@ class Relay:
 
     def _silence(self, silent: bool) -> None:
         self.silent = silent
+        if not silent:
+            self.spoke_s = clock()
         for crossing in self.crossings:
             crossing.near.bring()
             crossing.far.bring()
@@ -156,8 +162,12 @@ class End(asyncio.Protocol):
         self.crossing, self.relay = crossing, crossing.relay
         self.transport: asyncio.Transport | None = None
         self.open_at = 0.0  # [s]; what arrives earlier leaves as if it had arrived then
+        self.full = False  # whether its peer takes nothing at present
+        self.ready_s = 0.0  # when it was ready for the first chunk, or took some again
         self.heard_all = self.said_all = self.lost = False  # the end came in, went out; all is over here
         self.chunks: deque[tuple[float, bytes | None]] = deque()  # when due here, what; None: the end
+        self.size = 0  # bytes in them
+        self.timer: asyncio.TimerHandle | None = None  # for the first of them
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
@@ -178,7 +188,8 @@ class End(asyncio.Protocol):
         return not self.said_all  # whether the other direction is still open
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self.lost = True
+        self.lost, self.full = True, False
+        self.bring()  # what waited here is for nobody
         if self.other.lost:
             self.relay.crossings.discard(self.crossing)
         else:
@@ -196,27 +207,50 @@ class End(asyncio.Protocol):
     def send(self, data: bytes | None) -> None:
         """Send a chunk into the link; it is due at the other end after one transit."""
         due = max(clock(), self.open_at) + self.relay.link.delay_s
-        self.other.chunks.append((due, data))
-        if len(self.other.chunks) == 1:
-            self.crossing.loop.call_later(due - clock(), self.other.bring)
+        other = self.other
+        other.chunks.append((due, data))
+        other.size += len(data or b"")
+        if len(other.chunks) == 1:
+            other.wait(due)
+        if other.size > MOST_BYTES and self.transport is not None:  # as TCP's window does, once it is full
+            self.transport.pause_reading()
+
+    def wait(self, due: float) -> None:
+        """Come again when the first chunk is due; one timer is enough."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.crossing.loop.call_later(due - clock(), self.bring)
+
+    # The transport calls these two when its peer does not take what is written, and when it does again.
+
+    def pause_writing(self) -> None:
+        self.full = True
+
+    def resume_writing(self) -> None:
+        self.full, self.ready_s = False, clock()
+        self.bring()
 
     def bring(self) -> None:
         """Hand over the chunks that are due, and come again for the next."""
-        if self.transport is None or self.relay.silent:
-            return  # connection_made or the end of the silence comes back here
-        while self.chunks:
+        if self.transport is None or self.relay.silent or self.full:
+            return  # connection_made, the end of the silence or resume_writing comes back here
+        while self.chunks and not self.full:
             due, data = self.chunks[0]
             now = clock()
             if now < due:
-                self.crossing.loop.call_later(due - now, self.bring)
+                self.wait(due)
                 return
             self.chunks.popleft()
+            before, self.size = self.size, self.size - len(data or b"")
+            if self.size <= MOST_BYTES < before and self.other.transport is not None:
+                self.other.transport.resume_reading()
             if self.lost:
                 continue
             if data is None:
                 self._say_end()
                 continue
             number = next(self.relay.numbers)
+            due = max(due, self.relay.spoke_s, self.ready_s)  # what waited by intention is not late
             self.relay.record((due, "due", "link", NONE, NONE, number, NONE, NONE))
             self.relay.record((now, "relayed", "link", NONE, NONE, number, NONE, len(data)))
             self.transport.write(data)
@@ -226,4 +260,5 @@ class End(asyncio.Protocol):
         if self.heard_all or self.other.lost:
             self.transport.close()  # both directions have ended
         elif not self.transport.is_closing():
-            self.transport.write_eof()  # a half-closed connection still brings answers
+            with contextlib.suppress(OSError):  # it has just been reset
+                self.transport.write_eof()  # a half-closed connection still brings answers

@@ -115,14 +115,15 @@ class Server:
             If no port can be had.
         """
         if self._thread is None:
-            self._thread = LoopThread("lpws server")
-            # A server whose last name is bound to another one, as when a cell runs twice, stops.
-            self._finalizer = weakref.finalize(self, self._thread.stop)
+            thread = LoopThread("lpws server")
             make_room = partial(self.room_class, self.trace.append, origin=self._origin, prefix=self.prefix)
             try:
+                # A server whose last name is bound to another one, as when a cell runs twice, stops.
+                self._finalizer = weakref.finalize(self, thread.stop)
+                self._thread = thread  # last: now `stop` has all that it needs, should an interrupt come
                 wanted = None if self._ticks else _grown(self.trace)
                 serving = _serve(self.trace.append, self.log, make_room, self._handlers, wanted)
-                self.room, self.port, self._streams = self._thread.start(serving)
+                self.room, self.port, self._streams = thread.start(serving)
             except BaseException:
                 self.stop()
                 raise
@@ -131,8 +132,10 @@ class Server:
     def stop(self) -> None:
         """Close every connection and end the thread; harmless if it does not run."""
         if self._thread is not None:
-            self._finalizer()
+            # Not the finalizer, which forgets what it has begun: an interrupt may make this the first of two.
+            self._thread.stop()
             self._thread = None
+            self._finalizer.detach()
 
     __enter__ = start
 
