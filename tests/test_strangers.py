@@ -9,9 +9,9 @@ import urllib.request
 
 import accounting
 import pytest
-from lpws import measurement
 
 import lpws
+from lpws import measurement
 
 WORK = lpws.Workload(clients=3, rate_hz=30, duration_s=0.4, seed=6)
 
@@ -59,7 +59,9 @@ def disturb(monkeypatch):
 
 
 @pytest.mark.parametrize("stranger", [image, says_hi])
-@pytest.mark.parametrize("transport", [lpws.ShortPolling(interval_s=0.1), lpws.LongPolling(), lpws.WebSocket()])
+@pytest.mark.parametrize(
+    "transport", [lpws.ShortPolling(interval_s=0.1), lpws.LongPolling(), lpws.WebSocket()]
+)
 def test_the_requests_of_a_stranger_are_not_in_the_run(stranger, transport, disturb, nothing_left):
     disturb(stranger)
     run = lpws.measure(transport, WORK)
