@@ -148,7 +148,8 @@ class _Experiment:
             if self.over.is_set():
                 self.thread.join()
         if isinstance(self.error, FleetDied):
-            self.error = RunError(str(self.error))
+            said = f"; the server says: {self.server.log[0]}" if self.server.log else ""
+            self.error = RunError(f"{self.error}{said}")
         elif isinstance(self.error, OSError):
             said = self.error.strerror or self.error
             self.error = RunError(f"{said}; run the cell again, and if it says so again, restart the kernel")
@@ -265,10 +266,13 @@ class _Experiment:
         if not self._until(lambda: here() or server.log, limit_s) or server.log:
             self._until(lambda: False, 0.5)  # should the clients have died of it, their words say more
             said = server.log[0] if server.log else "nothing"
+            came = len(clients & server.room.arrived)
+            ask = "Is the handler wrong, or the machine too busy?"
+            if came == number and "ready" not in self.clients.said:
+                ask = "Does the handler begin its answer? A stream does with `await self.flush()`."
             raise RunError(
                 f"expected {number} clients to be connected within {limit_s:g} s, and a request of each; "
-                f"those of {len(clients & server.room.arrived)} came, and the server says: {said}. "
-                "Is the handler wrong, or the machine too busy?"
+                f"those of {came} came, and the server says: {said}. {ask}"
             )
 
     def _publish(self) -> int:

@@ -8,7 +8,7 @@ from math import isnan
 import pytest
 
 import lpws
-from lpws.health import LIMIT_S, Health, tick
+from lpws.health import LIMIT_S, TICK_S, Health, tick
 from lpws.measurement import _Experiment
 from lpws.relay import End
 from lpws.trace import NONE
@@ -201,3 +201,41 @@ def test_a_busy_kernel_makes_a_run_unfit(monkeypatch):
     busy = lpws.measure(lpws.WebSocket(), WORK).health
     assert busy.lateness_s["server loop"][1] > quiet.lateness_s["server loop"][0]
     assert not busy.good
+
+
+# ------------------------------------------------------------------------------- an idle server
+
+
+def test_an_idle_server_records_nothing_for_an_hour(monkeypatch):
+    """By a false clock: each tick is asked for, and none is recorded."""
+    from lpws.server import server
+
+    now_s, asked = [0.0], []
+
+    async def sleep(rest_s):
+        now_s[0] += max(rest_s, 0.0)
+        asked.append(1)
+        if now_s[0] > 3600:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr("lpws.health.clock", lambda: now_s[0])
+    monkeypatch.setattr("lpws.health.asyncio.sleep", sleep)
+    trace = [(0.0, "opened", "server", NONE, 0, NONE, NONE, NONE)]
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(tick(trace.append, "server", server._grown(trace)))
+    assert len(asked) > 70_000
+    assert len(trace) == 1 + 2  # the one tick that follows what happened
+
+
+def test_a_server_that_nobody_asks_grows_no_further():
+    with lpws.Server() as server:
+        server.publish("tea is ready")
+        while "ticked" not in {event[1] for event in server.trace}:
+            time.sleep(0.001)
+        before = len(server.trace)
+        time.sleep(4 * TICK_S)
+        assert len(server.trace) == before
+        server.publish("it is cold")
+        while len(server.trace) < before + 3:
+            time.sleep(0.001)
+        assert [event[1] for event in server.trace[before:]] == ["published", "due", "ticked"]

@@ -9,7 +9,7 @@ from collections import deque
 
 import pytest
 
-from lpws.relay import Relay
+from lpws.relay import MOST_BYTES, End, Relay
 from lpws.specs import Link
 from lpws.trace import clock
 
@@ -354,3 +354,99 @@ def test_who_knocks_as_it_stops_leaves_nothing(nothing_left):
             stream.settimeout(10)
             with stream, contextlib.suppress(ConnectionError):
                 assert stream.recv(1) == b"", "they are turned away"
+
+
+# ------------------------------------------------------------- what is not the instrument's lateness
+
+
+def test_what_a_silence_kept_back_is_not_late(laboratory):
+    """It is due when the silence ends, and not when it would have been."""
+    _, relay, events = laboratory()
+    with connect(relay) as stream:
+        round_trip_s(stream)
+        before = len(events)
+        relay.silence()
+        stream.sendall(b"x")
+        time.sleep(0.5)
+        spoke_s = clock()
+        relay.silence(False)
+        assert receive(stream, 1) == b"x"
+    due = [event[0] for event in events[before:] if event[1] == "due"]
+    assert min(due) >= spoke_s
+
+
+def test_a_chunk_is_looked_at_a_few_times_whatever_came_before(laboratory, monkeypatch):
+    """Each end of a silence leaves no timer behind."""
+    calls = []
+    bring = End.bring
+    monkeypatch.setattr(End, "bring", lambda self: calls.append(1) or bring(self))
+    _, relay, events = laboratory()
+    with connect(relay) as stream:
+        round_trip_s(stream)
+
+        def again_and_again():
+            for _ in range(20):
+                relay._silence(True)
+                relay._silence(False)
+
+        stream.sendall(b"x")
+        relay._thread.call(again_and_again)
+        assert receive(stream, 1) == b"x"
+        calls.clear()
+        before = len(events)
+        for _ in range(10):
+            round_trip_s(stream)
+        chunks = sum(event[1] == "relayed" for event in events[before:])
+    assert chunks >= 20
+    assert len(calls) <= 2 * chunks
+
+
+def test_a_sender_waits_when_its_peer_does_not_read(laboratory):
+    """No more than a window is on its way; all comes once the peer reads."""
+    read = threading.Event()
+    got = []
+
+    def serve(stream):
+        read.wait(20)
+        got.append(len(receive(stream, 40_000_000)))
+        stream.sendall(b"x")
+
+    _, relay, _ = laboratory(serve, delay_s=0.001)
+    with connect(relay) as stream:
+        sender = threading.Thread(target=stream.sendall, args=(bytes(40_000_000),))
+        sender.start()
+
+        def kept():
+            return sum(
+                end.size + (end.transport.get_write_buffer_size() if end.transport else 0)
+                for crossing in relay.crossings
+                for end in (crossing.near, crossing.far)
+            )
+
+        sender.join(1.0)
+        assert sender.is_alive()
+        most = relay._thread.call(kept)
+        read.set()
+        sender.join(20)
+        assert receive(stream, 1) == b"x"
+    assert got == [40_000_000]
+    assert most < 4 * MOST_BYTES
+
+
+def test_an_end_that_is_reset_as_it_ends_is_no_mistake():
+    """The peer's reset comes between the look at the transport and `write_eof` (errno 107)."""
+
+    class Transport:
+        def is_closing(self):
+            return False
+
+        def write_eof(self):
+            raise OSError(107, "Transport endpoint is not connected")
+
+    class Crossing:
+        relay = None
+
+    end, other = End(Crossing), End(Crossing)
+    end.other, end.transport = other, Transport()
+    end._say_end()
+    assert end.said_all

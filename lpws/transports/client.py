@@ -161,6 +161,12 @@ class Client:
         self.record("failed", connection, request, size=max(status, 0))
         return False
 
+    def refused(self, status: int) -> None:
+        """Take note of an answer that opens no stream; before the start it ends the run, since all wait."""
+        if status and not self.fleet.start.done():
+            path = self.fleet.transport.path
+            self.fleet.fail(ConnectionError(f"expected {path} to let the clients in, it answered {status}"))
+
     def drop(self) -> None:
         """Give up the present connection, if any: what it may still bring is too late."""
         if self.http is not None and self.http.open:
@@ -199,7 +205,9 @@ class Client:
             self.closed(number)
             if isinstance(error, Exception):  # not when the run is over
                 response = getattr(error, "response", None)
-                self.record("failed", number, request, size=int(response.status) if response else 0)
+                status = int(response.status) if response else 0
+                self.record("failed", number, request, size=status)
+                self.refused(status)
             raise
         self.record("response_received", number, request, size=0)
         self.websocket = websocket

@@ -134,4 +134,5 @@ async def listen(client: Client) -> None:
             pass  # as good as an end of the stream
         if status != 200:
             client.record("failed", client.http.number, request, size=status)
+            client.refused(status)
         await asyncio.sleep(parser.retry_s)
