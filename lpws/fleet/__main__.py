@@ -85,6 +85,8 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
                 client.close()
             await _first(_until(lambda: not fleet.opening and not fleet.open), asyncio.sleep(fleet.grace_s))
             hand_over()
+        if fleet.broken.done():  # something failed while the connections ended
+            fleet.broken.result()
         report("done", marshal.dumps(total))
         writer.submit(reader.join)  # the fleet ends when the commands do
 
