@@ -10,12 +10,9 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 from . import specs
-
-if TYPE_CHECKING:
-    from .run import Run
 
 #: From so many acts per second, or so many clients to be served at one moment, a server may be the limit.
 MANY_HZ, MANY_AT_ONCE = 2_000, 300
@@ -41,9 +38,9 @@ def heavy(transport: specs.Transport, workload: specs.Workload) -> bool:
 
 
 class Books:
-    """The books of one run."""
+    """The books of one `lpws.run.Run`."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Any) -> None:
         self.run = run
         self.rows: dict[tuple[str, str], list[tuple]] = defaultdict(list)  # (name, side) → events
         for event in run.events:

@@ -18,7 +18,7 @@ from lpws.trace import NAMES, SIDES
 HOME = Path(lpws.__file__).parent
 #: A module imports only what stands above it.
 ORDER = [
-    *("trace", "specs", "health", "run", "mailbox", "wire", "loopthread", "relay", "transports"),
+    *("trace", "specs", "books", "health", "run", "mailbox", "wire", "loopthread", "relay", "transports"),
     *("server", "address", "fleet", "machine", "measurement", "simulation", "tables", "models"),
     *("figures", "liveview", "exercises", "notebook", "chat", "recordings", "doctor", "__main__"),
 ]
