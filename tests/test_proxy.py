@@ -1,17 +1,26 @@
 """Where the browser is not where the kernel is: the address that it needs, the way there, who is let in."""
 
 import asyncio
+import contextlib
 import http.client
 import json
+import re
 import select
+import socket
 import time
+from pathlib import Path
 
 import picows
 import pytest
+import tornado.httpclient
+import tornado.httpserver
+import tornado.netutil
+import tornado.web
 from browser.jupyter import jupyterlab
 
 import lpws
 from lpws import address
+from lpws.loopthread import LoopThread
 
 BASE_URL = "/user/ada/"  # as a hub would have it
 LIMIT_S = 20.0
@@ -30,13 +39,13 @@ def server():
 @pytest.fixture
 def jupyter(monkeypatch, tmp_path):
     """Puts the kernel below a Jupyter server that says this of itself."""
-    for name in ("JUPYTERHUB_SERVICE_PREFIX", "SSH_CONNECTION"):
+    for name in ("JUPYTERHUB_SERVICE_PREFIX", "SSH_CONNECTION", "JPY_SESSION_NAME"):
         monkeypatch.delenv(name, raising=False)
 
-    def below(**said):
+    def below(number=4711, **said):
         monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
         monkeypatch.setenv("JPY_PARENT_PID", "4711")
-        (tmp_path / "jpserver-4711.json").write_text(json.dumps(said), encoding="utf-8")
+        (tmp_path / f"jpserver-{number}.json").write_text(json.dumps(said), encoding="utf-8")
 
     return below
 
@@ -93,6 +102,106 @@ def test_that_the_proxy_is_missing_is_said_in_a_sentence(server, jupyter, monkey
     said = capsys.readouterr().out
     assert "install jupyter-server-proxy" in said
     assert said.count("\n") == 1
+
+
+class Jupyter(tornado.web.RequestHandler):
+    """What a Jupyter server says to those who know its token: of its kernels and, maybe, by its proxy."""
+
+    def initialize(self, proxy, kernel):
+        self.proxy, self.kernel = proxy, kernel
+
+    async def get(self, path):
+        assert self.request.headers["Authorization"] == "token secret"
+        if path == f"lab/api/kernels/{self.kernel}":
+            return
+        proxied = re.fullmatch(r"lab/proxy/(\d+)/", path)
+        if not self.proxy or not proxied:
+            raise tornado.web.HTTPError(404)
+        url = f"http://127.0.0.1:{proxied[1]}/"
+        self.write((await tornado.httpclient.AsyncHTTPClient().fetch(url)).body)
+
+
+@contextlib.contextmanager
+def jupyter_server(proxy=True, kernel="", address="127.0.0.1"):
+    """One that runs: its port."""
+
+    @contextlib.asynccontextmanager
+    async def serving():
+        application = tornado.web.Application([("/(.*)", Jupyter, {"proxy": proxy, "kernel": kernel})])
+        application.settings["log_function"] = lambda _handler: None
+        [listener] = tornado.netutil.bind_sockets(0, address, socket.AF_INET)
+        server = tornado.httpserver.HTTPServer(application)
+        server.add_sockets([listener])
+        yield listener.getsockname()[1]
+        server.stop()
+        await server.close_all_connections()
+
+    thread = LoopThread("a Jupyter server")
+    yield thread.start(serving())
+    thread.stop()
+
+
+@pytest.mark.parametrize("proxy", [True, False])
+def test_jupyter_is_asked_whether_it_hands_on(server, jupyter, capsys, proxy, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # which is not asked
+    with jupyter_server(proxy) as port:
+        jupyter(hostname="0.0.0.0", base_url="/lab/", port=port, token="secret")
+        expected = through(server, "/lab/") if proxy else direct(server)
+        assert lpws.page_url(server, "/page") == expected
+    said = capsys.readouterr().out
+    assert ("install jupyter-server-proxy where JupyterLab is installed" in said) is not proxy
+    assert server.room.proxied is proxy
+
+
+def test_a_jupyter_that_cannot_be_asked_is_believed_to_hand_on(server, jupyter, monkeypatch):
+    monkeypatch.setattr(address, "_ASK_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        jupyter(hostname="0.0.0.0", base_url="/", port=mute.getsockname()[1])
+        assert lpws.page_url(server, "/page") == through(server, "/")
+
+
+def test_a_jupyter_for_all_addresses_says_localhost_and_hands_on(server, jupyter):
+    """As with ``--ip='*'``: it is reached by the address of the machine, so browsers elsewhere reach it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no address but its loopback")
+    for where, expected in (("0.0.0.0", through(server, "/lab/")), ("127.0.0.1", direct(server))):
+        with jupyter_server(address=where) as port:
+            jupyter(hostname="localhost", base_url="/lab/", port=port, token="secret")
+            assert lpws.page_url(server, "/page") == expected
+
+
+def test_a_jupyter_is_found_by_its_kernel_where_the_parent_is_only_a_handle(server, jupyter, monkeypatch):
+    """As on Windows; of two servers only one knows the kernel."""
+    monkeypatch.setattr(address, "_kernel_id", lambda: "k-2")
+    with jupyter_server(kernel="k-1") as other, jupyter_server(kernel="k-2") as ours:
+        jupyter(hostname="0.0.0.0", base_url="/lab/", port=other, token="secret")
+        jupyter(2, hostname="0.0.0.0", base_url="/lab/", port=ours, token="secret")
+        monkeypatch.setenv("JPY_PARENT_PID", "1876")
+        assert lpws.page_url(server, "/page") == direct(server)  # a script: no kernel of anybody
+        monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/x.ipynb")
+        assert address._jupyter()["port"] == ours
+        assert lpws.page_url(server, "/page") == through(server, "/lab/")
+
+
+def test_a_kernel_knows_its_own_name(tmp_path):
+    """In a real one, which a Jupyter server knows under the name of its connection file."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel()
+    try:
+        said = []
+        client.execute_interactive(
+            "from lpws import address; print(address._kernel_id())", timeout=60, store_history=False,
+            output_hook=lambda message: said.append(message["content"].get("text", "")),
+        )  # fmt: skip
+        assert "".join(said).strip() == Path(manager.connection_file).stem.removeprefix("kernel-")
+        assert address._kernel_id() == ""
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
@@ -220,8 +329,7 @@ def test_a_held_request(server, lab, url):
 
 def test_an_event_stream_comes_piece_by_piece_to_whom_asks_for_one(server, lab, url):
     streams = {
-        accept: begin(lab, f"{url}/sse?cursor=0", Accept=accept)
-        for accept in ("*/*", "text/event-stream")
+        accept: begin(lab, f"{url}/sse?cursor=0", Accept=accept) for accept in ("*/*", "text/event-stream")
     }
     until(lambda: len(server.room.streams) == 2)
     answer = streams["text/event-stream"].getresponse()
