@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import datetime
 import selectors
+import sys
 import threading
 import time
 from collections.abc import Callable
+from types import FrameType
 
-_really_sleep, _really_wait = time.sleep, threading.Condition.wait
-#: How long [s] a thread of the program may rest before it counts as waiting.
-_GRACE_S = 0.02
+_really_sleep, _really_wait, _really_s = time.sleep, threading.Condition.wait, time.monotonic
+#: How long [s] nothing may come from a thread that rests, and how long one that works is waited for.
+_GRACE_S, _PATIENCE_S = 0.005, 0.5
 #: After so many turns of the loop in which no time passes, or so many timers, the program does not rest.
 _TURNS = 3000
 
@@ -27,6 +29,8 @@ class Clock:
         self.now_s = 0.0  # since the start
         self.blocked_s = 0.0  # how long the loop stood still because of a blocking sleep
         self.sleepers: list[float] = []  # when threads that sleep want to go on
+        self.parked: set[int] = set()  # threads that wait, however long
+        self.looks: dict[int, int] = {}  # a thread that sleeps → how often it has looked at the clock
         self._wall_s, self._monotonic_s = time.time(), time.monotonic()
 
     def time(self) -> float:
@@ -51,9 +55,13 @@ class Clock:
     def wait(self, condition: threading.Condition, timeout: float | None = None) -> bool:
         """In the place of `Condition.wait`, on which events and queues are built."""
         if timeout is None:
-            return _really_wait(condition)
+            self.parked.add(threading.get_ident())
+            try:
+                return _really_wait(condition)
+            finally:
+                self.parked.discard(threading.get_ident())
         if threading.current_thread() is threading.main_thread():
-            told = _really_wait(condition, min(timeout, _GRACE_S))
+            told = _really_wait(condition, min(timeout, 0.02))
             if not told:
                 self.block(timeout)
             return told
@@ -61,13 +69,17 @@ class Clock:
 
     def _until(self, due_s: float, rest: Callable[[], bool | None]) -> bool:
         """Rest again and again until the clock is there; True as soon as a rest says so."""
+        thread = threading.get_ident()
         self.sleepers.append(due_s)
+        self.looks[thread] = 0
         try:
             while self.now_s < due_s:
                 if rest():
                     return True
+                self.looks[thread] += 1
             return False
         finally:
+            del self.looks[thread]
             self.sleepers.remove(due_s)
 
     def install(self) -> None:
@@ -123,6 +135,7 @@ class Loop(asyncio.SelectorEventLoop):
     def __init__(self, clock: Clock, rested: Callable[[bool], None]) -> None:
         self.clock, self.rested = clock, rested
         self.order: Order | None = None
+        self.impatient = False  # whether a thread of the program never rests
         super().__init__(_Selector(self))
 
     def time(self) -> float:
@@ -136,8 +149,8 @@ class Loop(asyncio.SelectorEventLoop):
         if not order.seen() and not (order.calling and timeout is not None):
             return select(1)
         due_s = [clock.now_s + timeout] if timeout is not None else []
-        if threading.active_count() > 1:  # what a thread is doing can only be guessed
-            if ready := select(_GRACE_S):
+        if threading.active_count() > 1:
+            if ready := self._threads(select):
                 return ready
             due_s += clock.sleepers
         if due_s and min(due_s) <= order.until_s:
@@ -149,6 +162,20 @@ class Loop(asyncio.SelectorEventLoop):
         self.rested(True)
         return []
 
+    def _threads(self, select: Callable[[float | None], list]) -> list:
+        """What comes from the program's threads until they rest, too, or until it takes too long."""
+        clock, end_s, rested = self.clock, _really_s() + _PATIENCE_S, 0
+        before = clock.looks.copy()
+        while not self.impatient and rested < 2:
+            if ready := select(_GRACE_S):
+                return ready
+            looks = clock.looks.copy()
+            idle = clock.parked | {thread for thread in looks if looks[thread] > before.get(thread, -1) + 1}
+            idle |= {thread for thread, frame in sys._current_frames().items() if _has_no_work(frame)}
+            rested += idle.issuperset(sys._current_frames().keys() - {threading.main_thread().ident})
+            self.impatient = _really_s() > end_s
+        return []
+
     def turn(self) -> None:
         """Count a turn of the loop; so many of them are no rest."""
         if self.order is not None:
@@ -156,6 +183,11 @@ class Loop(asyncio.SelectorEventLoop):
             if self.order.turns > _TURNS:
                 self.order = None
                 self.rested(False)
+
+
+def _has_no_work(frame: FrameType) -> bool:
+    """Whether a thread is one of a pool's that waits for something to do."""
+    return frame.f_code.co_name == "_worker" and frame.f_code.co_filename.endswith("thread.py")
 
 
 class _Selector(selectors.DefaultSelector):

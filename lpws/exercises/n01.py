@@ -49,9 +49,7 @@ class Waiter(Calls):
                 over.set()
                 thread.join()
 
-    def _serve(
-        self, listener: socket.socket, answers: list[bytes], size: int, over: threading.Event
-    ) -> None:
+    def _serve(self, listener: socket.socket, answers: list[bytes], size: int, over: threading.Event) -> None:
         """Answer each request in turn, whichever connection it comes on, until the call is over."""
         heard: dict[socket.socket, bytes] = {}
         waited_s = 0.0

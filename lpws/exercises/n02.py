@@ -17,7 +17,12 @@ def answers(scene: Scene) -> None:
     news, client = scene.publish(3), scene.client()
     for cursor in (0, scene.draw.choice([1, 2])):
         _ask(client, f"cursor={cursor}", cursor=cursor)
-        expect(client, news[cursor:], f"to cursor={cursor}", "which messages a client with this cursor lacks")
+        expect(
+            client,
+            news[cursor:],
+            f"a request with cursor={cursor}",
+            "which messages a client with this cursor lacks",
+        )
 
 
 def repeats(scene: Scene) -> None:
@@ -25,7 +30,7 @@ def repeats(scene: Scene) -> None:
     for each, cursor in ((client, 1), (other, 3), (client, 1), (other, 0)):
         _ask(each, f"cursor={cursor}", cursor=cursor)
         think = "what decides which messages to send: the request, or something that the server remembers"
-        expect(each, news[cursor:], f"to a client that asked (again) with cursor={cursor}", think)
+        expect(each, news[cursor:], f"a client that asked (again) with cursor={cursor}", think)
 
 
 def has_nothing(scene: Scene) -> None:
@@ -51,7 +56,7 @@ def begins(scene: Scene) -> None:
             f"answered with status {client.answers[-1].status} to a request without a cursor",
             "what a client sends that has nothing yet",
         )
-    expect(client, news, "to a request without a cursor", "what a client lacks that has nothing yet")
+    expect(client, news, "a request without a cursor", "what a client lacks that has nothing yet")
 
 
 def refuses(scene: Scene) -> None:

@@ -22,7 +22,12 @@ def answers(scene: Scene) -> None:
                 f"held a request with cursor={cursor}, although {ids(news[cursor:])} had been published",
                 "what to look at first, before a request may wait",
             )
-        expect(client, news[cursor:], f"to cursor={cursor}", "which messages a client with a cursor lacks")
+        expect(
+            client,
+            news[cursor:],
+            f"a request with cursor={cursor}",
+            "which messages a client with a cursor lacks",
+        )
 
 
 def holds(scene: Scene) -> None:
@@ -46,7 +51,9 @@ def releases(scene: Scene) -> None:
     clients = [scene.client() for _ in range(3)]
     for client in clients:
         if client.ask(cursor=cursor, hold=30):
-            expect(client, [], f"to cursor={cursor}", "which messages a client with a cursor lacks")
+            expect(
+                client, [], f"a request with cursor={cursor}", "which messages a client with a cursor lacks"
+            )
             raise Wrong("answered a request at once, with nothing to tell", "what it is to wait for")
     scene.settle(scene.draw.uniform(1, 20))
     news = scene.publish()
@@ -64,7 +71,7 @@ def releases(scene: Scene) -> None:
             "who else waits for the same message, and whether they all can be remembered",
         )
     for client in clients:
-        expect(client, news, "to a request that was held", "what the released request is to say")
+        expect(client, news, "a request that was held", "what the released request is to say")
 
 
 def times_out(scene: Scene) -> None:
@@ -104,11 +111,16 @@ def loses_nothing(scene: Scene) -> None:
                     "asking again",
                     gap,
                 )
-            expect(client, missing, "published while the client was asking again", gap)
+            expect(client, missing, "the first request after the gap", gap)
             cursor += len(missing)
         if while_held:
             if client.ask(cursor=cursor, hold=30):
-                expect(client, [], f"to cursor={cursor}", "which messages a client with a cursor lacks")
+                expect(
+                    client,
+                    [],
+                    f"a request with cursor={cursor}",
+                    "which messages a client with a cursor lacks",
+                )
                 raise Wrong("answered at once, with nothing to tell", "what the request is to wait for")
             scene.publish(while_held)
             if client.requests > len(client.answers):
@@ -116,7 +128,7 @@ def loses_nothing(scene: Scene) -> None:
             # One message at a time will do: the next request follows at once.
             got = max(1, len(lines(client.answers[-1])))
             expected = scene.published[cursor : cursor + got]
-            expect(client, expected, "published while its request was held", "who remembers it")
+            expect(client, expected, "a request that was held", "who remembers it")
             cursor += len(expected)
             scene.publish(in_gap)
 
@@ -131,7 +143,7 @@ def never_late(scene: Scene) -> None:
                 f"held back message {message.id}, published while the handler was getting ready to wait",
                 "what can happen at each `await` between the look at the messages and the wait",
             )
-        expect(client, [message], "published just after the request came", "each `await` on the way")
+        expect(client, [message], "a request that had just come", "each `await` on the way")
 
 
 def tidies_up(scene: Scene) -> None:
@@ -147,7 +159,7 @@ def tidies_up(scene: Scene) -> None:
             f"left {scene.listeners} functions in `room.listeners` though no request waits any more",
             "who takes a function off the list, whichever way the request ends",
         )
-    if (count := scene.waiting() - before) > 1:
+    if (count := scene.waiting(before + 1) - before) > 1:
         raise Wrong(
             f"kept {count} requests in memory that have been answered",
             "who takes a request off the list, whichever way it ends",
@@ -163,7 +175,7 @@ def forgets(scene: Scene) -> None:
         client.ask(cursor=0, hold=60)
         client.leave()
     scene.settle()
-    left = max(scene.listeners - before, scene.waiting() - kept)
+    left = max(scene.waiting(kept) - kept, scene.listeners - before)
     if left > 0:
         raise Wrong(
             f"still keeps {left} requests after {count} clients have left, for nobody",
@@ -172,7 +184,7 @@ def forgets(scene: Scene) -> None:
     news = scene.publish()
     if not stays.answers:
         raise Wrong("forgot a client that stayed when others left", "whose request it is that ends")
-    expect(stays, news, "to the one client that stayed", "whose request it is that ends")
+    expect(stays, news, "the one client that stayed", "whose request it is that ends")
 
 
 HOLD = Make(

@@ -25,6 +25,20 @@ class Wrong(Exception):
         super().__init__(f"{happened} – think about {think}")
 
 
+_THINK = {
+    "TimeoutError": "what is to be said when nothing has come in time",
+    "InvalidStateError": "how many messages can come before what waits for the first one goes on",
+    "MemoryError": "how much one client may make the server keep",
+    "coroutine": "who awaits it",
+}
+
+
+def raised(error: str, when: str = "") -> Wrong:
+    """What is said of an error in the program."""
+    think = next((think for kind, think in _THINK.items() if error.startswith(kind)), None)
+    return Wrong(f"raised {error}{when}", think or "what that line expects, and whether it is always so")
+
+
 class Message(NamedTuple):
     """A message of the room, as the observer published it."""
 
@@ -62,7 +76,9 @@ class Client:
         self.address = self.socket.getsockname()[1]
 
     def send(self, **query: Any) -> None:
-        """Send a request, and wait for nothing."""
+        """Send a request, and wait for nothing; the one before it must have been answered."""
+        if self.requests > len(self.answers):
+            raise Wrong("has not answered a request for which it has news", "who could wake the request")
         self.requests += 1
         query = {"client": self.number, "request": self.requests} | query
         target = f"{self.scene.path}?{urlencode(query)}"
@@ -191,10 +207,14 @@ class Scene:
         """Let the time pass, and come back when the handler has done all that it does by then."""
         self._heed(self.program.tell("settle", self.sent, self.left, seconds))
 
-    def waiting(self) -> int:
-        """How many requests the server still keeps in memory."""
-        told = self.program.tell("census")
-        self._heed(told)
+    def waiting(self, at_most: int = -1) -> int:
+        """How many requests the server still keeps in memory; a thread may need a moment to let go."""
+        for pause_s in (0.0, 0.02, 0.1, 0.2):
+            time.sleep(pause_s)
+            told = self.program.tell("census")
+            self._heed(told)
+            if not at_most < told["result"] or at_most < 0:
+                break
         return told["result"]
 
     def _keep(self, texts: list[str]) -> list[Message]:
@@ -209,7 +229,7 @@ class Scene:
             if address in self.clients:
                 self.clients[address].take(at_s)
         if told["errors"]:
-            raise Wrong(f"raised {told['errors'][0]}", "what that line expects, and whether it is always so")
+            raise raised(told["errors"][0])
         if told["blocked_s"]:
             raise Wrong(
                 f"let the whole server stand still for {told['blocked_s']:.3g} s, in which no other client "
@@ -254,10 +274,7 @@ class Calls:
         told = self.program.tell("call", *arguments)
         if told["errors"]:
             shown = ", ".join(f"{argument!r:.40}" for argument in arguments)
-            raise Wrong(
-                f"raised {told['errors'][0]}, when it was called with {shown}",
-                "what that line expects, and whether it is always so",
-            )
+            raise raised(told["errors"][0], f", when it was called with {shown}")
         return told["result"]
 
 
@@ -292,23 +309,26 @@ def ids(messages: list[Message]) -> str:
     return f"messages {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
-def expect(client: Client, expected: list[Message], situation: str, think: str) -> None:
-    """Raise `Wrong` unless the client's last answer carries these messages."""
+def expect(client: Client, expected: list[Message], request: str, think: str) -> None:
+    """Raise `Wrong` unless the client's last answer, to such a request, carries these messages."""
     got = lines(client.answers[-1])
     if got == expected:
         return
     if not got:
-        raise Wrong(f"answered with nothing {situation}, where {ids(expected)} should have come", think)
+        raise Wrong(f"answered {request} with nothing, where {ids(expected)} should have come", think)
     if sorted(got) == sorted(expected):
         raise Wrong(f"sent {ids(got)}, in this order", "the order in which a reader wants to hear them")
-    if [message.text for message in got] == [message.text for message in expected]:
-        raise Wrong(
-            f"sent {tuple(got[0])!r} where {tuple(expected[0])!r} was published",
-            "the number that a message has in the room, whoever hears it",
-        )
+    texts = {message.id: message.text for message in client.scene.published}
+    for message in got:
+        if texts.get(message.id) != message.text:
+            truth = f"which was {texts[message.id]!r}" if message.id in texts else "and there is no such one"
+            raise Wrong(
+                f"sent {message.text!r} as message {message.id}, {truth}",
+                "the number that a message has in the room, and where the next one begins",
+            )
     if len(got) > len(set(got)):
         raise Wrong(f"sent {ids(got)} in one answer", "how often a client wants to hear a message")
     if lost := [message for message in expected if message not in got]:
-        raise Wrong(f"lost {ids(lost)} {situation}: the answer carried {ids(got)}", think)
+        raise Wrong(f"lost {ids(lost)} in its answer to {request}, which carried {ids(got)}", think)
     again = [message for message in got if message not in expected]
     raise Wrong(f"sent {ids(again)} again, which the client said it had", "what a cursor says")

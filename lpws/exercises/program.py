@@ -220,16 +220,24 @@ def to_bytes(thing: Any) -> bytes:
 
 def _culprit(thing: Any) -> str | None:
     """Name of a value of the notebook that the function or class uses and that cannot be sent."""
-    for part in [thing, *getattr(thing, "__dict__", {}).values()]:
+    for own, part in [("", thing), *getattr(thing, "__dict__", {}).items()]:
         function = getattr(part, "__func__", part)
         code, names = getattr(function, "__code__", None), getattr(function, "__globals__", {})
         if code is None:
+            if own and not own.startswith("__") and not _can_leave(part):
+                return own
             continue
         cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
         used = {name: names[name] for name in code.co_names if name in names}
         for name, value in (used | {name: cell.cell_contents for name, cell in cells}).items():
-            try:
-                cloudpickle.dumps(value)
-            except Exception:
+            if not _can_leave(value):
                 return name
     return None
+
+
+def _can_leave(value: Any) -> bool:
+    try:
+        cloudpickle.dumps(value)
+    except Exception:
+        return False
+    return True

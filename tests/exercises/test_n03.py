@@ -159,7 +159,7 @@ LOOK = "if not self.room.messages[cursor:]:"
 WAIT = "await asyncio.wait_for(self.woken.wait(), hold_s)"
 WRONG = {
     "does not hold": ([(WAIT, "pass")], "answered at once (status 200), with nothing to tell"),
-    "its own hold": ([(WAIT, "await asyncio.wait_for(self.woken.wait(), 20)")], "for 20 s"),
+    "its own hold": ([(WAIT, "await asyncio.wait_for(self.woken.wait(), 20)")], " 20 s"),
     "no timeout": ([(WAIT, "await self.woken.wait()")], "still held a request"),
     "milliseconds": ([("hold_s)", "hold_s / 1000)")], "answered after"),
     "never woken": ([("self.woken.set()", "pass")], "still held its requests after a message"),
@@ -197,7 +197,7 @@ WRONG = {
     ),
     "counts anew": (
         [("{m.id} {m.text}\\n\" for m in messages", "{n} {m.text}\\n\" for n, m in enumerate(messages, 1)")],
-        "was published",
+        "which was",
     ),
     "twice": ([("for m in messages", "for m in [*messages, *messages]")], "in one answer"),
     "json": ([('"".join(f"{m.id} {m.text}\\n" for m in messages)', "{'messages': messages}")],
