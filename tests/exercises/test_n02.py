@@ -81,7 +81,7 @@ WRONG = {
         [("missing = self.room.messages[int(text):]",
           "missing = [m for m in self.room.messages[int(text):] if m.id > getattr(self.room, 'sent', 0)]; "
           "self.room.sent = newest")],
-        "with nothing, where messages",
+        "with nothing, where",
     ),
     "200 and nothing": ([("self.set_status(204)", "pass")], "status 200 when there was nothing to send"),
     "no cursor is an error": ([('"cursor", "0")', '"cursor")')], "to a request without a cursor"),
