@@ -1,0 +1,145 @@
+"""The tasks of notebook 04: Server-Sent Events."""
+
+from __future__ import annotations
+
+import random
+
+from .observer import Calls, Wrong
+from .task import Make, Quick, a_function
+
+_TEXTS = ["tea is ready", "it is cold", "déjà vu ☕", "a: b", "12 %", "日本のお茶", "x", "data: data"]
+
+
+def _pieces(stream: str, draw: random.Random, size: int) -> list[bytes]:
+    """The stream in pieces of about so many bytes, cut wherever it may be."""
+    data, pieces = stream.encode(), []
+    while data:
+        cut = draw.randint(1, size)
+        pieces.append(data[:cut])
+        data = data[cut:]
+    return pieces
+
+
+def _judge(call: Calls, pieces: list[bytes], expected: list[tuple[str, str]], think: str) -> None:
+    """Raise `Wrong` unless the function finds these events in these pieces."""
+    found = call(pieces)
+    shown = repr(b"".join(pieces))[:90] + ("" if len(pieces) == 1 else f" in {len(pieces)} pieces")
+    if not isinstance(found, list | tuple):
+        raise Wrong(f"returned {found!r:.60} for {shown}", "what is asked for: a list of events")
+    events = [tuple(event) if isinstance(event, list | tuple) else event for event in found]
+    if events != expected:
+        raise Wrong(f"found {events!r:.120} in {shown}, where {expected!r:.120} was said", think)
+
+
+def reads_events(call: Calls) -> None:
+    first, second = call.draw.sample(_TEXTS, 2)
+    stream = f"id: 1\ndata: {first}\n\nid: 2\ndata: {second}\n\n"
+    think = "what ends an event, and what ends the name of a field"
+    _judge(call, [stream.encode()], [("1", first), ("2", second)], think)
+
+
+def any_pieces(call: Calls) -> None:
+    texts = call.draw.choices(_TEXTS, k=12)
+    stream = "".join(f"id: {n}\ndata: {text}\n\n" for n, text in enumerate(texts, 7))
+    expected = [(str(n), text) for n, text in enumerate(texts, 7)]
+    think = "where a piece may end: even within a letter"
+    for size in (1, 9):
+        _judge(call, _pieces(stream, call.draw, size), expected, think)
+
+
+def any_line_end(call: Calls) -> None:
+    first, second = call.draw.sample(_TEXTS, 2)
+    for end in ("\r\n", "\r"):
+        stream = f"id: 3\ndata: {first}\ndata: more\n\nid: 4\ndata: {second}\n\n".replace("\n", end)
+        for pieces in ([stream.encode()], _pieces(stream, call.draw, 1)):
+            if end == "\r":  # which may be the first half of a longer line end, until more is there
+                pieces.append(b": the next line\r")
+            think = "the three ways to end a line, and a piece that ends within one"
+            _judge(call, pieces, [("3", f"{first}\nmore"), ("4", second)], think)
+
+
+def many_lines(call: Calls) -> None:
+    lines = call.draw.sample(_TEXTS, 3)
+    stream = "id: 1\n" + "".join(f"data: {line}\n" for line in lines) + "\n"
+    think = "what two data lines of one event make together"
+    _judge(call, [stream.encode()], [("1", "\n".join(lines))], think)
+
+
+def no_data(call: Calls) -> None:
+    stream = "id: 5\n\n\n\nevent: tea\n\ndata: here\n\n"
+    think = "which blocks are events, and for how long an id holds"
+    _judge(call, [stream.encode()], [("5", "here")], think)
+
+
+def keeps_id(call: Calls) -> None:
+    number = str(call.draw.randint(10, 99))
+    stream = f"data: before\n\nid: {number}\ndata: one\n\ndata: two\n\nid: é-1\ndata: three\n\n"
+    expected = [("", "before"), (number, "one"), (number, "two"), ("é-1", "three")]
+    _judge(call, [stream.encode()], expected, "for how long an id holds, and what it is before the first")
+
+
+def other_lines(call: Calls) -> None:
+    stream = ": a comment\nretry: 500\nid: 1\n:data: no\ndatas: no\ndata: yes\nnonsense\n: more\n\n"
+    think = "what to do with comments, and with fields one does not know"
+    _judge(call, [stream.encode()], [("1", "yes")], think)
+
+
+def one_space(call: Calls) -> None:
+    stream = "id:1\ndata:none\ndata: one\ndata:  two\ndata: a: b \n\n"
+    _judge(call, [stream.encode()], [("1", "none\none\n two\na: b ")], "which space is part of the value")
+
+
+def unfinished(call: Calls) -> None:
+    stream = "id: 1\ndata: whole\n\nid: 2\ndata: half\n"
+    think = "what ends an event, and what if the stream ends before"
+    _judge(call, [stream.encode()], [("1", "whole")], think)
+
+
+TASKS = {
+    "parser": Make(
+        stub="the function finds nothing yet: let it find the one event of [b'id: 1\\ndata: tea\\n\\n']",
+        expected=a_function("pieces"),
+        stages=[
+            [("finds simple events", reads_events)],
+            [
+                ("takes a stream in any pieces", any_pieces),
+                ("joins the data lines of an event", many_lines),
+                ("passes over comments and unknown fields", other_lines),
+                ("takes off one space, and no more", one_space),
+            ],
+            [
+                ("keeps an id until there is another", keeps_id),
+                ("makes no event of a block without data", no_data),
+                ("throws away an event that the stream did not finish", unfinished),
+                ("knows all three line ends", any_line_end),
+            ],
+        ],
+        scene=Calls,
+    ),
+    "lines": Quick(
+        "a\nb",
+        {
+            "ab": "two lines stay two lines",
+            "a b": "what stands between two lines of a text?",
+            "b": "the second line does not replace the first",
+            "a\nb\n": "the last line break is taken off again",
+            "a": "the second line belongs to the same event: where is the blank line?",
+        },
+    ),
+    "cut": Quick(
+        7,
+        {
+            8: "the browser has not shown event 8: its blank line never came",
+            6: "event 7 was shown; why should the server send it again?",
+            0: "the browser remembers what it has shown",
+        },
+    ),
+    "tabs": Quick(
+        6,
+        {
+            8: "how many connections does a browser open to one server over HTTP/1.1?",
+            1: "each tab has a connection of its own, as long as there are any left",
+            7: "one fewer",
+        },
+    ),
+}
