@@ -78,7 +78,7 @@ WRONG = {
     "all spaces": ([('value.removeprefix(" ")', "value.strip()")], "which space"),
     "no space": ([('value.removeprefix(" ")', "value[1:]")], "which space"),
     "forgets the id": (
-        [("                data = []\n            elif", "                data = []; last_id = ''\n            elif")],
+        [("data = []\n            elif", "data = []; last_id = ''\n            elif")],
         "for how long an id holds",
     ),
     "a number": ([("last_id = value", "last_id = int(value)")], "where [('1'"),
