@@ -118,7 +118,10 @@ class Child:
         name, *arguments = self.hear()
         order = Order(self.clock.now_s, lambda: True)
         self.loop.order = order
-        getattr(self, f"do_{name}")(order, *arguments)
+        try:
+            getattr(self, f"do_{name}")(order, *arguments)
+        except Exception as error:
+            self.note(error)
 
     def do_serve(self, order: Order, path: str) -> None:
         """Serve the program in a room of its own."""

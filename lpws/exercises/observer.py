@@ -23,6 +23,7 @@ class Wrong(Exception):
 
     def __init__(self, happened: str, think: str) -> None:
         super().__init__(f"{happened} – think about {think}")
+        self.happened = happened
 
 
 _THINK = {
@@ -30,6 +31,8 @@ _THINK = {
     "InvalidStateError": "how many messages can come before what waits for the first one goes on",
     "MemoryError": "how much one client may make the server keep",
     "coroutine": "who awaits it",
+    "a listener that is a coroutine": "what the room does with its listeners: it calls them",
+    "WebSocketClosedError": "who takes a client off the list when it has gone",
 }
 
 

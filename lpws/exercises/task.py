@@ -8,6 +8,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from types import FunctionType
 from typing import Any
 
@@ -105,16 +106,14 @@ class Make:
         return said
 
 
-def a_handler(base: type | None = None) -> Callable[[Any], str | None]:
-    """What keeps a thing from being a handler; the test of a task that asks for one."""
+def a_handler(module: str = "tornado.web", name: str = "RequestHandler") -> Callable[[Any], str | None]:
+    """What keeps a thing from being a handler, named since only a task that asks for one loads Tornado."""
 
     def problem(thing: Any) -> str | None:
-        from tornado.web import RequestHandler
-
-        kind = base or RequestHandler
+        kind = getattr(import_module(module), name)
         if isinstance(thing, type) and issubclass(thing, kind):
             return None
-        return f"expected a class that derives from {kind.__name__}, got {_named(thing)}"
+        return f"expected a class that derives from {name}, got {_named(thing)}"
 
     return problem
 

@@ -1,0 +1,226 @@
+"""The tasks of notebook 05: a WebSocket handler, and a decoder of frames."""
+
+import pytest
+from cells import edited, is_right, made, verdict
+
+CHAT = """
+from tornado.websocket import WebSocketHandler
+
+class Chat(WebSocketHandler):
+    def initialize(self, room):
+        self.room = room
+
+    def open(self):
+        cursor = int(self.get_query_argument("cursor"))
+        for message in self.room.messages[cursor:]:
+            self.tell(message)
+        self.room.listeners.add(self.tell)
+
+    def on_message(self, message):
+        if isinstance(message, bytes):
+            self.close(1003, "text, please")
+            return
+        self.room.publish(message)
+
+    def on_close(self):
+        self.room.listeners.discard(self.tell)
+
+    def tell(self, message):
+        self.write_message(f"{message.id} {message.text}")
+"""
+QUEUE = '''
+import asyncio
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+class Chat(WebSocketHandler):
+    """A queue and a task for each client, and coroutines everywhere."""
+    def initialize(self, room):
+        self.room, self.queue = room, asyncio.Queue()
+
+    async def open(self):
+        cursor = int(self.get_argument("cursor", "0"))
+        for message in self.room.messages[cursor:]:
+            self.queue.put_nowait(message)
+        self.room.listeners.add(self.queue.put_nowait)
+        self.task = asyncio.create_task(self.send())
+
+    async def send(self):
+        while True:
+            message = await self.queue.get()
+            try:
+                await self.write_message("%d %s\\n" % message)
+            except WebSocketClosedError:
+                return
+
+    async def on_message(self, message):
+        if type(message) is bytes:
+            self.close(code=1003)
+        else:
+            self.room.publish(message)
+
+    def on_close(self):
+        self.room.listeners.remove(self.queue.put_nowait)
+        self.task.cancel()
+'''
+CLASS_WIDE = '''
+from tornado.websocket import WebSocketHandler
+
+class Chat(WebSocketHandler):
+    """One listener for each room, and a set of clients; the position of each is kept."""
+    clients = {}
+
+    def initialize(self, room):
+        self.room = room
+
+    def open(self):
+        self.sent = int(self.get_query_argument("cursor"))
+        self.clients.setdefault(id(self.room), set()).add(self)
+        self.heard = lambda message: self.go_on()
+        self.room.listeners.add(self.heard)
+        self.go_on()
+
+    def go_on(self):
+        for message in self.room.messages[self.sent:]:
+            self.sent = message.id
+            self.write_message(f"{message.id} {message.text}".encode(), binary=False)
+
+    def on_message(self, message):
+        if isinstance(message, str):
+            self.room.publish(message)
+        else:
+            self.close(1003)
+
+    def on_close(self):
+        self.clients[id(self.room)].discard(self)
+        self.room.listeners.discard(self.heard)
+'''
+GOOD = {"plain": CHAT, "queue": QUEUE, "positions": CLASS_WIDE}
+
+
+@pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
+def test_a_good_handler_passes(source, capsys):
+    assert is_right(verdict("05.handler", made(source, "Chat"), capsys))
+
+
+def test_who_has_not_begun_is_told_what_to_do(capsys):
+    stub = """
+        from tornado.websocket import WebSocketHandler
+        class Chat(WebSocketHandler):
+            def initialize(self, room): self.room = room
+            def open(self): ...
+            def on_message(self, message): ...
+            def on_close(self): ...
+    """
+    [line] = verdict("05.handler", made(stub, "Chat"), capsys)
+    assert line.startswith("… the methods are still empty: begin with `open`")
+    [line] = verdict("05.decode", made("def decode(data): ...", "decode"), capsys)
+    assert line.startswith("… `decode` returns nothing yet")
+
+
+LISTEN = "self.room.listeners.add(self.tell)\n"
+TELL = 'self.write_message(f"{message.id} {message.text}")'
+CATCH_UP = "for message in self.room.messages[cursor:]:\n            self.tell(message)\n        "
+SAID = "self.room.publish(message)"
+WRONG = {
+    "nobody listens": ([(LISTEN, "pass\n")], "did not send message 1 to a client that joined with cursor=0"),
+    "one message": ([(TELL, f"{TELL}; self.room.listeners.discard(self.tell)")], "for how long"),
+    "text only": ([(TELL, "self.write_message(message.text)")], "where a client expects a frame such as"),
+    "bytes": ([(TELL, TELL[:-1] + ".encode(), binary=True)")], "in a frame with opcode 2"),
+    "json": ([(TELL, 'self.write_message({"id": message.id})')], "where a client expects a frame such as"),
+    "twice": ([(TELL, f"{TELL}; {TELL}")], "sent messages 1 and 1 to"),
+    "no cursor": ([(CATCH_UP, "")], "did not send messages"),
+    "everything": ([("messages[cursor:]", "messages")], "which lacked"),
+    "backwards": ([("messages[cursor:]", "messages[cursor:][::-1]")], "in this order"),
+    "listens first": (
+        [(LISTEN, "pass\n"), (CATCH_UP, LISTEN + "        await asyncio.sleep(0)\n        " + CATCH_UP),
+         ("def open", "async def open"), ("from tornado", "import asyncio\nfrom tornado")],
+        "a client that joined while a message was published",
+    ),
+    "pauses, then listens": (
+        [(LISTEN, "await asyncio.sleep(0)\n        " + LISTEN), ("def open", "async def open"),
+         ("from tornado", "import asyncio\nfrom tornado")],
+        "a client that joined while a message was published, which got",
+    ),
+    "echoes": ([(SAID, "self.write_message('1 ' + message)")], "whom the room tells"),
+    "publishes twice": ([(SAID, f"{SAID}; {SAID}")], "which lacked message"),
+    "keeps quiet": ([(SAID, "pass")], "did not send message 1 to the client that had said it"),
+    "takes bytes": ([("isinstance(message, bytes)", "False")], "bytes"),
+    "another code": ([("1003", "1008")], "with code 1008"),
+    "no code": ([('1003, "text, please"', "")], "with code 1005"),
+    "remembers": ([("self.room.listeners.discard(self.tell)", "pass")], "who takes a client off the list"),
+    "forgets everybody": ([(".discard(self.tell)", ".clear()")], "a client that stayed when others left"),
+    "refuses": ([("def open", "def check_origin(self, origin): return False\n\n    def open"),
+                 ("self.room = room\n", "self.room = room\n        self.request.headers['Origin'] = 'x'\n")],
+                "answered the handshake with status 403"),
+    "a mistake": ([("self.tell(message)", "self.told(message)")], "raised AttributeError"),
+    "a listener that is never awaited": ([("def tell", "async def tell")], "nobody awaits"),
+    "waits": ([(SAID, "await asyncio.sleep(5); " + SAID), ("def on_message", "async def on_message"),
+               ("from tornado", "import asyncio\nfrom tornado")], "did not read on"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "hint"), WRONG.values(), ids=WRONG)
+def test_a_wrong_handler_gets_the_hint_that_fits(changes, hint, capsys):
+    lines = verdict("05.handler", made(edited(CHAT, *changes), "Chat"), capsys)
+    wrong = [line for line in lines if line.startswith("✗")]
+    assert any(hint in line for line in wrong), lines
+    assert all(" – think about " in line for line in wrong), lines
+
+
+DECODE = """
+def decode(data):
+    messages, parts = [], b""
+    while data:
+        fin, opcode, size, start = data[0] >> 7, data[0] & 15, data[1] & 127, 2
+        if size > 125:
+            start = 4 if size == 126 else 10
+            size = int.from_bytes(data[2:start], "big")
+        key, end = data[start:start + 4], start + 4 + size
+        payload = bytes(byte ^ key[n % 4] for n, byte in enumerate(data[start + 4:end]))
+        data = data[end:]
+        if opcode < 8:
+            parts += payload
+            if fin:
+                messages.append(parts.decode())
+                parts = b""
+    return messages
+"""
+
+
+@pytest.mark.parametrize(
+    "source", [DECODE, edited(DECODE, ("parts.decode()", "parts"))], ids=["text", "bytes"]
+)
+def test_a_good_decoder_passes(source, capsys):
+    assert is_right(verdict("05.decode", made(source, "decode"), capsys))
+
+
+WRONG_DECODERS = {
+    "no key": ([("byte ^ key[n % 4]", "byte")], "what the key does"),
+    "one byte of the key": ([("n % 4", "0")], "what the key does"),
+    "short only": ([("if size > 125", "if False")], "what 126 and 127 mean"),
+    "little endian": ([('"big"', '"little"')], "what 126 and 127 mean"),
+    "the first only": ([("data = data[end:]", "data = b''")], "where a frame ends"),
+    "control frames too": ([("if opcode < 8", "if True")], "which frames are not messages"),
+    "each part a message": ([("if fin", "if True")], "what FIN and opcode 0 say"),
+    "one text": ([("return messages", "return messages[0]")], "returned 'Hello'"),
+    "no list": ([("return messages", "return None")], "returned None"),
+}
+
+
+@pytest.mark.parametrize(("changes", "hint"), WRONG_DECODERS.values(), ids=WRONG_DECODERS)
+def test_a_wrong_decoder_gets_the_hint_that_fits(changes, hint, capsys):
+    lines = verdict("05.decode", made(edited(DECODE, *changes), "decode"), capsys)
+    assert any(hint in line for line in lines if line.startswith("✗")), lines
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "said"),
+    [
+        ("05.bytes", 208, "✓"), ("05.bytes", 204, "✗ not 204: a client masks"),
+        ("05.bytes", 206, "✗ not 206: a length above 125"), ("05.bytes", 214, "✗ not 214: the long form"),
+        ("05.log", 0, "✓"), ("05.log", 1000, "✗ not 1000: who writes 1006"),
+    ],
+)  # fmt: skip
+def test_quick_questions(task, answer, said, capsys):
+    [line] = verdict(task, answer, capsys)
+    assert line.startswith(said)
