@@ -112,8 +112,11 @@ class Health:
         overloaded = {part for part in ticks if books.heavy and _busy(ticks[part])}
         if "server loop" in overloaded:  # they share the kernel's process with it
             overloaded |= {"publisher", "link"} & lateness_s.keys()
-        faults = (*books.run.faults, *books.faults)
-        return cls(lateness_s, tuple(log), faults, books.outcome, books.causes, frozenset(overloaded))
+        faults = [*books.run.faults, *books.faults]
+        # What the parts were late, they may all have been late on the way of one message.
+        if books.delayed_s >= LIMIT_S + sum(p99 for _median, p99 in lateness_s.values()):
+            faults.append(f"one message in ten was {1e3 * books.delayed_s:.0f} ms late, and nothing says why")
+        return cls(lateness_s, tuple(log), tuple(faults), books.outcome, books.causes, frozenset(overloaded))
 
     @property
     def late(self) -> list[str]:

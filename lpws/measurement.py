@@ -302,6 +302,7 @@ class _Experiment:
             self.clients.tell("stop")
             if not self._until(lambda: "done" in self.clients.said, END_S + 2 * self.grace_s):
                 self.faults.append("the clients did not end when they were told to")
+                return
         # What a client sent last is still on its way: let it arrive, so that both sides count the same.
         self._until(lambda: not (relay and relay.crossings) and not self.server.open, 4 + self.grace_s)
 

@@ -15,6 +15,8 @@ from typing import BinaryIO
 
 from . import __main__ as fleet
 
+#: So long [s] may it take to end by itself.
+END_S = 2.0
 _REPORT = re.compile(rb"(ready|events|done) (\d+)\n")
 
 
@@ -82,7 +84,7 @@ class RemoteFleet:
     def _exit_status(self) -> int:
         """How the process ended; it is helped if it does not."""
         try:
-            return self.process.wait(timeout=2)
+            return self.process.wait(timeout=END_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
