@@ -26,7 +26,7 @@ _AFTER_A_FAULT = ("missed", "failed", "pending", "unanswered", "reconnected")
 
 def heavy(transport: specs.Transport, workload: specs.Workload) -> bool:
     """Whether a run asks for so much that the server may be the limit, and not the transport."""
-    pause_s = getattr(transport, "interval_s", 0) or (getattr(transport, "pause_s", 0))
+    pause_s = getattr(transport, "interval_s", 0) or getattr(transport, "pause_s", 0)
     polls_hz = workload.clients / pause_s if pause_s and not transport.persistent else 0
     tells_hz = workload.clients * workload.rate_hz if transport.persistent else 0
     at_once = workload.clients if transport.persistent or getattr(transport, "aligned", False) else 0
@@ -90,7 +90,7 @@ class Books:
 
     @cached_property
     def _unanswered(self) -> set[int]:
-        if isinstance(self.run.transport, specs.SSE | specs.WebSocket):
+        if self.run.transport.streams:
             return set()
         asked, answered, failed = (
             {row[5] for row in self.rows[name, "client"]}
@@ -106,7 +106,7 @@ class Books:
 
     @property
     def _reconnected(self) -> int:
-        if not getattr(self.run.transport, "keep_alive", True):
+        if not self.run.transport.keep_alive:
             return 0
         opened = self.rows["opened", "client"]
         return len(opened) - len({row[3] for row in opened})
@@ -118,7 +118,7 @@ class Books:
         declared: list[tuple[object, tuple[str, ...], str]] = [
             *((True, ALL, cause) for cause in run.causes),
             (self.faulty_link, _AFTER_A_FAULT, "a fault of the link"),
-            (not getattr(run.transport, "cursor", True), ("missed", "pending"), "no cursor"),
+            (not run.transport.cursor, ("missed", "pending"), "no cursor"),
             (isinstance(run.transport, specs.Reload), ("pending",), "readers who had not reloaded"),
             (self.heavy, ("failed", "pending", "unanswered", "reconnected"), "more load than it carries"),
         ]
@@ -183,12 +183,11 @@ def _messages(books: Books) -> Iterator[str]:
 
 
 def _publishes(books: Books) -> Iterator[str]:
-    due, published = books.count("due", "publisher", 6, 1), books.count("published", "server", 6, 1)
-    due_ids, published_ids = ({id for id, _ in counts} for counts in (due, published))
-    if lost := due_ids - published_ids:
-        yield f"{len(lost)} messages were not published"
-    if due_ids and (more := published_ids - due_ids) and not books.run.causes:
-        yield f"{len(more)} messages were published by somebody else"
+    due, published = books.count("due", "publisher", 6), books.count("published", "server", 6)
+    if lost := (due - published).total():
+        yield f"{lost} messages were not published"
+    if due and (more := (published - due).total()) and not books.run.causes:
+        yield f"{more} messages were published by somebody else"
 
 
 def _requests(books: Books) -> Iterator[str]:
@@ -207,10 +206,10 @@ def _answers(books: Books) -> Iterator[str]:
     )
     if more := (received - sent).total():
         yield f"{more} answers were received that the server has not sent"
-    if isinstance(books.run.transport, specs.SSE | specs.WebSocket) or books.heavy:
+    if (books.run.transport.streams and not books.run.transport.upgrades) or books.heavy:
         return
     excused = {row[5] for row in books.rows["failed", "client"]}
-    if books.run.transport.persistent:  # an empty answer may have come at the end of the run
+    if books.run.transport.hold_s:  # an empty answer may have come at the end of the run
         excused |= books._last_requests
     if lost := sum(number for request, number in (sent - received).items() if request not in excused):
         yield f"{lost} answers were sent and not received"
@@ -223,6 +222,9 @@ def _connections(books: Books) -> Iterator[str]:
         yield f"{difference} connections were accepted that no client of the run opened"
     elif difference < 0 and not books.heavy:
         yield f"{-difference} connections were opened that the server did not accept"
+    begun = len(books.rows["opening", "client"])
+    if begun < opened["client"] or (begun > opened["client"] and not books.rows["failed", "client"]):
+        yield f"{begun} connections were begun, and {opened['client']} opened"
     for side in opened:
         if left := opened[side] - len(books.rows["closed", side]):
             yield f"{abs(left)} connections of the {side} were opened and not closed"
@@ -234,8 +236,7 @@ def _bytes(books: Books) -> Iterator[str]:
         ours = {row[4]: row[7] for row in books.rows[name, "server"]}
         if wrong := sum(ours.get(connection) != size for connection, size in told.items()):
             yield f"on {wrong} connections the kernel's TCP counts other bytes {name} than the server"
-    stream = isinstance(books.run.transport, specs.SSE | specs.WebSocket)
-    if stream or books.heavy or books.rows["failed", "client"]:
+    if books.run.transport.streams or books.heavy or books.rows["failed", "client"]:
         return
     total = {
         key: sum(row[7] for row in books.rows[key])

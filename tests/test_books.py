@@ -1,0 +1,163 @@
+"""The books of a run: what became of its messages, and what explains it."""
+
+from dataclasses import replace
+
+import accounting
+import pytest
+
+import lpws
+from lpws.books import ALL, HANDLERS, Books, heavy
+from lpws.health import BUSY_SHARE, LIMIT_S
+from lpws.trace import NONE
+
+WORK = lpws.Workload(clients=2, rate_hz=10, duration_s=1.0, seed=9)
+LINK = lpws.Link(delay_s=0.01)
+POLLING = lpws.LongPolling()
+
+
+@pytest.fixture(scope="module", params=["WebSocket", "long polling", "short polling", "SSE"])
+def measured(request):
+    transport = {
+        "WebSocket": lpws.WebSocket(), "long polling": POLLING, "SSE": lpws.SSE(),
+        "short polling": lpws.ShortPolling(interval_s=0.1),
+    }[request.param]  # fmt: skip
+    return lpws.measure(transport, WORK, LINK)
+
+
+def without(run, *places):
+    return replace(run, events=[event for place, event in enumerate(run.events) if place not in places])
+
+
+def places(run, name, side="client"):
+    return [place for place, event in enumerate(run.events) if event[1] == name and event[2] == side]
+
+
+def unfit_by_books(run):
+    return bool(run.health.faults or run.health.unexplained)
+
+
+def test_a_right_run_has_nothing_to_explain(measured):
+    assert not unfit_by_books(measured)
+    assert measured.health.outcome == {}
+
+
+@pytest.mark.parametrize("name", accounting.COUNTED)
+def test_an_event_that_is_lost_or_doubled_makes_the_run_unfit(measured, name):
+    found = [place for place, event in enumerate(measured.events) if event[1] == name]
+    if not found:
+        assert (measured.label, name[:9]) == ("SSE", "response_")  # whose answer does not end
+        return
+    for place in (found[0], found[len(found) // 2]):
+        events = measured.events
+        assert unfit_by_books(without(measured, place)), "lost"
+        doubled = replace(measured, events=events[: place + 1] + events[place:])
+        # A connection whose begin is noted twice leaves all else in order.
+        assert unfit_by_books(doubled) or name in ("opening", "read", "written"), "doubled"
+
+
+def test_what_is_missed_needs_a_cause():
+    """The same events under specifications that do or do not explain them."""
+    whole = lpws.simulate(POLLING, WORK, LINK)
+    first = places(whole, "message_received")[0]
+    run = without(whole, first)
+    assert run.health.outcome == {"missed": 1}
+    assert run.health.unexplained == {"missed": 1}
+    assert not run.health.good
+    assert "1 missed (unexplained)" in run.health.verdict
+    for explained, cause in (
+        (replace(run, transport=lpws.LongPolling(cursor=False)), "no cursor"),
+        (replace(run, link=replace(LINK, cut_at_s=0.5)), "a fault of the link"),
+        (replace(run, link=replace(LINK, silent_at_s=0.5)), "a fault of the link"),
+        (replace(run, causes=HANDLERS), "a handler of the reader's"),
+        (replace(run, causes=("a crash of the server",)), "a crash of the server"),
+    ):
+        assert explained.health.causes == {"missed": cause}
+        assert explained.health.good, explained
+        assert f"1 missed ({cause})" in explained.health.verdict
+        assert "\n" not in repr(explained)
+
+
+@pytest.mark.parametrize(("transport", "explained"), [(POLLING, False), (lpws.Reload(), True)])
+def test_a_reader_who_has_not_reloaded_yet_is_no_fault(transport, explained):
+    whole = lpws.simulate(lpws.ShortPolling(interval_s=0.1), WORK)
+    run = replace(without(whole, places(whole, "message_received")[-1]), transport=transport)
+    assert run.health.outcome["pending"] == 1
+    assert ("pending" in run.health.causes) == explained
+
+
+@pytest.mark.parametrize("what", ["doubled", "reordered", "unknown", "failed"])
+def test_each_kind_is_counted(what):
+    whole = lpws.simulate(lpws.WebSocket(), WORK)
+    events = list(whole.events)
+    here = [place for place in places(whole, "message_received") if events[place][3] == 0]
+    one, other = here[3], here[4]
+    if what == "doubled":
+        events.insert(one + 1, events[one])
+    elif what == "reordered":
+        events[one], events[other] = (
+            tuple(events[one][:6]) + tuple(events[other][6:]),
+            tuple(events[other][:6]) + tuple(events[one][6:]),
+        )
+    elif what == "unknown":
+        events.insert(one, (*events[one][:6], 999, 1))
+        events = [event for event in events if event[6] == 999 or event[6] < 999]
+    else:
+        events.append((1.0, "failed", "client", 0, 0, 0, NONE, 500))
+    run = replace(whole, events=events)
+    assert run.health.outcome[what] == 1
+    assert not run.health.good
+    assert replace(run, causes=HANDLERS).health.good
+    # A link that is cut loses, but it makes nothing twice and turns nothing round.
+    cut = replace(run, link=lpws.Link(delay_s=0.0, cut_at_s=0.5))
+    assert (what in cut.health.causes) == (what == "failed")
+
+
+def test_all_kinds_are_named():
+    run = lpws.simulate(lpws.WebSocket(), WORK)
+    assert set(Books(replace(run, events=[])).outcome) <= set(ALL)
+
+
+# ------------------------------------------------------------------------- a load that is too much
+
+
+def ticks(late_s, busy):
+    """Ticks of the server's loop, late again and again, in a thread that computed or was kept waiting."""
+    events, t, used_s = [], 0.0, 0.0
+    for number in range(20):
+        due = t + 0.05
+        t = due + late_s
+        used_s += (0.05 + late_s) * (BUSY_SHARE + 0.1 if busy else 0.1)
+        events.append((due, "due", "server", NONE, NONE, -2 - number, NONE, NONE))
+        events.append((t, "ticked", "server", NONE, NONE, -2 - number, NONE, int(1e6 * used_s)))
+    return events
+
+
+CROWD = replace(WORK, clients=10_000)
+
+
+@pytest.mark.parametrize(
+    ("work", "busy", "good"),
+    [(CROWD, True, True), (CROWD, False, False), (WORK, True, False), (WORK, False, False)],
+)
+def test_a_saturated_server_is_a_result_where_the_load_says_so(work, busy, good):
+    events = ticks(5 * LIMIT_S, busy)
+    run = lpws.Run(lpws.WebSocket(), work, None, events)
+    assert run.health.good == good
+    assert run.health.resolution_s >= 5 * LIMIT_S  # what may be believed is said in any case
+    assert ("by the load" in str(run.health)) == good
+
+
+def test_what_is_asked_of_a_server():
+    assert not heavy(lpws.WebSocket(), lpws.Workload(clients=20, rate_hz=30))
+    assert heavy(lpws.WebSocket(), lpws.Workload(clients=1_000, rate_hz=1))
+    assert heavy(lpws.ShortPolling(interval_s=0.01), lpws.Workload(clients=50))
+    assert not heavy(lpws.ShortPolling(interval_s=1), lpws.Workload(clients=1_000))
+    assert heavy(lpws.ShortPolling(interval_s=1, aligned=True), lpws.Workload(clients=1_000))
+
+
+def test_a_message_later_than_all_parts_together_is_noticed(measured):
+    """As if something lay between the stamp at the server and the wire."""
+    early = [(event[0] - 0.5 * (event[1] == "message_sent"), *event[1:]) for event in measured.events]
+    for events, noticed in ((measured.events, False), (early, True)):
+        faults = replace(measured, events=events).health.faults
+        assert any("late, and nothing says why" in fault for fault in faults) == noticed
