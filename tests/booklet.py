@@ -204,11 +204,15 @@ def rebound(source: str, name: str, value: object) -> str:
         else:
             continue
         found += [given for target, given in pairs if target == name]
-    old = min(found, key=lambda node: (node.lineno, node.col_offset))
+    return put(source, min(found, key=lambda node: (node.lineno, node.col_offset)), repr(value))
+
+
+def put(source: str, node: ast.AST, text: str) -> str:
+    """The source with a text in place of the node."""
     lines = source.encode().splitlines(keepends=True)  # its places are counted in bytes
-    start = sum(map(len, lines[: old.lineno - 1])) + old.col_offset
-    end = sum(map(len, lines[: old.end_lineno - 1])) + old.end_col_offset
-    return (source.encode()[:start] + repr(value).encode() + source.encode()[end:]).decode()
+    start = sum(map(len, lines[: node.lineno - 1])) + node.col_offset
+    end = sum(map(len, lines[: node.end_lineno - 1])) + node.end_col_offset
+    return (source.encode()[:start] + text.encode() + source.encode()[end:]).decode()
 
 
 def retyped(source: str, parameter: str, value: object) -> str:

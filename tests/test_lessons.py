@@ -1,0 +1,387 @@
+"""The notebooks in their second shape: form, budgets, exercises, and whether their claims notice.
+
+A cell is found by its id or its tags, a number by where it stands in the syntax, so that a variable may
+be renamed. What differs between notebooks stands in `LESSONS`. That they run and say the same again,
+nbval tests.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import accounting
+import booklet
+import pytest
+
+import lpws
+
+TAGS = {"navigation", "claim", "figure", "exercise", "make", "solution", "nbval-ignore-output"}
+TASKS = {"exercise", "make", "solution"}
+#: What a notebook may have of each: as `../shared` of the plan says, and a third more for an appendix.
+BUDGET = {
+    "words": (900, 1800), "open cells": (0, 18), "open lines": (0, 230), "all lines": (0, 450),
+    "lines of an open cell": (0, 20), "sections": (2, 5), "claims": (3, 12), "figures": (2, 6),
+    "minutes to read": (0, 40),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A mistake outside the claiming cell, and the claim that must notice it.
+
+    Parameters
+    ----------
+    cell, old, new
+        Which text of which cell is replaced.
+    claim
+        How the sentence begins that is false then.
+    measured
+        Which runs are measured, by transport, workload and the name of the handler; others are simulated.
+    """
+
+    cell: str
+    old: str
+    new: str
+    claim: str
+    measured: Callable = lambda transport, work, handler: False
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is particular to a notebook.
+
+    Parameters
+    ----------
+    mutations
+        At least three.
+    no_figure
+        Ids of cells whose output needs no reading after it.
+    exempt
+        Budget → its own range.
+    """
+
+    mutations: tuple[Mutation, ...]
+    no_figure: frozenset = frozenset()
+    exempt: dict = field(default_factory=dict)
+
+
+def with_keep_alive(transport, work, handler):
+    return handler == "Remembering" and transport.keep_alive and work.pattern == "poisson"
+
+
+CLOSES = """self.room = room
+        self.request.connection.no_keep_alive = True
+        self.set_header("Connection", "close")"""
+
+#: Stem → lesson. A notebook that is rebuilt moves here from `test_notebooks`.
+LESSONS = {
+    "03_long_polling": Lesson(
+        mutations=(
+            Mutation(
+                "remembering", "for message in self.room.messages[cursor:]",
+                "for message in self.room.messages[cursor + 1:]",
+                "With a cursor, every client got every message", with_keep_alive,
+            ),
+            Mutation(
+                "held", "self.room = room", CLOSES,
+                "With keep-alive, each client opened one connection", with_keep_alive,
+            ),
+            Mutation("measure-held", "cursor=False", "cursor=True", "The forgetful server lost"),
+            Mutation("measure-pairs", "0.001", "0.06", "Published just after an answer"),
+            Mutation("measure-both", "keep_alive=False", "keep_alive=True", "With close, some message took"),
+            Mutation("left-behind", "range(5)", "range(4)", "Five clients have hung up"),
+        ),
+    ),
+}  # fmt: skip
+
+PATHS = [booklet.NOTEBOOKS / f"{stem}.ipynb" for stem in LESSONS]
+
+
+@pytest.fixture(params=PATHS, ids=[path.stem for path in PATHS])
+def path(request):
+    return request.param
+
+
+def tags(cell) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def closed(cell) -> bool:
+    return bool(cell.metadata.get("jupyter", {}).get("source_hidden"))
+
+
+def texts(path) -> list:
+    return [cell for cell in booklet.read(path).cells if cell.cell_type == "markdown"]
+
+
+def lines(cell) -> list[str]:
+    return [line for line in cell.source.splitlines() if line.strip()]
+
+
+def described(cell) -> list[str]:
+    """The alternative texts of the cell's pictures."""
+    html = "".join("".join(output.get("data", {}).get("text/html", "")) for output in cell.outputs)
+    return re.findall(r'<img[^>]*\balt="([^"]*)"', html)
+
+
+# ------------------------------------------------------------------------------- form and budgets
+
+
+def test_it_keeps_to_the_budgets(path):
+    code = booklet.code(path)
+    shown = [cell for cell in code if not closed(cell)]
+    lesson = [cell for cell in code if not tags(cell) & TASKS]
+    words = len(" ".join(cell.source for cell in texts(path)).split())
+    open_lines = sum(len(lines(cell)) for cell in shown)
+    story = "\n".join(cell.source for cell in texts(path)).partition("\n## Exercises")[0]
+    found = {
+        "words": words,
+        "open cells": len(shown),
+        "open lines": open_lines,
+        "all lines": sum(len(lines(cell)) for cell in code),
+        "lines of an open cell": max(len(lines(cell)) for cell in shown),
+        "sections": len(re.findall(r"^## ", story, flags=re.M)),
+        "claims": sum(booklet.printed(cell).count("✓") for cell in lesson),
+        "figures": sum(bool(described(cell)) for cell in code),
+        "minutes to read": round(words / 160 + open_lines / 10 + 3 * sum("exercise" in tags(c) for c in code)),
+    }
+    more = 4 / 3 if path.stem[0].isalpha() else 1
+    budget = BUDGET | LESSONS[path.stem].exempt
+    over = {name: found[name] for name, (low, high) in budget.items() if not low <= found[name] <= more * high}
+    assert not over
+    assert path.stat().st_size < 1_000_000
+
+
+def test_the_opening_says_what_one_will_be_able_to_do(path):
+    opening = booklet.read(path).cells[1].source
+    assert re.match(r"# .*\?\n", opening)
+    assert 3 <= opening.split("You will be able to")[1].count("\n- ") <= 5
+    assert re.search(r"\*Read and run\*: \d+ minutes", opening)
+    assert re.search(r"\*Build\*: \d+ minutes", opening)
+
+
+def test_the_closing_says_what_was_learned_and_what_is_next(path):
+    closing = "\n".join(cell.source for cell in texts(path)).partition("\n## What you learned")[2]
+    assert all(word in closing for word in ("**What the field calls it**", "**Where to read on**", "**Next.**"))
+
+
+def test_something_happens_within_two_cells(path):
+    assert any(cell.outputs for cell in booklet.code(path)[:2])
+
+
+def test_it_is_in_the_stored_form(path):
+    notebook = booklet.read(path)
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert set().union(*map(tags, notebook.cells)) <= TAGS
+    assert "navigation" in tags(notebook.cells[0]) & tags(notebook.cells[-1])
+    cells = booklet.code(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        assert all(len(line) <= 80 for line in cell.source.splitlines()), cell.source
+        for output in cell.outputs:
+            assert output.output_type != "error", cell.source
+            assert output.get("name") != "stderr", cell.source
+
+
+def test_machinery_and_claims_are_closed(path):
+    for cell in booklet.code(path):
+        claims = cell.source.count("lpws.claim(")
+        if tags(cell) & {"claim", "solution"}:
+            assert closed(cell), cell.id
+        if closed(cell):
+            assert tags(cell) & {"claim", "figure", "solution"}, cell.id
+        if claims:
+            # A claim whose output is not compared could not fail.
+            assert "claim" in tags(cell), cell.id
+            assert "nbval-ignore-output" not in tags(cell), cell.id
+            assert booklet.printed(cell).count("✓") == claims == len(booklet.printed(cell).splitlines()), cell.id
+
+
+def test_every_figure_is_described(path):
+    for cell in booklet.code(path):
+        pictures = [output for output in cell.outputs if "image/png" in output.get("data", {})]
+        assert len(pictures) == len(described(cell)), cell.id
+        for words in described(cell):
+            assert len(words.split()) >= 15, words
+
+
+def test_every_output_is_announced_and_read(path):
+    """A text stands before each figure, and after it a text or the claims about it."""
+    cells = booklet.read(path).cells
+    for before, cell, after in zip(cells, cells[1:], cells[2:], strict=False):
+        if cell.cell_type == "code" and described(cell):
+            assert before.cell_type == "markdown", cell.id
+            assert after.cell_type == "markdown" or "claim" in tags(after), cell.id
+
+
+def test_the_committed_text_holds_no_guard_and_no_internals(path):
+    for cell in booklet.code(path):
+        if not tags(cell) & {"figure"}:
+            assert "raise ValueError" not in cell.source, cell.id
+            assert not re.search(r"from lpws\.(transports|relay|health|server|mailbox)", cell.source), cell.id
+
+
+# -------------------------------------------------------------------------------------- exercises
+
+
+def test_every_exercise_has_a_closed_solution_that_passes(path):
+    cells = booklet.code(path)
+    asked = [place for place, cell in enumerate(cells) if tags(cell) & {"exercise", "make"}]
+    assert sum("make" in tags(cell) for cell in cells) == 1
+    assert 2 <= sum("exercise" in tags(cell) for cell in cells) <= 3
+    for place in asked:
+        cell, solution = cells[place : place + 2]
+        assert booklet.printed(cell).startswith("…"), "a stub is told what to do"
+        assert "solution" in tags(solution)
+        assert solution.source.startswith("# The solution\n"), "the line that JupyterLab shows of a closed cell"
+        assert booklet.printed(solution)
+        assert all(line.startswith("✓") for line in booklet.printed(solution).splitlines()), solution.id
+
+
+# ------------------------------------------------------------------------------------- what it says
+
+
+def claims(said: str) -> list[str]:
+    return [line for line in said.splitlines() if line[:1] in ("✓", "✗", "–")]
+
+
+def test_every_claim_holds_in_the_simulation_whatever_runs_again(path):
+    judged = booklet.to_the_end_and_back(path)
+    assert [line for line in judged if line[0] != "✓"] == []
+
+
+@pytest.mark.parametrize(
+    ("stem", "mutation"),
+    [pytest.param(stem, each, id=f"{stem}-{each.cell}-{n}")
+     for stem, lesson in LESSONS.items() for n, each in enumerate(lesson.mutations)],
+)  # fmt: skip
+def test_a_claim_notices(stem, mutation, monkeypatch):
+    cells = booklet.code(booklet.NOTEBOOKS / f"{stem}.ipynb")
+    (mutated,) = [cell for cell in cells if cell.id == mutation.cell]
+    assert mutation.old in mutated.source
+    assert "lpws.claim(" not in mutated.source
+    assert any(mutation.claim in cell.source for cell in cells if "claim" in tags(cell))
+    real, namespace, said = lpws.measure, {}, ""
+    with booklet.imagined():
+
+        def measure(transport, work, link=None, *, handler=None, **options):
+            if mutation.measured(transport, work, handler and handler.__name__):
+                return real(transport, work, link, handler=handler, **options)
+            return booklet.twin(transport, work, link)
+
+        monkeypatch.setattr(lpws, "measure", measure)
+        for cell in cells:
+            if tags(cell) & (TASKS | {"figure"}) and "lpws.show" not in cell.source:
+                continue
+            source = cell.source.replace(mutation.old, mutation.new) if cell is mutated else cell.source
+            said += booklet.execute(source, namespace)
+    judged = claims(said)
+    assert any(line.startswith(f"✗ {mutation.claim}") for line in judged), judged
+    assert any(line.startswith("✓") for line in judged), "not everything is broken"
+
+
+def test_there_are_three_mutations_or_more(path):
+    assert len(LESSONS[path.stem].mutations) >= 3
+
+
+def numbers(path) -> list:
+    """The numbers that a reader may change: arguments of calls of `lpws` at the top level of open cells."""
+    found = []
+    for cell in booklet.code(path):
+        if closed(cell) or tags(cell) & TASKS:
+            continue
+        for statement in ast.parse(cell.source).body:
+            if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+                continue
+            for call in ast.walk(statement):
+                if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("lpws."):
+                    for given in [*call.args, *(keyword.value for keyword in call.keywords)]:
+                        if isinstance(given, ast.Constant) and type(given.value) in (int, float):
+                            found.append((cell, given))
+    return found
+
+
+def test_a_number_that_cannot_be_is_refused_in_words(path):
+    assert len(numbers(path)) >= 3
+    names = booklet.read_through(path)
+    for cell, number in numbers(path):
+        for bad in booklet.BAD:
+            source = booklet.put(cell.source, number, repr(bad))
+            with booklet.imagined():
+                booklet.complaint(source, names)
+
+
+@pytest.mark.parametrize("bad", booklet.BAD)
+def test_a_guess_of_any_kind_leaves_the_figures_whole(path, bad, caplog):
+    cells = booklet.code(path)
+    names = booklet.read_through(path)
+    with booklet.imagined(drawn=True):
+        for cell, number in numbers(path):
+            if "lpws.guess(" in cell.source:
+                said = booklet.execute(booklet.put(cell.source, number, repr(bad)), names)
+                assert not said or said.startswith("✗ your guess: expected a number from ")
+        for cell in cells:
+            if "figure" in tags(cell):
+                booklet.execute(cell.source, names)
+    assert not caplog.records
+
+
+# ---------------------------------------------------------------------------- 03: what it builds
+
+LINK = lpws.Link(delay_s=0.01)
+
+
+@pytest.fixture(scope="module")
+def long_polling():
+    """The names of the notebook on long polling: its handlers, and the client that listens."""
+    return booklet.read_through(booklet.NOTEBOOKS / "03_long_polling.ipynb")
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+@pytest.mark.parametrize("pattern", ["poisson", "bursts"])
+@pytest.mark.parametrize("name", ["Remembering", "Solution"])
+def test_the_handlers_keep_the_books(long_polling, name, pattern, keep_alive):
+    work = lpws.Workload(clients=4, rate_hz=20, duration_s=0.6, pattern=pattern, burst=4, spacing_s=0)
+    polling = lpws.LongPolling(keep_alive=keep_alive)
+    run = lpws.measure(polling, work, LINK, handler=long_polling[name])
+    assert accounting.faults(run) == []
+    assert (lpws.deliveries(run).state == "delivered").all()
+    assert run.log == ()
+
+
+def test_the_solution_ends_its_holds(long_polling):
+    work = lpws.Workload(clients=3, rate_hz=1, duration_s=1.0, pattern="periodic")
+    run = lpws.measure(lpws.LongPolling(hold_s=0.2), work, handler=long_polling["Solution"])
+    assert accounting.faults(run) == []
+    asked = lpws.requests(run)
+    assert asked["empty"].sum() >= 3
+    assert asked[asked["empty"]].held_s.min() > 0.2 - 0.005
+
+
+def test_the_forgetful_handler_loses_what_falls_into_the_gap(long_polling):
+    work = lpws.Workload(clients=3, rate_hz=5, duration_s=1.2, pattern="bursts", burst=2)
+    polling = lpws.LongPolling(cursor=False)
+    run = lpws.measure(polling, work, lpws.Link(delay_s=0.025), handler=long_polling["Held"])
+    told = lpws.deliveries(run)
+    # Of each pair the first finds the request held, the second, a millisecond later, does not.
+    assert (told[told.message % 2 == 1].state == "delivered").all()
+    assert (told[told.message % 2 == 0].state != "delivered").all()
+
+
+def test_the_first_client_misses_the_warning_and_the_second_does_not(long_polling, capsys):
+    for name, heard in (("Held", [1, 3]), ("Remembering", [1, 2, 3])):
+        long_polling["listen"](long_polling[name])
+        assert [int(line.split()[2]) for line in capsys.readouterr().out.splitlines()] == heard
+
+
+def test_the_solution_leaves_no_listener_behind(long_polling):
+    assert long_polling["left_behind"](long_polling["Remembering"]) == 5
+
+
+def test_recorded_and_own_runs_are_of_one_specification(long_polling):
+    own = {name: booklet.spec(run) for name, run in long_polling["runs"].items()}
+    assert {name: booklet.spec(run) for name, run in lpws.load_run("long_polling").items()} == own
