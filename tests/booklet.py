@@ -125,7 +125,7 @@ def twin(transport, work, link=None, **_) -> lpws.Run:
 
 
 @contextlib.contextmanager
-def imagined(drawn: bool = False) -> Iterator[None]:
+def imagined(drawn: bool = False, measure: Callable = twin) -> Iterator[None]:
     """Inside, a notebook's runs are simulated, and its figures, drawn or not, are shown to nobody."""
 
     def put_away(figure, _description):
@@ -135,7 +135,7 @@ def imagined(drawn: bool = False) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         remember(patch)
-        patch.setattr(lpws, "measure", twin)
+        patch.setattr(lpws, "measure", measure)
         patch.setattr(lpws, "show", put_away)
         yield
 

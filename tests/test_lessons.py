@@ -9,93 +9,15 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import accounting
 import booklet
 import pytest
+from lessons import BUDGET, LESSONS
 
 import lpws
 
-TAGS = {"navigation", "claim", "figure", "exercise", "make", "solution", "nbval-ignore-output"}
 TASKS = {"exercise", "make", "solution"}
-#: What a notebook may have of each: as `../shared` of the plan says, and a third more for an appendix.
-BUDGET = {
-    "words": (900, 1800), "open cells": (0, 18), "open lines": (0, 230), "all lines": (0, 450),
-    "lines of an open cell": (0, 20), "sections": (2, 5), "claims": (3, 12), "figures": (2, 6),
-    "minutes to read": (0, 40),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Mutation:
-    """A mistake outside the claiming cell, and the claim that must notice it.
-
-    Parameters
-    ----------
-    cell, old, new
-        Which text of which cell is replaced.
-    claim
-        How the sentence begins that is false then.
-    measured
-        Which runs are measured, by transport, workload and the name of the handler; others are simulated.
-    """
-
-    cell: str
-    old: str
-    new: str
-    claim: str
-    measured: Callable = lambda transport, work, handler: False
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What is particular to a notebook.
-
-    Parameters
-    ----------
-    mutations
-        At least three.
-    no_figure
-        Ids of cells whose output needs no reading after it.
-    exempt
-        Budget → its own range.
-    """
-
-    mutations: tuple[Mutation, ...]
-    no_figure: frozenset = frozenset()
-    exempt: dict = field(default_factory=dict)
-
-
-def with_keep_alive(transport, work, handler):
-    return handler == "Remembering" and transport.keep_alive and work.pattern == "poisson"
-
-
-CLOSES = """self.room = room
-        self.request.connection.no_keep_alive = True
-        self.set_header("Connection", "close")"""
-
-#: Stem → lesson. A notebook that is rebuilt moves here from `test_notebooks`.
-LESSONS = {
-    "03_long_polling": Lesson(
-        mutations=(
-            Mutation(
-                "remembering", "for message in self.room.messages[cursor:]",
-                "for message in self.room.messages[cursor + 1:]",
-                "With a cursor, every client got every message", with_keep_alive,
-            ),
-            Mutation(
-                "held", "self.room = room", CLOSES,
-                "With keep-alive, each client opened one connection", with_keep_alive,
-            ),
-            Mutation("measure-held", "cursor=False", "cursor=True", "The forgetful server lost"),
-            Mutation("measure-pairs", "0.001", "0.06", "Published just after an answer"),
-            Mutation("measure-both", "keep_alive=False", "keep_alive=True", "With close, some message took"),
-            Mutation("left-behind", "range(5)", "range(4)", "Five clients have hung up"),
-        ),
-    ),
-}  # fmt: skip
 
 PATHS = [booklet.NOTEBOOKS / f"{stem}.ipynb" for stem in LESSONS]
 
@@ -123,8 +45,7 @@ def lines(cell) -> list[str]:
 
 def described(cell) -> list[str]:
     """The alternative texts of the cell's pictures."""
-    html = "".join("".join(output.get("data", {}).get("text/html", "")) for output in cell.outputs)
-    return re.findall(r'<img[^>]*\balt="([^"]*)"', html)
+    return booklet.descriptions(cell.outputs)
 
 
 # ------------------------------------------------------------------------------- form and budgets
@@ -172,12 +93,7 @@ def test_something_happens_within_two_cells(path):
     assert any(cell.outputs for cell in booklet.code(path)[:2])
 
 
-def test_it_is_in_the_stored_form(path):
-    notebook = booklet.read(path)
-    ids = [cell.id for cell in notebook.cells]
-    assert len(set(ids)) == len(ids)
-    assert set().union(*map(tags, notebook.cells)) <= TAGS
-    assert "navigation" in tags(notebook.cells[0]) & tags(notebook.cells[-1])
+def test_cells_were_executed_in_order_and_without_an_error(path):
     cells = booklet.code(path)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     for cell in cells:
@@ -259,26 +175,24 @@ def test_every_claim_holds_in_the_simulation_whatever_runs_again(path):
     [pytest.param(stem, each, id=f"{stem}-{each.cell}-{n}")
      for stem, lesson in LESSONS.items() for n, each in enumerate(lesson.mutations)],
 )  # fmt: skip
-def test_a_claim_notices(stem, mutation, monkeypatch):
+def test_a_claim_notices(stem, mutation):
     cells = booklet.code(booklet.NOTEBOOKS / f"{stem}.ipynb")
     (mutated,) = [cell for cell in cells if cell.id == mutation.cell]
     assert mutation.old in mutated.source
     assert "lpws.claim(" not in mutated.source
     assert any(mutation.claim in cell.source for cell in cells if "claim" in tags(cell))
     real, namespace, said = lpws.measure, {}, ""
-    with booklet.imagined():
 
-        def measure(transport, work, link=None, *, handler=None, **options):
-            if mutation.measured(transport, work, handler and handler.__name__):
-                return real(transport, work, link, handler=handler, **options)
-            return booklet.twin(transport, work, link)
+    def measure(transport, work, link=None, *, handler=None, **options):
+        if mutation.measured(transport, work, handler and handler.__name__):
+            return real(transport, work, link, handler=handler, **options)
+        return booklet.twin(transport, work, link)
 
-        monkeypatch.setattr(lpws, "measure", measure)
+    with booklet.imagined(measure=measure):
         for cell in cells:
-            if tags(cell) & (TASKS | {"figure"}) and "lpws.show" not in cell.source:
-                continue
-            source = cell.source.replace(mutation.old, mutation.new) if cell is mutated else cell.source
-            said += booklet.execute(source, namespace)
+            if not tags(cell) & TASKS:
+                source = cell.source.replace(mutation.old, mutation.new) if cell is mutated else cell.source
+                said += booklet.execute(source, namespace)
     judged = claims(said)
     assert any(line.startswith(f"✗ {mutation.claim}") for line in judged), judged
     assert any(line.startswith("✓") for line in judged), "not everything is broken"

@@ -5,11 +5,12 @@ import re
 
 import booklet
 import pytest
+from lessons import LESSONS, TAGS
 
 import lpws
 
-PATHS = booklet.paths()
-TAGS = {"navigation", "exercise", "solution", "nbval-ignore-output"}
+#: Those in the first shape; the others are in `test_lessons`.
+PATHS = [path for path in booklet.paths() if path.stem not in LESSONS]
 
 spec = importlib.util.spec_from_file_location("store", booklet.NOTEBOOKS / "store.py")
 store = importlib.util.module_from_spec(spec)
@@ -21,9 +22,13 @@ def path(request):
     return request.param
 
 
+@pytest.fixture(params=booklet.paths(), ids=[path.stem for path in booklet.paths()])
+def any_path(request):
+    return request.param
+
+
 def test_there_is_a_series():
-    assert PATHS
-    assert store.series() == PATHS
+    assert store.series() == booklet.paths()
 
 
 def test_every_code_cell_was_executed_in_order(path):
@@ -85,10 +90,10 @@ def test_the_whole_is_short(path):
     assert path.stat().st_size < 1_000_000
 
 
-def test_it_is_in_the_stored_form(path):
-    notebook = booklet.read(path)
-    again = booklet.read(path)
-    store.tidy(again, path)
+def test_it_is_in_the_stored_form(any_path):
+    notebook = booklet.read(any_path)
+    again = booklet.read(any_path)
+    store.tidy(again, any_path)
     assert again == notebook, "run: python3 run.py notebooks"
     ids = [cell.id for cell in notebook.cells]
     assert len(set(ids)) == len(ids)
@@ -97,11 +102,11 @@ def test_it_is_in_the_stored_form(path):
     assert booklet.tagged(notebook.cells[-1], "navigation")
 
 
-def test_links_lead_somewhere(path):
-    for cell in booklet.read(path).cells:
+def test_links_lead_somewhere(any_path):
+    for cell in booklet.read(any_path).cells:
         if cell.cell_type == "markdown":
             for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", cell.source):
-                other = booklet.NOTEBOOKS / target if target else path
+                other = booklet.NOTEBOOKS / target if target else any_path
                 assert other.exists(), target
                 if anchor:
                     text = "\n".join(c.source for c in booklet.read(other).cells if c.cell_type == "markdown")
@@ -170,7 +175,7 @@ def test_the_recorded_race_is_the_one_of_the_notebook(monkeypatch):
     """Grey and coloured lines are runs of one specification."""
     asked = []
     monkeypatch.setattr(lpws, "measure", lambda *spec: asked.append(spec))
-    cell = next(c for c in booklet.code(PATHS[0]) if c.source.startswith("work ="))
+    cell = next(c for c in booklet.code(booklet.paths()[0]) if c.source.startswith("work ="))
     booklet.execute(cell.source, {"lpws": lpws, "link": lpws.Link(delay_s=0.025)})
     recorded = lpws.load_run("race").values()
     assert [(run.transport, run.workload, run.link) for run in recorded] == asked

@@ -1,0 +1,82 @@
+"""What is particular to each notebook in the second shape, for `test_lessons`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+#: The tags that a cell may have.
+TAGS = {"navigation", "claim", "figure", "exercise", "make", "solution", "nbval-ignore-output"}
+#: How much a notebook may have of each; an appendix a third more.
+BUDGET = {
+    "words": (900, 1800), "open cells": (0, 18), "open lines": (0, 230), "all lines": (0, 450),
+    "lines of an open cell": (0, 20), "sections": (2, 5), "claims": (3, 12), "figures": (2, 6),
+    "minutes to read": (0, 40),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A mistake outside the claiming cell, and the claim that must notice it.
+
+    Parameters
+    ----------
+    cell, old, new
+        Which text of which cell is replaced.
+    claim
+        How the sentence begins that is false then.
+    measured
+        Which runs are measured, by transport, workload and the name of the handler; others are simulated.
+    """
+
+    cell: str
+    old: str
+    new: str
+    claim: str
+    measured: Callable = lambda transport, work, handler: False
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is particular to a notebook.
+
+    Parameters
+    ----------
+    mutations
+        At least three.
+    exempt
+        Budget → its own range.
+    """
+
+    mutations: tuple[Mutation, ...]
+    exempt: dict = field(default_factory=dict)
+
+
+def with_keep_alive(transport, work, handler):
+    return handler == "Remembering" and transport.keep_alive and work.pattern == "poisson"
+
+
+CLOSES = """self.room = room
+        self.request.connection.no_keep_alive = True
+        self.set_header("Connection", "close")"""
+
+#: Stem → lesson. A notebook that is rebuilt moves here from `test_notebooks`.
+LESSONS = {
+    "03_long_polling": Lesson(
+        mutations=(
+            Mutation(
+                "remembering", "for message in self.room.messages[cursor:]",
+                "for message in self.room.messages[cursor + 1:]",
+                "With a cursor, every client got every message", with_keep_alive,
+            ),
+            Mutation(
+                "held", "self.room = room", CLOSES,
+                "With keep-alive, each client opened one connection", with_keep_alive,
+            ),
+            Mutation("measure-held", "cursor=False", "cursor=True", "The forgetful server lost"),
+            Mutation("measure-pairs", "0.001", "0.06", "Published just after an answer"),
+            Mutation("measure-both", "keep_alive=False", "keep_alive=True", "With close, some message took"),
+            Mutation("left-behind", "range(5)", "range(4)", "Five clients have hung up"),
+        ),
+    ),
+}  # fmt: skip
