@@ -121,7 +121,10 @@ def _published(run: Run, client: int, held: pd.DataFrame) -> pd.DataFrame:
     at_s = told.published_s.to_numpy()
     # A held request is answered when a message enters, so that its end is at or just after that.
     met = ((begins <= at_s[:, None]) & (at_s[:, None] <= ends)).any(axis=1)
-    kind = np.where(told.state == "missed", "lost", np.where(met, "met", "waited"))
+    # Without a cursor, what was published in a gap is lost, even if no later message has shown it yet.
+    forgotten = (told.state == "pending") & (not getattr(run.transport, "cursor", True))
+    lost = (told.state == "missed") | forgotten
+    kind = np.where(lost, "lost", np.where(met, "met", "waited"))
     return told.assign(kind=kind)
 
 

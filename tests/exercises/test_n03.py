@@ -239,10 +239,10 @@ def test_what_is_no_handler_is_said(thing, capsys):
 @pytest.mark.parametrize(
     ("task", "answer", "said"),
     [
-        ("03.transits", 3, "✓"), ("03.transits", 1, "✗ not 1: that is the luckiest"),
-        ("03.transits", 2, "✗ not 2: that is the gap"), ("03.transits", 7, "✗ not 7"),
-        ("03.lost", 1 / 3, "✓"), ("03.lost", 0.33, "✓"), ("03.lost", 0.5, "✗ not 0.5: that is λG"),
-        ("03.lost", "a third", "✗ expected a number"),
+        ("03.transits", 7, "✓"), ("03.transits", 1, "✗ not 1: that is the luckiest"),
+        ("03.transits", 5, "✗ not 5: that is TCP alone"), ("03.transits", 4, "✗ not 4"),
+        ("03.timer", 0, "✓"), ("03.timer", 0.0, "✓"), ("03.timer", 0.2, "✗ not 0.2: that is the formula"),
+        ("03.timer", "none", "✗ expected a number"), ("03.place", 2, "✓"), ("03.place", 3, "✗ not 3: then"),
     ],
 )  # fmt: skip
 def test_quick_questions(task, answer, said, capsys):
