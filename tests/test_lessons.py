@@ -216,8 +216,10 @@ def numbers(path) -> list:
             if isinstance(statement, ast.FunctionDef | ast.ClassDef):
                 continue
             for call in ast.walk(statement):
-                if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("lpws."):
-                    for given in [*call.args, *(keyword.value for keyword in call.keywords)]:
+                name = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
+                if name.startswith("lpws."):
+                    named = [keyword.value for keyword in call.keywords if name != "lpws.guess"]
+                    for given in [*call.args, *named]:
                         if isinstance(given, ast.Constant) and type(given.value) in (int, float):
                             found.append((cell, given))
     return found
