@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .observer import Calls, Message, Scene, Wrong, ids
+from .observer import Calls, Message, Scene, Wrong, compare, ids
 from .task import Make, Quick, a_function, a_handler
 from .web import BINARY, CLOSE, PING, TEXT, WebClient, frame
 
@@ -16,6 +16,10 @@ def _expect(client: WebClient, expected: list[Message], who: str, think: str) ->
     got = client.messages()
     if got == expected:
         return
+    texts, known = ([message.text for message in some] for some in (got, client.scene.published))
+    if twice := [text for text in texts if texts.count(text) > max(1, known.count(text))]:
+        raise Wrong(f"sent {twice[0]!r} more than once to {who}", "how often it is published, and sent")
+    compare(got, client.scene.published)
     if lost := [message for message in expected if message not in got]:
         raise Wrong(f"did not send {ids(lost)} to {who}, which got {ids(got)}", think)
     if len(got) > len(set(got)) or len(got) > len(expected):
@@ -87,22 +91,22 @@ def refuses_bytes(scene: Scene) -> None:
 
 
 def forgets(scene: Scene) -> None:
-    stays, count = _join(scene, 0), scene.draw.randrange(3, 6)
+    stay, count = [_join(scene, 0) for _ in range(2)], scene.draw.randrange(3, 6)
     before, kept = scene.listeners, scene.waiting()
     for n, client in enumerate([_join(scene, 0) for _ in range(count)]):
         if n % 2:
             client.send_frame(CLOSE, b"\x03\xe9")
         client.leave()
-    scene.settle()
+        scene.settle()
+        news = scene.publish()
+        for other in stay:
+            _expect(other, news, "a client that stayed when another left", "whose connection it is that ends")
     left = max(scene.waiting(kept) - kept, scene.listeners - before)
     if left > 0:
         raise Wrong(
             f"keeps {left} functions or handlers for {count} clients that have left",
             "what `on_close` is for, and what `open` has put where",
         )
-    _expect(
-        stays, scene.publish(2), "a client that stayed when others left", "whose connection it is that ends"
-    )
 
 
 def decodes(cases: str) -> tuple[str, object]:

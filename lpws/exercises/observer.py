@@ -321,17 +321,22 @@ def expect(client: Client, expected: list[Message], request: str, think: str) ->
         raise Wrong(f"answered {request} with nothing, where {ids(expected)} should have come", think)
     if sorted(got) == sorted(expected):
         raise Wrong(f"sent {ids(got)}, in this order", "the order in which a reader wants to hear them")
-    texts = {message.id: message.text for message in client.scene.published}
-    for message in got:
-        if texts.get(message.id) != message.text:
-            truth = f"which was {texts[message.id]!r}" if message.id in texts else "and there is no such one"
-            raise Wrong(
-                f"sent {message.text!r} as message {message.id}, {truth}",
-                "the number that a message has in the room, and where the next one begins",
-            )
+    compare(got, client.scene.published)
     if len(got) > len(set(got)):
         raise Wrong(f"sent {ids(got)} in one answer", "how often a client wants to hear a message")
     if lost := [message for message in expected if message not in got]:
         raise Wrong(f"lost {ids(lost)} in its answer to {request}, which carried {ids(got)}", think)
     again = [message for message in got if message not in expected]
     raise Wrong(f"sent {ids(again)} again, which the client said it had", "what a cursor says")
+
+
+def compare(got: list[Message], published: list[Message]) -> None:
+    """Raise `Wrong` if a message does not say what was published under its number."""
+    texts = dict(published)
+    for id, text in got:
+        if texts.get(id) != text:
+            truth = f"which was {texts[id]!r}" if id in texts else "and there is no such one"
+            raise Wrong(
+                f"sent {text!r} as message {id}, {truth}",
+                "the number and the text that a message has in the room, and where the next one begins",
+            )
