@@ -24,7 +24,7 @@ _MODULES = {
     "tables": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
     "figures": (
         *("axes", "entitle", "connections_and_latency", "lifelines", "timeline", "ecdf", "ladder"),
-        *("freshness", "gap_strip"),
+        *("freshness", "gap_strip", "replay"),
     ),
     "liveview": ("live",),
     "notebook": ("claim", "guess", "show", "source"),

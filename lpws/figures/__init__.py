@@ -11,6 +11,7 @@ from .count import timeline
 from .gap import gap_strip
 from .latency import ecdf
 from .pair import connections_and_latency
+from .race import replay
 from .sequence import ladder
 from .style import FAINT, GRAY, INK, PALE, TRANSPORT_STYLE, Style, axes, entitle
 from .style import GRAY as GREY
