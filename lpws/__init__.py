@@ -24,10 +24,10 @@ _MODULES = {
     "tables": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
     "figures": (
         *("axes", "entitle", "connections_and_latency", "lifelines", "timeline", "ecdf", "ladder"),
-        *("freshness", "gap_strip", "replay"),
+        *("freshness", "gap_strip", "rain", "bytes_to_scale", "frame_bits", "replay"),
     ),
     "liveview": ("live",),
-    "notebook": ("claim", "guess", "show", "source"),
+    "notebook": ("claim", "guess", "show", "slider", "source"),
     "exercises": ("check",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

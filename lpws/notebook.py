@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import inspect
 import math
 import numbers
@@ -9,12 +11,15 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from IPython.display import Code, display
+from IPython.display import Code, DisplayHandle, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .figures.picture import bundle, close
+from .figures.film import Film
+from .figures.picture import PAGE_DPI, bundle, close
 
+#: How long a slider rests until its figure is drawn sharp [s].
+REST_S = 0.4
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -87,7 +92,7 @@ def guess(value: Any, *, least: float = 0.0, most: float = 1e6) -> float:
     return math.nan
 
 
-def show(figure: Axes | Figure, description: str) -> None:
+def show(figure: Axes | Figure | Film, description: str) -> None:
     """Show a figure, and what it shows in words for people who cannot see it.
 
     The picture is crisp on today's screens, the same under every backend of Matplotlib, and in
@@ -97,18 +102,115 @@ def show(figure: Axes | Figure, description: str) -> None:
     Parameters
     ----------
     figure
-        A figure or its axes.
+        A figure or its axes; or a film, such as that of `replay`.
     description
         What there is to see, with the values that a reader would read off.
     """
     if isinstance(figure, Axes):
         figure = figure.get_figure(root=True)
-    if not isinstance(figure, Figure):
+    if not isinstance(figure, Figure | Film):
         raise TypeError(f"expected a figure or its axes, got {figure!r}")
     if not description.strip():
         raise ValueError("expected a description of the figure, got an empty one")
+    if isinstance(figure, Film):
+        display(figure.bundle(description), raw=True)
+        return
     display(bundle(figure, description), raw=True)
     close(figure)
+
+
+def slider(draw: Callable[..., Axes | Figure], description: str, **ranges: tuple | list) -> None:
+    """Show a figure with a slider for each of its values, which draws it anew in its place.
+
+    The figure is an ordinary output: it stays when the notebook is saved, and is all that a reader
+    without a kernel sees. Where ipywidgets is missing it stands alone, with a sentence.
+
+    Parameters
+    ----------
+    draw
+        What draws the figure from the values, fast: by `simulate` or a model. Its defaults are the
+        values to begin with.
+    description
+        What there is to see, for people who cannot see it, with the values to begin with.
+    ranges
+        Name of a value → ``(least, most, step)``, or a list of what can be chosen.
+
+    Examples
+    --------
+    >>> def teeth(interval_s=1.0): ...
+    >>> slider(teeth, "A sawtooth.", interval_s=(0.1, 2.0, 0.1))  # doctest: +SKIP
+    """
+    values = {name: _begin(draw, name, choice) for name, choice in ranges.items()}
+    figure = _figure(draw(**values))
+    handle = DisplayHandle()
+    if importlib.util.find_spec("ipywidgets") is None:
+        handle.display(bundle(figure, description), raw=True)
+        print(f"with ipywidgets, a slider; without, change {', '.join(values)} in the cell and run it again")
+        return
+    handles = [_widget(name, choice, values[name]) for name, choice in ranges.items()]
+    waiting: list[asyncio.TimerHandle] = []
+
+    def redraw(_change=None) -> None:
+        values = {name: widget.value for name, widget in zip(ranges, handles, strict=True)}
+        try:
+            figure = _figure(draw(**values))
+        except (TypeError, ValueError) as error:
+            handle.update({"text/plain": f"✗ {error}"}, raw=True)
+            return
+        said = ", ".join(f"{name} = {_short(value)}" for name, value in values.items())
+        words = f"{description} Now {said}."
+        # At once, and sharp when the slider rests.
+        while waiting:
+            waiting.pop().cancel()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            handle.update(bundle(figure, words), raw=True)
+        else:
+            handle.update(bundle(figure, words, PAGE_DPI), raw=True)
+            waiting.append(loop.call_later(REST_S, lambda: handle.update(bundle(figure, words), raw=True)))
+
+    for name, widget in zip(ranges, handles, strict=True):
+        widget.observe(redraw, "value")
+        data = widget._repr_mimebundle_()
+        display(data | {"text/plain": f"a slider for {name}, while a kernel runs"}, raw=True)
+    handle.display(bundle(figure, description), raw=True)
+
+
+def _begin(draw: Callable, name: str, choice: tuple | list) -> Any:
+    """The value to begin with: what `draw` has as its default, or the first that can be chosen."""
+    if not (isinstance(choice, list) and choice or isinstance(choice, tuple) and len(choice) == 3):
+        raise ValueError(f"expected {name}=(least, most, step) or a list, got {choice!r}")
+    parameters = inspect.signature(draw).parameters
+    if name not in parameters:
+        raise ValueError(f"expected a function with an argument {name}, got one with {list(parameters)}")
+    default = parameters[name].default
+    if isinstance(choice, list):
+        return default if default in choice else choice[0]
+    least, most, _ = choice
+    return default if _is_number(default) and least <= default <= most else least
+
+
+def _widget(name: str, choice: tuple | list, value: Any) -> Any:
+    """The slider of one value."""
+    import ipywidgets
+
+    look = {"description": name, "style": {"description_width": "initial"}}
+    if isinstance(choice, list):
+        return ipywidgets.SelectionSlider(options=choice, value=value, **look)
+    least, most, step = choice
+    whole = all(isinstance(each, int) for each in choice)
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    return kind(min=least, max=most, step=step, value=value, **look)
+
+
+def _figure(drawn: Any) -> Figure:
+    """The figure of what a function has drawn."""
+    figure = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
+    if not isinstance(figure, Figure):
+        raise TypeError(f"expected a function that returns a figure or its axes, got {figure!r}")
+    close(figure)
+    return figure
 
 
 def source(thing: Any) -> Code:

@@ -8,6 +8,7 @@ from pathlib import Path
 from . import models, specs
 from .measurement import measure
 from .run import DATA, Run, RunError, save
+from .simulation import simulate
 
 #: How often a run is measured until it is fit to be recorded.
 ATTEMPTS = 8
@@ -87,26 +88,38 @@ RECORDINGS: dict[str, Callable[[], dict[str, Run]]] = {
 
 
 def record(name: str) -> None:
-    """Measure the runs of this name again and store them in ``data/``; draw the race, for the README."""
+    """Measure the runs of this name again and store them in ``data/``."""
     runs = RECORDINGS[name]()
     for run in runs.values():
         print(run)
     path = DATA / f"{name}.json.gz"
     save(runs, path)
-    if name == "race":
-        draw(runs, DATA / f"{name}.png")
     print(f"{path.relative_to(DATA.parent)}: {path.stat().st_size:,} bytes")
 
 
-def draw(runs: dict[str, Run], path: Path) -> None:
-    """Draw the latencies of the runs beside the connections of one client."""
-    from matplotlib.figure import Figure
+def story() -> dict[str, Run]:
+    """The race of the moving picture: a minute's worth of what can happen, in five seconds, simulated.
 
-    from .figures import ecdf, lifelines
+    The seed was searched: five messages, two of them so close together that one falls into the gap of
+    long polling, a hold that ends empty just before a message, and a reader who does not reload for
+    three seconds and then gets four messages at once.
+    """
+    work = specs.Workload(clients=1, rate_hz=1.1, duration_s=4.5, seed=2149)
+    link = specs.Link(delay_s=0.12)
+    transports = (
+        specs.Reload(pause_s=1.0),
+        specs.ShortPolling(interval_s=1.0),
+        specs.LongPolling(hold_s=1.5),
+        specs.SSE(),
+        specs.WebSocket(),
+    )
+    return {transport.label: simulate(transport, work, link) for transport in transports}
 
-    figure = Figure(figsize=(15.5, 4.4))
-    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.3})
-    ecdf(runs, ax=left)
-    lifelines(runs, ax=right)
-    # Without the version of matplotlib: the same runs make the same picture.
-    figure.savefig(path, dpi=100, bbox_inches="tight", metadata={"Software": None})
+
+def draw(path: Path = DATA / "race.svg") -> bool:
+    """Draw the moving picture of the race, for the README; return whether the file has changed."""
+    from .figures import replay
+
+    old, new = path.read_text(encoding="utf-8") if path.exists() else "", replay(story()).svg
+    path.write_text(new, encoding="utf-8")
+    return new != old

@@ -4,7 +4,8 @@
     python3 run.py notebooks 00_start_here those named
 
 The links to the previous and the next notebook are written anew, so that they cannot rot. What says
-when and where a notebook ran (times, versions, widgets) is left out.
+when and where a notebook ran (times, versions, widgets) is left out. The moving picture that the README
+shows is drawn anew, too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+
+from lpws import recordings
 
 HERE = Path(__file__).resolve().parent
 CONTENTS = "00_start_here"
@@ -96,6 +99,8 @@ def main(names: list[str]) -> None:
             sys.exit(f"There is no notebook {name}; there are {', '.join(known)}.")
         print(f"{name} ...", flush=True)
         store(known[name])
+    if recordings.draw():
+        print("data/race.svg is drawn anew")
     for path in known.values():  # the links of the others may lead elsewhere now
         write(nbformat.read(path, as_version=4), path)
 

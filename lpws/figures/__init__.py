@@ -8,10 +8,13 @@ A notebook draws figures of its own in it with the colors, `axes` and `entitle`.
 from .age import freshness
 from .connection import lifelines
 from .count import timeline
+from .crowd import rain
+from .frame import frame_bits
 from .gap import gap_strip
 from .latency import ecdf
 from .pair import connections_and_latency
 from .race import replay
 from .sequence import ladder
+from .size import bytes_to_scale
 from .style import FAINT, GRAY, INK, PALE, TRANSPORT_STYLE, Style, axes, entitle
 from .style import GRAY as GREY

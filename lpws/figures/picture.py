@@ -26,11 +26,12 @@ STEP = 0.5  # by which a picture grows that does not fit into the width of its f
 
 def bundle(figure: Figure, description: str, dpi: float = DPI) -> dict[str, str]:
     """The figure as a notebook keeps it, by type: HTML, and a light picture for viewers that drop HTML."""
-    picture = png(figure, dpi)
+    shown = frame(figure)  # once, since it is drawn for that
+    picture = png(figure, dpi, shown)
     light = picture if dpi < DPI else halved(picture)
     words = escape(" ".join(description.split()))
     html = (
-        f'<img alt="{words}" width="{page_width(figure)}" src="data:image/png;base64,{in_base64(picture)}">'
+        f'<img alt="{words}" width="{round(shown.width * PAGE_DPI)}" src="data:image/png;base64,{in_base64(picture)}">'
         f"<details><summary>The picture in words</summary>{words}</details>"
     )
     return {"text/html": html, "image/png": in_base64(light), "text/plain": description}
@@ -40,17 +41,17 @@ def in_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def png(figure: Figure, dpi: float = DPI) -> bytes:
+def png(figure: Figure, dpi: float = DPI, shown: Bbox | None = None) -> bytes:
     """The figure as PNG, cut where its content ends below and above, as wide as the figure.
 
     The width follows from the size of the figure alone and not from what its labels say, so that
     pictures of one size stand flush in a page, and a page that states the width is the same
     again for other numbers.
     """
-    settle(figure)
+    shown = shown or frame(figure)
     out = io.BytesIO()
     with matplotlib.rc_context(LOOK):
-        figure.savefig(out, format="png", dpi=dpi, bbox_inches=frame(figure))
+        figure.savefig(out, format="png", dpi=dpi, bbox_inches=shown)
     return with_few_colors(out.getvalue())
 
 
@@ -61,6 +62,7 @@ def page_width(figure: Figure) -> int:
 
 def frame(figure: Figure) -> Bbox:
     """What the picture shows of the figure [inches]: all that is drawn, flush left."""
+    settle(figure)
     with matplotlib.rc_context(LOOK):
         figure.draw_without_rendering()
         drawn = figure.get_tightbbox().padded(MARGIN)

@@ -90,7 +90,7 @@ def replay(
     _news(ax, film, due_s, wide)
     of_transport = styles(runs)
     ages = {label: age_over_time(run, client, until_s=end_s) for label, run in runs.items()}
-    scale = SAW / max(age.age_s.max() for age in ages.values())
+    scale = SAW / max(1e-3, *(age.age_s.max() for age in ages.values()))
     dots = []
     for n, (label, run) in enumerate(runs.items()):
         column = _Column(ax, film, n * PITCH, run, client, of_transport[label])
@@ -239,7 +239,8 @@ class _Column:
         mean_s = float(np.trapezoid(line.age_s, line.t_s) / line.t_s.iloc[-1])
         frame = self.ax.get_xaxis_transform()
         bold = {"fontsize": LARGE + 3, "fontweight": "bold", "color": self.style.ink}
-        number = write(self.ax, f"{mean_s:.2f} s", (self.left + 2, -0.08), frame=frame, **bold)
+        words = f"{mean_s:.2f} s" if mean_s >= 0.1 else f"{1000 * mean_s:.0f} ms"
+        number = write(self.ax, words, (self.left + 2, -0.08), frame=frame, **bold)
         self.film.appear(number, (self.end_s, None))
         small = {"fontsize": MEDIUM - 1, "color": GRAY}
         words = write(self.ax, "behind, on average", (self.left + 2, -0.13), frame=frame, **small)

@@ -25,19 +25,31 @@ ARGUMENTS = [
 OUTPUT = Path(__file__).resolve().parents[2] / "test-output"
 
 
-@pytest.fixture(scope="package")  # not for the session: it keeps an event loop in this thread
-def browser():
-    """The browser; without one the test is skipped, except where all tests have to run."""
+def _chromium() -> str:
+    """Where the browser is; without one the test is skipped, except where all tests have to run."""
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if path is None:
         reason = "expected Chromium or Chrome on the path, found neither"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+    return path
+
+
+@contextlib.contextmanager
+def launched(chromium, *arguments):
+    """A browser, with these arguments, too."""
+    browser = chromium.launch(executable_path=_chromium(), args=[*ARGUMENTS, *arguments])
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="package")  # not for the session: it keeps an event loop in this thread
+def browser():
+    """The browser."""
+    _chromium()
+    with sync_playwright() as playwright, launched(playwright.chromium) as browser:
         yield browser
-        browser.close()
 
 
 @contextlib.contextmanager
