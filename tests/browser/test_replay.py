@@ -103,7 +103,9 @@ def lab(tmp_path_factory):
         source = "import lpws\nfrom lpws import recordings\nlpws.show(lpws.replay(recordings.story()), 'The race.')"
         data = lpws.replay(recordings.story()).bundle("The race.")
         cell = nbformat.v4.new_code_cell(source, outputs=[nbformat.v4.new_output("display_data", data)])
-        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "home" / "notebooks" / "film.ipynb")
+        kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
+        notebook = nbformat.v4.new_notebook(cells=[cell], metadata=kernel)
+        nbformat.write(notebook, folder / "home" / "notebooks" / "film.ipynb")
         yield url
 
 
