@@ -40,7 +40,10 @@ def balls(film):
 def keys(svg):
     """Number of a track → its keys: (per cent of a round, what)."""
     tracks = re.findall(r"@keyframes k(\d+)\{((?:[\d.]+%\{[^}]*\})+)to\{[^}]*\}\}", svg)
-    return {int(n): [(float(at), what) for at, what in re.findall(r"([\d.]+)%\{([^}]*)\}", text)] for n, text in tracks}
+    return {
+        int(n): [(float(at), what) for at, what in re.findall(r"([\d.]+)%\{([^}]*)\}", text)]
+        for n, text in tracks
+    }
 
 
 def test_a_ball_for_each_message_that_arrived(film):
@@ -53,7 +56,9 @@ def test_a_ball_for_each_message_that_arrived(film):
     )
     due = [(n, round(t, 9)) for n, t in enumerate(STORY["SSE"].workload.due_times_s(), 1)]
     assert sorted((n, round(y, 9)) for n, _, _, y in balls(film)) == sorted(expected + due)
-    assert len({color for _, color, _, _ in balls(film)}) == 6  # one per transport, and that of what is published
+    assert (
+        len({color for _, color, _, _ in balls(film)}) == 6
+    )  # one per transport, and that of what is published
 
 
 def test_balls_do_not_cover_each_other(film):
@@ -69,7 +74,9 @@ def test_balls_travel_from_when_they_are_sent_to_when_they_arrive(film, svg):
     tracks, moves = keys(svg), []
     for number, (artist, timing, _) in enumerate(film.tracks):
         if timing == "linear" and isinstance(artist, Text):
-            at = [film.start_s + (film.end_s - film.start_s) * part / 100 / share for part, _ in tracks[number]]
+            at = [
+                film.start_s + (film.end_s - film.start_s) * part / 100 / share for part, _ in tracks[number]
+            ]
             moves.append((int(artist.get_text()), at[1], at[3]))
     for run in STORY.values():
         for message in tables.deliveries(run).query(f"received_s < {film.end_s}").itertuples():
@@ -147,7 +154,9 @@ def test_a_film_of_one_run_and_of_another_client():
 
 def test_too_much_that_would_move_is_refused():
     busy = lpws.simulate(lpws.WebSocket(), lpws.Workload(clients=1, rate_hz=200, duration_s=4))
-    with pytest.raises(ValueError, match=f"expected at most {MOST} things that move, got .*; show a shorter time"):
+    with pytest.raises(
+        ValueError, match=f"expected at most {MOST} things that move, got .*; show a shorter time"
+    ):
         lpws.replay(busy).svg  # noqa: B018
     assert lpws.replay(busy, window_s=(0, 0.2)).svg
 
@@ -156,6 +165,11 @@ def test_a_film_is_shown_with_its_description(film):
     data = film.bundle('Tea "is" <ready>.')
     assert data["text/html"].count("data:image/svg+xml;base64,") == 1
     assert '<img alt="Tea &quot;is&quot; &lt;ready&gt;."' in data["text/html"]
-    assert "<summary>The picture in words</summary>Tea &quot;is&quot; &lt;ready&gt;.</details>" in data["text/html"]
-    assert Image.open(io.BytesIO(film.png)).width == 2 * int(re.search(r'width="(\d+)"', data["text/html"])[1])
+    assert (
+        "<summary>The picture in words</summary>Tea &quot;is&quot; &lt;ready&gt;.</details>"
+        in data["text/html"]
+    )
+    assert Image.open(io.BytesIO(film.png)).width == 2 * int(
+        re.search(r'width="(\d+)"', data["text/html"])[1]
+    )
     assert film.words in film.bundle()["text/html"]

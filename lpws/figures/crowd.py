@@ -40,9 +40,7 @@ def rain(
         Its ``axes`` are the panels.
     """
     runs = labelled(runs)
-    start_s, end_s = check_window(
-        window_s or (0.0, max(run.workload.duration_s for run in runs.values()))
-    )
+    start_s, end_s = check_window(window_s or (0.0, max(run.workload.duration_s for run in runs.values())))
     panels = np.ravel(axes(None, 7.5, 5.2, columns=len(runs), sharey=True, gridspec_kw={"wspace": 0.12}))
     panels[0].set_ylim(end_s, start_s)
     for ax, (label, run), style in zip(panels, runs.items(), styles(runs).values(), strict=True):
@@ -75,4 +73,6 @@ def _panel(ax, run: Run, style, window_s: tuple[float, float]) -> None:
     )  # fmt: skip
     for t in run.workload.due_times_s():
         if start_s <= t <= end_s:
-            ax.axhline(t, color=INK, linewidth=0.5, linestyle=(0, (1, 3)), alpha=0.5, zorder=0, label="_published")
+            ax.axhline(
+                t, color=INK, linewidth=0.5, linestyle=(0, (1, 3)), alpha=0.5, zorder=0, label="_published"
+            )

@@ -100,14 +100,20 @@ def frame_bits(frame: bytes, *, title: str | None = None, ax=None):
         words = f"… and {rest // 8:,} more bytes of payload"
         write(ax, words, (0, -2.05 * shown + 0.7), (0, -6), fontsize=MEDIUM, color=GRAY, va="top")
     masked = "masked" if names["MASK"] == "yes" else "not masked"
-    note = f"{names['opcode']}, {names['FIN']}, {masked}: {names['length']} of payload in {len(frame):,} bytes"
+    note = (
+        f"{names['opcode']}, {names['FIN']}, {masked}: {names['length']} of payload in {len(frame):,} bytes"
+    )
     entitle(ax, title or "One frame, bit by bit", note)
     return ax
 
 
 def _cells(ax, field: Field, frame: bytes, shown: int) -> None:
     """The bits of a field, its name over them, and the values of its bytes below."""
-    key = frame[field.begin // 8 - 4 : field.begin // 8] if field.name == "payload" and frame[1] >> 7 else bytes(4)
+    key = (
+        frame[field.begin // 8 - 4 : field.begin // 8]
+        if field.name == "payload" and frame[1] >> 7
+        else bytes(4)
+    )
     for bit in range(field.begin, min(field.end, ACROSS * shown)):
         row, x = divmod(bit, ACROSS)
         y = -2.05 * row
@@ -128,6 +134,13 @@ def _cells(ax, field: Field, frame: bytes, shown: int) -> None:
             ink = TRANSPORT_STYLE["WebSocket"].ink if field.name == "opcode" else INK
             bold = "bold" if field.name == "opcode" else "normal"
             ax.text(
-                middle, -2.05 * row + 0.62, field.name, fontsize=SMALL, ha="center", va="bottom", color=ink, fontweight=bold
+                middle,
+                -2.05 * row + 0.62,
+                field.name,
+                fontsize=SMALL,
+                ha="center",
+                va="bottom",
+                color=ink,
+                fontweight=bold,
             )
             break

@@ -31,7 +31,8 @@ def bundle(figure: Figure, description: str, dpi: float = DPI) -> dict[str, str]
     light = picture if dpi < DPI else halved(picture)
     words = escape(" ".join(description.split()))
     html = (
-        f'<img alt="{words}" width="{round(shown.width * PAGE_DPI)}" src="data:image/png;base64,{in_base64(picture)}">'
+        f'<img alt="{words}" width="{round(shown.width * PAGE_DPI)}" '
+        f'src="data:image/png;base64,{in_base64(picture)}">'
         f"<details><summary>The picture in words</summary>{words}</details>"
     )
     return {"text/html": html, "image/png": in_base64(light), "text/plain": description}

@@ -50,7 +50,9 @@ def bytes_to_scale(
     """
     if not sizes:
         raise ValueError("expected at least one thing with a size, got none")
-    parts = {name: dict(size) if isinstance(size, Mapping) else {"message": size} for name, size in sizes.items()}
+    parts = {
+        name: dict(size) if isinstance(size, Mapping) else {"message": size} for name, size in sizes.items()
+    }
     for name, part in parts.items():
         if not all(isinstance(number, (int, np.integer)) and number >= 0 for number in part.values()):
             raise ValueError(f"expected whole numbers of bytes for {name!r}, got {part}")
@@ -87,7 +89,9 @@ def _squares(ax, left: float, begin: int, end: int, across: int, color: str, lab
 
 def _name(ax, at: tuple[float, float], name: str, total: int, part: Mapping[str, int], style: Style) -> None:
     """Write over a block how many bytes it has, its name and its parts."""
-    lines = wrap(", ".join(f"{number:,} {what}" for what, number in part.items()), 24) if len(part) > 1 else []
+    lines = (
+        wrap(", ".join(f"{number:,} {what}" for what, number in part.items()), 24) if len(part) > 1 else []
+    )
     above = 5 + 15 * len(lines)
     write(ax, "\n".join(lines), at, (0, 5), fontsize=SMALL, color=GRAY, va="bottom", linespacing=1.15)
     write(ax, name, at, (0, above + 4), fontsize=MEDIUM, fontweight="bold")

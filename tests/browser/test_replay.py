@@ -87,10 +87,12 @@ def test_with_less_motion_it_shows_the_end_until_it_is_asked(window):
 
 def test_a_picture_of_it_stands_still_with_less_motion(browser):
     """Playwright's emulation does not reach a picture; the preference of the whole browser does."""
-    with launched(browser.browser_type, "--force-prefers-reduced-motion") as calm:
-        with windows(calm, reduced_motion="null") as window:
-            page = window()
-            assert not moves(pictured(page), page)
+    with (
+        launched(browser.browser_type, "--force-prefers-reduced-motion") as calm,
+        windows(calm, reduced_motion="null") as window,
+    ):
+        page = window()
+        assert not moves(pictured(page), page)
 
 
 # ----------------------------------------------------------------------------------- in JupyterLab
@@ -100,10 +102,12 @@ def test_a_picture_of_it_stands_still_with_less_motion(browser):
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     with jupyterlab(folder) as url:
-        source = "import lpws\nfrom lpws import recordings\nlpws.show(lpws.replay(recordings.story()), 'The race.')"
+        source = "import lpws, lpws.recordings as known\nlpws.show(lpws.replay(known.story()), 'The race.')"
         data = lpws.replay(recordings.story()).bundle("The race.")
         cell = nbformat.v4.new_code_cell(source, outputs=[nbformat.v4.new_output("display_data", data)])
-        kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
+        kernel = {
+            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+        }
         notebook = nbformat.v4.new_notebook(cells=[cell], metadata=kernel)
         nbformat.write(notebook, folder / "home" / "notebooks" / "film.ipynb")
         yield url
