@@ -246,7 +246,7 @@ def plain(value: Any) -> Any:
     """
     if value is None or type(value) in (bool, int, float, str, bytes):
         return value
-    if hasattr(value, "__dataclass_fields__"):
+    if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
         return {"": type(value).__name__} | {
             name: plain(getattr(value, name)) for name in value.__dataclass_fields__
         }

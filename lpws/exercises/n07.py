@@ -1,0 +1,140 @@
+"""The tasks of notebook 07: which transport, when."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from .. import models
+from ..simulation import simulate
+from ..specs import SSE, Link, LongPolling, Reload, ShortPolling, Transport, WebSocket, Workload
+from .observer import Calls, Wrong
+from .task import Make, Quick, a_function
+
+_TRANSPORTS = {kind.__name__: kind for kind in (Reload, ShortPolling, LongPolling, SSE, WebSocket)}
+
+
+def _transport(value: Any) -> Transport:
+    try:
+        return _TRANSPORTS[value[""]](**{name: field for name, field in value.items() if name})
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise Wrong(
+            f"returned {value!r:.60}", "what can be chosen: lpws.ShortPolling(…) and the others"
+        ) from None
+
+
+def _short(transport: Transport) -> str:
+    """The transport with what was chosen of it, and without what was not."""
+    given = (f"{name}={value!r:.6}" for name, value in vars(transport).items()
+             if value != getattr(type(transport)(), name))  # fmt: skip
+    return f"{type(transport).__name__}({', '.join(given)})"
+
+
+def situation(
+    draw: random.Random, *, rate_hz: float, oldest: float, says_hz: float = 0.0, streams: bool = True
+) -> dict[str, Any]:
+    """A situation near these values, in which at least one transport does what is asked.
+
+    Parameters
+    ----------
+    draw
+        What makes it a little different every time.
+    rate_hz
+        Messages per second to the client.
+    oldest
+        How old a message may be, in transits.
+    says_hz
+        How often per second the client says something; over a WebSocket, that is no request.
+    streams
+        Whether everything on the way lets a response through that does not end, and a WebSocket.
+    """
+    transit_s = draw.choice([0.01, 0.02, 0.04, 0.08])
+    oldest_s = round(oldest * transit_s * draw.uniform(1, 1.2), 3)
+    # With a pause, a message is at most three transits and the pause old.
+    polls_hz = min(rate_hz + 0.1, 1 / (oldest_s - transit_s)) if oldest_s > 3 * transit_s else 0.5
+    return {
+        "rate_hz": round(rate_hz * draw.uniform(0.8, 1.2), 3), "oldest_s": oldest_s,
+        "says_hz": says_hz, "streams": streams, "transit_s": transit_s,
+        "requests_hz": round(0.2 + 1.4 * polls_hz + (0 if says_hz > 5 else says_hz), 3),
+    }  # fmt: skip
+
+
+def fits(sentence: str, think: str, **values: Any) -> tuple[str, Callable[[Calls], None]]:
+    """The behavior: what is chosen for such a situation does what is asked."""
+
+    def behavior(call: Calls) -> None:
+        for _ in range(3):
+            asked = situation(call.draw, **values)
+            chosen = _transport(call(asked))
+            if isinstance(chosen, SSE | WebSocket) and not asked["streams"]:
+                raise Wrong(
+                    f"chose {_short(chosen)} for {asked}",
+                    "what a proxy does that waits for the end of a response",
+                )
+            seconds = max(20.0, 30 / asked["rate_hz"])
+            work = Workload(
+                clients=1, rate_hz=asked["rate_hz"], duration_s=seconds, seed=call.draw.randrange(99)
+            )
+            run = simulate(chosen, work, Link(delay_s=asked["transit_s"]))
+            said_hz = 0 if isinstance(chosen, WebSocket) else asked["says_hz"]
+            requests_hz = sum(event[1] == "request_sent" for event in run.events) / seconds + said_hz
+            oldest_s = _oldest_s(run)
+            if oldest_s > asked["oldest_s"] + 1e-6:
+                raise Wrong(f"chose {_short(chosen)} for {asked}: a message was {oldest_s:.3g} s old", think)
+            if requests_hz > asked["requests_hz"]:
+                raise Wrong(
+                    f"chose {_short(chosen)} for {asked}: that took {requests_hz:.3g} requests per second",
+                    think,
+                )
+
+    return sentence, behavior
+
+
+def _oldest_s(run: Any) -> float:
+    published, ages = {}, [0.0]
+    for time_s, name, side, _, _, _, message, _ in run.events:
+        if name == "published":
+            published[message] = time_s
+        elif name == "message_received" and side == "client":
+            ages.append(time_s - published[message])
+    if len(ages) <= len(published):
+        return float("inf")
+    return max(ages)
+
+
+TASKS = {
+    "choose": Make(
+        stub="`choose` returns nothing yet: let it return a transport for the situation that it is given",
+        expected=a_function("situation"),
+        stages=[
+            [
+                fits("finds one for news that is rare, and urgent", "what a poll costs that finds nothing",
+                     rate_hz=0.05, oldest=5, streams=False),
+                fits("finds one for a stream of prices that must be fresh",
+                     "how many transits the last message of a flood takes", rate_hz=10, oldest=1.6),
+            ],
+            [
+                fits("finds one for a game, in which the player talks as much as the server",
+                     "what it costs to say something", rate_hz=10, oldest=1.6, says_hz=10),
+                fits("finds one for a dashboard behind a proxy that lets no stream through",
+                     "how a client can ask less often, and what it may cost in age",
+                     rate_hz=20, oldest=40, streams=False),
+                fits("finds one for a chat behind such a proxy",
+                     "the gap, the pause, and what is said by the client itself",
+                     rate_hz=0.5, oldest=5, says_hz=0.2, streams=False),
+            ],
+        ],
+        scene=Calls,
+    ),
+    "burst": Quick(
+        1000 * models.burst_latency(burst=5, gap_s=0.25, delay_s=0.025),
+        {
+            150: "that is short polling, for which it does not matter who comes together",
+            25: "that is the first of the five; the others find a gap",
+            275: "that is each of the other four",
+            250: "that is the gap; who of the five waits through it?",
+        },
+        within=0.01,
+    ),
+}  # fmt: skip

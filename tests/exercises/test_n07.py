@@ -1,0 +1,86 @@
+"""The tasks of notebook 07: a transport for each situation."""
+
+import random
+
+import pytest
+from cells import edited, is_right, made, verdict
+
+from lpws.exercises import n07
+
+CHOOSE = """
+import lpws
+
+def choose(situation):
+    if situation["streams"]:
+        return lpws.WebSocket()
+    pause_s = situation["oldest_s"] - 3.01 * situation["transit_s"]
+    return lpws.LongPolling(pause_s=max(0, pause_s))
+"""
+GOOD = {
+    "pauses": CHOOSE,
+    "one of each": """
+        from lpws import *
+        def choose(s):
+            if s["streams"]:
+                return WebSocket() if s["says_hz"] else SSE()
+            if s["rate_hz"] < 2:
+                return LongPolling()
+            return ShortPolling(interval_s=s["oldest_s"] - s["transit_s"])
+    """,
+    "a third of the age": edited(CHOOSE, ('situation["oldest_s"] - 3.01 * situation["transit_s"]',
+                                          '0.95 * (situation["oldest_s"] - 3 * situation["transit_s"])')),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
+def test_a_good_function_passes(source, capsys):
+    assert is_right(verdict("07.choose", made(source, "choose"), capsys))
+
+
+def test_every_situation_can_be_met():
+    good = made(CHOOSE, "choose")
+    for seed in range(10):
+
+        class Call:
+            draw = random.Random(seed)
+
+            def __call__(self, asked):
+                chosen = good(asked)
+                return {"": type(chosen).__name__} | vars(chosen)
+
+        for stage in n07.TASKS["choose"].stages:
+            for _, behavior in stage:
+                behavior(Call())  # raises otherwise
+
+
+def test_who_has_not_begun_is_told_what_to_do(capsys):
+    [line] = verdict("07.choose", made("def choose(situation):\n    ...", "choose"), capsys)
+    assert line.startswith("… `choose` returns nothing yet")
+
+
+STREAM, POLL = "lpws.WebSocket()", "lpws.LongPolling(pause_s=max(0, pause_s))"
+SHORT = "lpws.ShortPolling(interval_s=situation['oldest_s'] - situation['transit_s'])"
+WRONG = {
+    "always a WebSocket": ([(POLL, STREAM)], "what a proxy does that waits for the end"),
+    "always SSE where it can": ([(STREAM, "lpws.SSE()")], "what it costs to say something"),
+    "always long polling": ([(STREAM, "lpws.LongPolling()")], "how many transits the last message"),
+    "always short polling": ([(POLL, SHORT)], "what a poll costs that finds nothing"),
+    "no pause": ([(POLL, "lpws.LongPolling()")], "how a client can ask less often"),
+    "too long a pause": ([("3.01", "1")], "s old"),
+    "the default": ([(POLL, "lpws.ShortPolling()")], "s old"),
+    "a name": ([(STREAM, "'WebSocket'")], "returned 'WebSocket'"),
+    "a class": ([(STREAM, "lpws.WebSocket")], "of which a check can make nothing"),
+    "a wrong key": ([('"streams"', '"proxy"')], "raised KeyError: 'proxy'"),
+}
+
+
+@pytest.mark.parametrize(("changes", "hint"), WRONG.values(), ids=WRONG)
+def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
+    lines = verdict("07.choose", made(edited(CHOOSE, *changes), "choose"), capsys)
+    assert any(hint in line for line in lines if line.startswith("✗")), lines
+
+
+@pytest.mark.parametrize(("answer", "said"), [(225, "✓"), (150, "✗ not 150: that is short"), (1, "✗ not 1")])
+def test_quick_questions(answer, said, capsys):
+    [line] = verdict("07.burst", answer, capsys)
+    assert line.startswith(said)
