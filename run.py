@@ -252,12 +252,14 @@ def test(arguments):
         cache, ruff_cache = ["-p", "no:cacheprovider"], ["--no-cache"]
     if arguments:
         become(PYTHON, "-m", "pytest", *(cache + arguments))
-    # Most tests wait, for a timer or a browser: two files at a time, in the order of their names.
-    pytest = ["pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"] + cache
-    steps = [["ruff", "check"] + ruff_cache + ["."], pytest + ["-p", "no:nbval", "tests"]]
+    # Most tests wait, for a timer or a browser, and notebooks wait for their runs (they compute for a fifth
+    # of their time): so many files at a time, in the order of their names, as two processors carry.
+    pytest = ["pytest", "--dist", "loadfile", "--no-loadscope-reorder"] + cache
+    steps = [["ruff", "check"] + ruff_cache + ["."], pytest + ["-n", "3", "-p", "no:nbval", "tests"]]
     if glob.glob(os.path.join("notebooks", "*.ipynb")):
-        compare = ["--nbval", "--nbval-sanitize-with=" + os.path.join("tests", "sanitize.cfg")]
-        steps.append(pytest + compare + ["--nbval-current-env", "--nbval-cell-timeout=120", "notebooks"])
+        nbval = ["--nbval", "--nbval-sanitize-with=" + os.path.join("tests", "sanitize.cfg")]
+        nbval += ["--nbval-current-env", "--nbval-cell-timeout=120"]
+        steps.append(pytest + ["-n", "4"] + nbval + ["notebooks"])
     failed = [" ".join(step) for step in steps if run(PYTHON, "-m", *step)]
     if failed:
         sys.exit("Failed: " + "; ".join(failed))

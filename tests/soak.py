@@ -69,7 +69,8 @@ def company(busy: bool):
 
 def attempt(path: Path, busy: bool, seed: int) -> tuple[collections.Counter, list[str], str]:
     """One run of a file: how many tests ended how, those that did not pass, and all that it said."""
-    strict = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300"]
+    sanitize = f"--nbval-sanitize-with={HERE / 'sanitize.cfg'}"
+    strict = ["--nbval", sanitize, "--nbval-current-env", "--nbval-cell-timeout=300"]
     kind = strict if path.suffix == ".ipynb" else ["-p", "no:nbval"]
     command = [
         sys.executable,
