@@ -1,0 +1,80 @@
+"""The tasks of notebook 06: what a message costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .observer import Calls, Wrong
+from .task import Make, Quick, a_function
+from .web import TEXT, frame
+
+_REQUEST = b"GET /news?cursor=%d HTTP/1.1\r\nHost: example.org\r\n\r\n"
+_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+
+
+def sent(transport: str, messages: int, size: int, request: bytes, response: bytes) -> int:
+    """The bytes that go over the connection, counted by making them.
+
+    >>> sent("WebSocket", 2, 126, b"GET", b"HTTP")
+    267
+    """
+    text = b"x" * size
+    if transport == "long polling":
+        return len(b"".join(request + response + text for _ in range(messages)))
+    if transport == "SSE":
+        return len(request + response + b"".join(b"data: " + text + b"\n\n" for _ in range(messages)))
+    # A client's frame holds a key of four bytes, a server's none.
+    return len(request + response + b"".join(frame(TEXT, text) for _ in range(messages))) - 4 * messages
+
+
+def counts(transport: str, sizes: list[tuple[int, int]], sentence: str, think: str) -> tuple[str, Callable]:
+    """The behavior: it counts what the transport takes, for so many messages of such a size."""
+
+    def behavior(call: Calls) -> None:
+        for messages, size in sizes:
+            request, response = _REQUEST % call.draw.randrange(1, 10_000), _RESPONSE % size
+            got = call(transport, messages, size, request, response)
+            truth = sent(transport, messages, size, request, response)
+            if isinstance(got, bool) or not isinstance(got, (int, float)):
+                raise Wrong(f"returned {got!r:.60}", "what is asked for: a number of bytes")
+            if got != truth:
+                raise Wrong(
+                    f"counted {got:,} bytes for {messages} messages of {size:,} bytes over {transport}, with "
+                    f"{len(request)} bytes of request and {len(response)} of response head; "
+                    f"{truth:,} were sent",
+                    think,
+                )
+
+    return sentence, behavior
+
+
+TASKS = {
+    "bytes": Make(
+        stub="the function returns nothing yet: begin with long polling, where every message is an exchange",
+        expected=a_function("transport, messages, size, request, response"),
+        stages=[
+            [
+                counts("long polling", [(1, 20), (7, 300), (0, 5)], "counts what long polling takes",
+                       "how often the request and the head of the response are sent"),
+                counts("SSE", [(1, 20), (7, 300), (0, 5)], "counts what SSE takes",
+                       "what is sent once, and what stands around each message"),
+                counts("WebSocket", [(1, 20), (9, 125), (0, 5)], "counts what a WebSocket takes",
+                       "what is sent once, and the head of a frame from the server"),
+            ],
+            [
+                counts("WebSocket", [(3, 126), (2, 65_535), (2, 65_536)], "knows how a long frame begins",
+                       "the three ways to write a length"),
+            ],
+        ],
+        scene=Calls,
+    ),
+    "ratio": Quick(
+        (871 + 20) / (2 + 20),
+        {
+            435.5: "that leaves out the message, which both have to carry",
+            435: "that leaves out the message, which both have to carry",
+            43.55: "the message is in both, above and below the line",
+        },
+        within=0.01,
+    ),
+}  # fmt: skip
