@@ -18,9 +18,10 @@ from lpws.chat import ChatServer, Robots, Times
 from lpws.chat.allowance import Allowance
 from lpws.chat.handlers import HANDLERS, MOST_EVENTS, WAYS
 from lpws.chat.letters import MOST_SAID
+from lpws.chat.names import look, plain
 from lpws.chat.page import FILES, HOME
 from lpws.chat.room import MOST_NAME, MOST_TEXT, Refusal, clean
-from lpws.chat.roster import Roster
+from lpws.chat.roster import AT_ONCE, MOST_DONE, MOST_GONE, MOST_HERE, NOTEBOOK, PACE_S, Crowded, Done, Roster
 from lpws.specs import TRANSPORTS
 from lpws.transports.sse import Parser
 from lpws.wire import from_lines
@@ -70,7 +71,7 @@ class Page:
     def enter(self):
         status, answer = self.post("/enter", secret=self.secret, name=self.name, by=self.by)
         assert status == 200, answer
-        self.number, self.name = answer["client"], answer["name"]
+        self.number, self.ticket, self.name = answer["client"], answer["ticket"], answer["name"]
         return answer
 
     def say(self, text, key="1", typed=0.0):
@@ -85,7 +86,7 @@ class Page:
 
     def news(self, path="/reload", **query):
         """The messages since the last ones."""
-        query = {"cursor": self.cursor, "client": self.number, "patience": 60} | query
+        query = {"cursor": self.cursor, "ticket": self.ticket, "patience": 60} | query
         status, _, body = self.ask("GET", path + "?" + "&".join(f"{k}={v}" for k, v in query.items()))
         assert status in (200, 204)
         messages = [json.loads(text) | {"id": id} for id, text in from_lines(body)]
@@ -170,18 +171,17 @@ def test_a_roster_knows_who_is_here():
     assert roster.enter("a", "Ada", "WebSocket", now_s=2.0, last=7, patience_s=5)
     (ada,) = roster.here
     assert (ada.number, ada.by, ada.since_s, ada.since) == (0, "WebSocket", 2.0, 7)
-    assert roster.listen(0) is None
+    assert not roster.listen(ada)
     assert not list(roster.expire(1000.0)), "whoever listens is here"
-    roster.pause(0, now_s=1000.0, patience_s=5)
+    roster.pause(ada, now_s=1000.0, patience_s=5)
     assert not list(roster.expire(1005.0))
     assert list(roster.expire(1005.1)) == [ada]
     assert not list(roster.expire(1005.2)), "nobody goes twice"
     assert roster.here == []
-    assert roster.listen(0) is ada, "and is back"
+    assert roster.listen(ada), "and is back"
     assert roster.leave("a") is ada
     assert roster.leave("a") is None
     assert roster.leave("nobody") is None
-    assert roster.listen(-1) is roster.listen(1) is None
 
 
 def test_names_are_told_apart():
@@ -192,7 +192,105 @@ def test_names_are_told_apart():
     assert not roster.enter("a", "Ada", "SSE", 0.0, 0, 5), "nobody is in their own way"
     roster.leave("a")
     roster.enter("b", "Ada", "SSE", 0.0, 0, 5)
-    assert [person.name for person in roster.here] == ["Ada", "Ada 3"]
+    assert [person.name for person in roster.here] == ["Ada 2", "Ada 3"], "it is still that of who left"
+    roster.enter("a", "Ada", "SSE", 0.0, 0, 5)
+    assert [person.name for person in roster.here] == ["Ada", "Ada 2", "Ada 3"]
+    roster.leave("a")
+    roster.forget("a")
+    roster.forget("nobody")
+    roster.forget("b")
+    roster.enter("b", "Ada", "SSE", 0.0, 0, 5)
+    assert [person.name for person in roster.here] == ["Ada", "Ada 3"], "and now it is free"
+
+
+TWINS = ["ADA", "ada", "\u0410da", "\u0410d\u0430", "\u0391da"]
+
+
+@pytest.mark.parametrize("twin", TWINS)
+def test_names_that_look_alike_are_told_apart(twin):
+    roster = Roster()
+    roster.enter("a", "Ada", "SSE", 0.0, 0, 5)
+    roster.enter("b", twin, "SSE", 0.0, 0, 5)
+    assert [person.name for person in roster.here] == ["Ada", f"{twin} 2"]
+
+
+def test_nobody_is_taken_for_the_notebook():
+    roster = Roster()
+    for secret, name in {"a": NOTEBOOK, "b": NOTEBOOK.upper()}.items():
+        roster.enter(secret, name, "SSE", 0.0, 0, 5)
+    assert NOTEBOOK not in {person.name for person in roster.here}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([*TWINS, "Ida", "Bob", "B0b", "Lil", "Ill", "\u0412ob"]), max_size=12))
+def test_no_two_people_look_alike(wishes):
+    roster = Roster()
+    for n, name in enumerate(wishes):
+        roster.enter(str(n), name, "SSE", 0.0, 0, 5)
+    assert len({look(person.name) for person in roster.here}) == len(wishes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\u200b", "Ada\u200b", "\u202eadA", "A\u00adda", "Ada\u2060", "Ada\ufeff", "\u3164", "Ada\u2800",
+     "\uffa0", "A\u034fda", "Ada\U000e0041", "Ada\x00", "Ada\x7f", "Ada\n", "\ue000", "\ud800", "Ada\u2028"],
+)  # fmt: skip
+def test_a_name_shows(chat, ada, name):
+    """Nothing else may make two names differ, or turn the direction of what stands around them."""
+    status, said = ada.post("/enter", secret="another", name=name, by="SSE")
+    assert (status, said.startswith("400 Expected a name of characters that show, got U+")) == (400, True)
+    assert [person.name for person in chat.people] == ["Ada"]
+
+
+def test_a_name_has_one_form(chat):
+    for wish, name in {
+        "\uff21da": "Ada",
+        "E\u0301va": "\u00c9va",
+        " Bo  Li ": "Bo Li",
+        "\u2764\ufe0f": "\u2764",
+    }.items():
+        page = Page(chat, wish, secret=name.encode().hex())
+        page.enter()
+        assert page.name == name == plain(name)
+
+
+def test_a_crowd_of_newcomers_has_to_wait():
+    roster = Roster()
+    for n in range(AT_ONCE):
+        roster.enter(str(n), f"robot {n}", "SSE", 0.0, 0, 5)
+    with pytest.raises(Crowded) as crowded:
+        roster.enter("late", "Ada", "SSE", 0.0, 0, 5)
+    roster.enter("0", "robot 0", "SSE", 0.0, 0, 5)  # who was here before is no newcomer
+    assert roster.enter("late", "Ada", "SSE", crowded.value.wait_s, 0, 5)
+    for n in range(AT_ONCE, MOST_HERE - 1):
+        roster.enter(str(n), f"robot {n}", "SSE", n * PACE_S, 0, 5)
+    with pytest.raises(Crowded):
+        roster.enter("too late", "Bea", "SSE", 1e6, 0, 5)
+    roster.leave("0")
+    assert roster.enter("too late", "Bea", "SSE", 1e6, 0, 5)
+
+
+def test_who_has_been_gone_for_longest_is_forgotten():
+    roster = Roster()
+    for n in range(MOST_GONE + 3):
+        roster.enter(str(n), f"robot {n}", "SSE", n * PACE_S, 0, 5)
+        if n != 1:
+            roster.leave(str(n))
+    assert len(roster.people) == len(roster.tickets) == MOST_GONE + 1
+    assert "0" not in roster.people
+    assert roster.people["1"].here, "but nobody who is here"
+    assert roster.enter("0", "robot 0", "SSE", 1e6, 0, 5)
+    assert roster.people["0"].number == MOST_GONE + 3, "and is somebody else, should they come back"
+
+
+def test_a_newcomer_without_a_place_is_told_when_to_come_again(chat, monkeypatch):
+    monkeypatch.setattr("lpws.chat.roster.AT_ONCE", 2)
+    for name in ("Ada", "Bea"):
+        Page(chat, name).enter()
+    letter = json.dumps({"secret": "s", "name": "Cem", "by": "SSE"})
+    status, headers, _ = Page(chat).ask("POST", "/enter", letter, Content_Type="application/json")
+    assert (status, headers["Retry-After"]) == (503, "1")
+    assert [person.name for person in chat.people] == ["Ada", "Bea"]
 
 
 @settings(max_examples=100, deadline=None)
@@ -209,11 +307,11 @@ def test_here_is_who_came_and_did_not_go(acts):
             assert (roster.leave(secret) is not None) == (secret in here)
             here.discard(secret)
         elif act == "l" and person:
-            assert (roster.listen(person.number) is not None) == (secret not in here)
+            assert roster.listen(person) == (secret not in here)
             here.add(secret)
             lines[secret] = lines.get(secret, 0) + 1
         elif act == "p" and lines.get(secret):
-            roster.pause(person.number, now_s, -1)
+            roster.pause(person, now_s, -1)
             lines[secret] -= 1
         elif act == "x":
             gone = {p.name for p in roster.expire(now_s)}
@@ -265,6 +363,44 @@ def test_a_held_request_keeps_its_person_here(nothing_left):
         assert ada.news("/longpolling", hold=1, patience=0) == [], "nobody said that Ada had gone"
 
 
+def test_only_a_ticket_says_who_listens(chat, ada):
+    """A number can be guessed: it makes nobody here, and nobody gone."""
+    bea = Page(chat, "Bea", by="short polling")
+    bea.enter()
+    bea.post("/leave", secret=bea.secret)
+    for path in ("/reload", "/shortpolling", "/longpolling"):
+        assert ada.ask("GET", f"{path}?client={bea.number}&patience=3600&cursor=0")[0] == 200
+    assert [person.name for person in chat.people] == ["Ada"]
+    assert chat.room.roster.people[ada.secret].lines == 0
+    assert not [event for event in chat.trace if event[3] == bea.number], (
+        "the trace believes no number, either"
+    )
+    bea.news()
+    assert [person.name for person in chat.people] == ["Ada", "Bea"]
+    assert {event[3] for event in chat.trace if event[1] == "response_sent" and event[6] == -1} >= {
+        bea.number
+    }
+    for path in ("/reload", "/longpolling", "/sse", "/websocket"):
+        more = WEBSOCKET if path == "/websocket" else {}
+        for ticket in ("", "guess", bea.number):
+            assert ada.ask("GET", f"{path}?ticket={ticket}", **more)[0] == 409
+    assert ada.ticket != bea.ticket
+    assert len(ada.ticket) == 22, "128 bits in base64"
+
+
+def test_a_person_before_anybody_came_is_nobody(chat):
+    """Whoever listens with the number that the next one will get has no say over them."""
+    with contextlib.closing(http.client.HTTPConnection(chat.host, timeout=PATIENCE_S)) as line:
+        line.request("GET", f"{chat.prefix}/longpolling?client=0&hold=300")
+        until(lambda: chat.room.waiting)
+        ada = Page(chat)
+        ada.enter()
+        line.getresponse().read()
+    ada.post("/leave", secret=ada.secret)
+    assert chat.room.roster.people[ada.secret].lines == 0
+    assert chat.people == []
+
+
 # ------------------------------------------------------------------------------ what is said
 
 
@@ -311,6 +447,32 @@ def test_a_cleaned_text_is_one_line_and_shows(text):
     assert cleaned == cleaned.strip() == clean(cleaned, 30)
     assert len(f"{cleaned}.".splitlines()) == 1
     assert from_lines(f"1 {json.dumps(cleaned, ensure_ascii=False)}\n".encode())
+
+
+def test_what_the_notebook_publishes_is_said(chat, ada):
+    assert chat.publish(" tea is\nready ") == 2
+    (message,) = chat.said
+    assert {key: message[key] for key in ("who", "name", "by", "text")} == {
+        "who": -1, "name": NOTEBOOK, "by": NOTEBOOK, "text": "tea is ready",
+    }  # fmt: skip
+    assert ada.news()[-1] == message
+    for text in ("", " \n", "x" * (MOST_TEXT + 1)):
+        with pytest.raises(ValueError, match="Expected 1 to 1000 characters"):
+            chat.publish(text)
+    with pytest.raises(TypeError, match="expected a text"):
+        chat.publish({"kind": "said"})
+    assert len(chat.said) == 1
+
+
+def test_what_cannot_be_told_leaves_nothing_behind(chat, ada):
+
+    def told():
+        return [event for event in chat.trace if event[2] == "publisher"], chat.room.mailbox.last
+
+    before = told()
+    with pytest.raises(UnicodeEncodeError):
+        chat.thread.call(lambda: chat.room.tell("said", key="\ud800"))
+    assert told() == before
 
 
 def test_whatever_is_said_arrives_as_it_was_said(chat, ada):
@@ -362,6 +524,7 @@ GOOD = {"key": "k", "text": "tea", "typed": 0}
             for bad in (
                 {"text": ["tea"]}, {"typed": "now"}, {"typed": True}, {"typed": float("nan")},
                 {"typed": float("inf")}, {"typed": 10**400}, {"key": None}, {"key": ""}, {"key": "x" * 65},
+                {"key": "\ud800"}, {"key": "k\n"}, {"key": "\u00e9"},
             )
         ),
     ],
@@ -384,6 +547,18 @@ def test_a_letter_as_it_should_be(chat, ada):
         line.send(json.dumps(letter | {"said": [GOOD | {"key": "n"}]}))
         assert line.answer() == {"kind": "answer", "ids": [4]}
     assert [message["key"] for message in chat.said] == ["k", "m", "n"]
+
+
+def test_letters_that_are_not_what_they_should_be_leave_nothing_in_the_record(chat, ada):
+    for key in ("\ud800", "\udfff"):
+        assert ada.say("x", key=key)[0] == 400
+        assert ada.post("/report", secret=ada.secret, key=key, events=[])[0] == 400
+        assert ada.post("/enter", secret=key, name="Bea", by="SSE")[0] == 400
+    assert ada.say("tea")[0] == 200
+    run = chat.run("Ada")
+    assert len(lpws.deliveries(run)) == 2
+    assert lpws.summary(run) is not None
+    lpws.ladder(run)
 
 
 def test_a_form_cannot_post(chat, ada):
@@ -474,7 +649,7 @@ def test_nobody_floods_the_room_with_names(slow):
     for n in range(10):
         ada.post("/enter", secret=ada.secret, name=f"Ada {n}", by="SSE")
         ada.post("/leave", secret=ada.secret)
-        ada.ask("GET", "/reload?client=0")
+        ada.ask("GET", f"/reload?ticket={ada.ticket}")
     assert slow.room.mailbox.last < 10
 
 
@@ -534,6 +709,8 @@ STRANGERS = {
     "DNS rebinding": {"Host": "evil.example"},
     "DNS rebinding, with the port": {"Host": "evil.example:{port}"},
     "another port of this machine": {"Origin": "http://127.0.0.1:1"},
+    "an image on a foreign page": {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"},
+    "a script on another port": {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors"},
 }
 
 
@@ -584,6 +761,11 @@ def test_the_page_is_served_with_its_policy(chat):
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "no-referrer"
         policy = dict(part.partition(" ")[::2] for part in headers["Content-Security-Policy"].split("; "))
+        frames = policy["frame-ancestors"].split()
+        assert {"http://localhost:*", "http://127.0.0.1:*", "http://*.localhost:*", "vscode-webview:"} < {
+            *frames
+        }
+        assert not {"*", "http:", "https:", "http://*"} & {*frames}
         assert (policy["default-src"], policy["script-src"], policy["connect-src"]) == (
             "'none'",
             "'self'",
@@ -591,6 +773,17 @@ def test_the_page_is_served_with_its_policy(chat):
         )
     for path in ("/index.html", "/..", "/chat.js/", "/chatxjs", "/%2e%2e/server.py", "/chat.js%00"):
         assert Page(chat).ask("GET", path)[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("referrer", "allowed"),
+    [("http://[::1]:8888/", True), ("http://[::1]/lab", True), ("http://[::2]:8888/", False), ("", False),
+     ("http://evil.example/?http://[::1]:8888/", False), ("http://[::1].evil.example/", False),
+     ("http://[", False)],
+)  # fmt: skip
+def test_a_notebook_at_the_ipv6_loopback_may_frame_the_page(chat, referrer, allowed):
+    _, headers, _ = Page(chat).ask("GET", "/", Referer=referrer)
+    assert (" http: " in headers["Content-Security-Policy"]) == allowed
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_puts_nothing_in_as_markup():
@@ -642,6 +835,72 @@ def test_a_report_has_a_limit(chat, ada):
     event = [1.0, "failed", 0, 2, 3]
     many = [event] * (MOST_EVENTS + 1)
     assert ada.post("/report", secret=ada.secret, key="r", events=many) == (200, {"events": MOST_EVENTS})
+
+
+def test_a_report_and_a_message_may_have_the_same_key(chat, ada):
+    assert ada.post("/report", secret=ada.secret, key="k", events=[]) == (200, {"events": 0})
+    assert ada.say("tea", key="k") == (200, 2)
+    assert ada.post("/report", secret=ada.secret, key="k", events=[]) == (200, {"events": 0})
+    assert [message["text"] for message in chat.said] == ["tea"]
+
+
+def test_nobody_floods_the_record(slow):
+    ada = Page(slow)
+    ada.enter()
+    events = [[1.0, "failed", 0, 2, 3]]
+    for n in range(4):
+        assert ada.post("/report", secret=ada.secret, key=str(n), events=events) == (200, {"events": 1})
+    assert ada.post("/report", secret=ada.secret, key="5", events=events) == (429, "429 Too quick\n")
+    assert ada.post("/report", secret=ada.secret, key="0", events=events) == (200, {"events": 1})
+    assert ada.say("tea")[0] == 200, "what is said has an allowance of its own"
+
+
+def test_of_many_letters_the_latest_are_remembered():
+    done = Done()
+    for n in range(2 * MOST_DONE):
+        done[str(n)] = n
+    assert list(done.values()) == list(range(MOST_DONE, 2 * MOST_DONE))
+
+
+def test_the_run_of_somebody_is_not_taken_over(chat, ada):
+    """By somebody who comes in by the same name when they have left."""
+    ada.say("tea")
+    ada.post("/leave", secret=ada.secret)
+    thief = Page(chat, "Ada", secret="another")
+    thief.enter()
+    assert thief.name == "Ada 2"
+    (message,) = chat.said
+    assert message["id"] in {event[6] for event in chat.run("Ada").events}
+    ada.enter()
+    assert (ada.name, ada.number) == ("Ada", 0), "it is still hers"
+
+
+@pytest.mark.parametrize("after", [10**6, -1, 1.5, None])
+def test_a_run_after_a_message_that_there_is_not(chat, ada, after):
+    with pytest.raises(ValueError, match="expected after to be the id of a message, at most 1"):
+        chat.run("Ada", after=after)
+
+
+def test_a_chat_that_was_not_started_says_so():
+    chat = ChatServer()
+    for ask in (lambda: chat.people, lambda: chat.said, lambda: chat.address, lambda: chat.open):
+        with pytest.raises(RuntimeError, match="expected a server that was started"):
+            ask()
+    with pytest.raises(AttributeError, match="'ChatServer' object has no attribute 'peopel'"):
+        _ = chat.peopel
+    with pytest.raises(RuntimeError, match="expected a running server"):
+        chat.publish("tea")
+
+
+def test_the_log_of_a_server_does_not_tell_its_token(nothing_left):
+    class Broken(lpws.chat.handlers.Clock):
+        def get(self):
+            raise ZeroDivisionError
+
+    with ChatServer(handlers={"/clock": Broken}) as chat:
+        assert Page(chat).ask("GET", "/clock?x=1")[0] == 500
+        assert "/clock?x=1" in chat.log[0]
+        assert chat.prefix not in " ".join(chat.log)
 
 
 def test_the_run_of_somebody_who_never_came(chat, ada):

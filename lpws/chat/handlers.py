@@ -14,7 +14,7 @@ from ..transports import longpolling, reload, sse, websocket
 from ..transports.room import MOST, RoomHandler
 from ..wire import text_frame
 from . import letters
-from .room import MOST_NAME, ChatRoom, Refusal, clean
+from .room import ChatRoom, Refusal
 from .roster import Person
 
 #: Labels of the transports, as a page may name its way in.
@@ -24,10 +24,29 @@ MOST_EVENTS = 1_000
 REPORTED = ("request_sent", "response_received", "message_received", "failed")
 
 
-class ChatHandler(RoomHandler):
-    """A handler that takes JSON, in the body of a POST, and answers with JSON."""
+class Guest(RoomHandler):
+    """A handler that knows by the ticket in its address whose request it is; without one it is nobody's.
+
+    A number can be guessed, and would let anybody decide who is here and who has gone.
+    """
 
     room: ChatRoom
+
+    def prepare(self) -> None:
+        ticket = self.get_query_argument("ticket", None)
+        self.guest = self.room.roster.tickets.get(ticket)
+        super().prepare()
+        if ticket is not None and self.guest is None:
+            raise HTTPError(409, reason="Come in first")  # the room has forgotten whose it is
+
+    def whole(self, name: str, default: int | None, most: int) -> int | None:
+        if name == "client":  # the trace, too, believes the ticket
+            return self.guest.number if self.guest else default
+        return super().whole(name, default, most)
+
+
+class ChatHandler(Guest):
+    """A handler that takes JSON, in the body of a POST, and answers with JSON."""
 
     def take(self, **kinds: type) -> dict[str, Any]:
         """The fields of the body; 415 or 400 if they are not there."""
@@ -70,14 +89,11 @@ class Enter(ChatHandler):
         given = self.take(secret=str, name=str, by=str)
         if given["by"] not in WAYS:
             raise HTTPError(400, reason=f"Expected by to be one of {', '.join(WAYS)}")
-        name = clean(given["name"], MOST_NAME)
         if before := self.room.roster.people.get(given["secret"]):
             self.room.spend(before)  # a name that changes all the time is a flood, too
-        try:
-            person = self.room.enter(given["secret"], name, given["by"])
-        except ValueError as error:
-            raise HTTPError(503, reason=str(error)) from None
-        self.say({"client": person.number, "name": person.name, "times": asdict(self.room.times)})
+        person = self.room.enter(given["secret"], given["name"], given["by"])
+        times = asdict(self.room.times)
+        self.say({"client": person.number, "ticket": person.ticket, "name": person.name, "times": times})
 
 
 class Post(ChatHandler):
@@ -116,12 +132,13 @@ class Report(ChatHandler):
     def post(self) -> None:
         given = self.take(secret=str, key=str, events=list)
         person, done = self.person(given["secret"]), given["key"]
-        if (person.number, done) not in self.room.ids:
+        if done not in person.reported:
             rows = [self.row(person, *self.checked(event)) for event in given["events"][:MOST_EVENTS]]
-            self.room.ids[person.number, done] = len(rows)
+            self.room.spend(person, person.reporting)
+            person.reported[done] = len(rows)
             for row in rows:
                 self.room.record(row)
-        self.say({"events": self.room.ids[person.number, done]})
+        self.say({"events": person.reported[done]})
 
     def checked(self, event: Any) -> list:
         """Time, name, request, message and size; 400 if the event has something else."""
@@ -137,22 +154,23 @@ class Report(ChatHandler):
         return (t, name, "client", person.number, NONE, request, message, size)
 
 
-# The five ways to listen are those of the laboratory. Whoever listens is here.
+# The five ways to listen are those of the laboratory. Whoever listens with a ticket is here.
 
 
-class Listening(RoomHandler):
+class Listening(Guest):
     """What all of them have in common: the room knows who listens."""
-
-    room: ChatRoom
 
     async def get(self) -> None:
         patience_s = self.seconds("patience", 3600) + self.room.times.away_s
         self.set_header("Lpws-Connection", self.connection)
-        self.room.listens(self.client)
+        if self.guest is None:
+            await super().get()
+            return
+        self.room.listens(self.guest)
         try:
             await super().get()
         finally:
-            self.room.roster.pause(self.client, clock(), patience_s)
+            self.room.roster.pause(self.guest, clock(), patience_s)
 
     @property
     def line(self) -> str:

@@ -29,7 +29,8 @@ def fields(data: Any, **kinds: type) -> dict[str, Any]:
         for name, kind in kinds.items()
     )
     keys = [data[name] for name in ("secret", "key") if name in kinds] if good else [""]
-    if not all(0 < len(key) <= MOST_KEY for key in keys):
+    # Plain ASCII: a lone surrogate, which JSON can spell, is no text and cannot be told to anybody.
+    if not all(0 < len(key) <= MOST_KEY and key.isascii() and key.isprintable() for key in keys):
         raise ValueError(f"Expected a JSON object with {', '.join(kinds)}")
     return data
 

@@ -52,7 +52,7 @@ class Robots:
         self.chat, self.ways, self.link = chat, dict(ways), link
         self.clients: dict[str, Client] = {}
         self._secrets = {name: secrets.token_hex(16) for name in self.ways}
-        self._numbers: dict[str, int] = {}  # name → client, in the trace
+        self._entered: dict[str, dict] = {}  # name → what the room said: client, ticket …
         self._lines: dict[str, http.client.HTTPConnection] = {}
 
     def __enter__(self) -> Robots:
@@ -85,12 +85,16 @@ class Robots:
 
     def _enter(self) -> None:
         for name, transport in self.ways.items():
-            given = {"secret": self._secrets[name], "name": name, "by": transport.label}
-            self._numbers[name] = self._post(name, "/enter", given)["client"]
+            secret = self._secrets[name]
+            # When a cell runs again, its robots are others; the name is no secret's but the notebook's.
+            self.chat.thread.call(self.chat.room.roster.forget, self.chat.robots.get(name))
+            self.chat.robots[name] = secret
+            given = {"secret": secret, "name": name, "by": transport.label}
+            self._entered[name] = self._post(name, "/enter", given)
 
     def _leave(self) -> None:
         with contextlib.suppress(OSError):  # the server may have stopped
-            for name in self._numbers:
+            for name in self._entered:
                 self._post(name, "/leave", {"secret": self._secrets[name]})
 
     def _post(self, name: str, path: str, letter: dict) -> dict:
@@ -124,7 +128,7 @@ class Robots:
         connections = itertools.count()
         fleets = []
         for name, transport in self.ways.items():
-            number = self._numbers[name]
+            number = self._entered[name]["client"]
             fleet = Fleet(
                 transport=transport,
                 workload=Workload(clients=1, seed=number),
@@ -136,6 +140,7 @@ class Robots:
                 connections=connections,
                 requests=itertools.count(1_000_000 * number),
             )
+            fleet.question += f"ticket={self._entered[name]['ticket']}&"
             self.clients[name] = Robot(fleet, number)
             fleet.unready = {number}
             fleet.start.set_result(clock())

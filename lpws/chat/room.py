@@ -13,7 +13,9 @@ from tornado.web import HTTPError
 
 from ..trace import NONE, clock
 from ..transports.room import Room
-from .roster import Person, Roster
+from . import names
+from .allowance import Allowance
+from .roster import NOTEBOOK, Crowded, Person, Roster
 
 #: The longest name and the longest text, in characters.
 MOST_NAME, MOST_TEXT = 24, 1000
@@ -80,14 +82,25 @@ class ChatRoom(Room):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.roster = Roster()
-        self.ids: dict[tuple[int, str], int] = {}  # who and which key → the id of what was done
         self.loop = asyncio.get_running_loop()
         self.timer = self.loop.call_later(self.times.beat_s, self.beat)
 
     def enter(self, secret: str, name: str, by: str) -> Person:
-        """Who comes in, or comes again with another name or by another way."""
+        """Let somebody come in, or come again with another name or by another way; return who it is.
+
+        Raises
+        ------
+        Refusal
+            400 for a name that is none, 503 while there is no room.
+        """
         now_s, last = clock(), self.mailbox.last
-        news = self.roster.enter(secret, name, by, now_s, last, self.times.away_s)
+        try:
+            name = clean(names.plain(name), MOST_NAME)
+            news = self.roster.enter(secret, name, by, now_s, last, self.times.away_s)
+        except ValueError as error:
+            raise Refusal(400, str(error)) from None
+        except Crowded as crowded:
+            raise Refusal(503, "Too many people just now", crowded.wait_s) from None
         person = self.roster.people[secret]
         if news:
             self.tell("came", person)
@@ -98,20 +111,21 @@ class ChatRoom(Room):
         if (person := self.roster.leave(secret)) is not None:
             self.tell("left", person)
 
-    def listens(self, number: int) -> None:
+    def listens(self, person: Person) -> None:
         """Note that somebody waits for news."""
-        if (person := self.roster.listen(number)) is not None:
+        if self.roster.listen(person):
             self.tell("came", person)
 
-    def spend(self, person: Person) -> None:
-        """Let somebody do one thing more of which everybody is told.
+    def spend(self, person: Person, allowance: Allowance | None = None) -> None:
+        """Let somebody do one thing more of which everybody is told, or that this allowance is for.
 
         Raises
         ------
         Refusal
             429, if that is too much just now (RFC 6585 §4).
         """
-        if wait_s := person.allowance.take(clock(), self.times.pace_s, self.times.burst_s):
+        allowance = allowance or person.allowance
+        if wait_s := allowance.take(clock(), self.times.pace_s, self.times.burst_s):
             raise Refusal(429, "Too quick", wait_s)
 
     def take(self, person: Person, messages: list[dict[str, Any]]) -> list[int]:
@@ -128,7 +142,7 @@ class ChatRoom(Room):
         for message in messages:
             try:
                 text = clean(message["text"], MOST_TEXT)
-                if (person.number, message["key"]) not in self.ids:
+                if message["key"] not in person.said:
                     self.spend(person)
             except Refusal:
                 if ids:
@@ -139,23 +153,38 @@ class ChatRoom(Room):
 
     def say(self, person: Person, key: str, text: str, typed_s: float) -> int:
         """Id of the message; the same key makes the same message, so that a post may be repeated."""
-        done = person.number, key
         if not person.here:  # their line is dead, and nobody knew
             person.here = True
             self.tell("came", person)
-        if done not in self.ids:
-            self.ids[done] = self.tell("said", person, typed_s, key=key, text=text)
-        return self.ids[done]
+        if key not in person.said:
+            person.said[key] = self.tell("said", person, typed_s, key=key, text=text)
+        return person.said[key]
+
+    def publish(self, text: str) -> int:
+        """Say something as the notebook, which is in no list of people; return the id of the message.
+
+        Raises
+        ------
+        ValueError
+            If nothing of the text shows, or if it is too long.
+        """
+        try:
+            text = clean(text, MOST_TEXT)
+        except Refusal as refusal:
+            raise ValueError(refusal.reason) from None
+        return self.tell("said", who=NONE, name=NOTEBOOK, by=NOTEBOOK, key="", text=text)
 
     def tell(self, kind: str, person: Person | None = None, typed_s: float | None = None, **more: Any) -> int:
         """Id of a message of this kind, which is told to everybody."""
         now_s = clock()
         # The page's clock may be wrong: nothing was typed in the future.
         typed_s = now_s if typed_s is None else min(max(typed_s, now_s - MOST_AGE_S), now_s)
-        self.record((typed_s, "due", "publisher", NONE, NONE, NONE, self.mailbox.last + 1, NONE))
         about = {"who": person.number, "name": person.name, "by": person.by} if person else {}
         when = {"typed": round(typed_s, 6), "at": round(now_s, 6)}
-        return self.publish(json.dumps({"kind": kind} | about | when | more, ensure_ascii=False))
+        text = json.dumps({"kind": kind} | about | when | more, ensure_ascii=False)
+        text.encode()  # raises for what is no text, before anything is recorded of it
+        self.record((typed_s, "due", "publisher", NONE, NONE, NONE, self.mailbox.last + 1, NONE))
+        return super().publish(text)
 
     def beat(self) -> None:
         """Give each stream a sign of life, and note who has gone without one."""

@@ -1,19 +1,47 @@
-"""The roster: who is here, by which way in, and since when. No socket and no clock in here."""
+"""The roster: who is here, by which transport, and since when. No socket and no clock in here."""
 
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import inf
 
 from .allowance import Allowance
+from .names import look
 
-#: How many people a room remembers; a stranger at the door must not fill the memory.
-MOST_PEOPLE = 10_000
+#: Who says what the notebook publishes; nobody else may be called so.
+NOTEBOOK = "the notebook"
+#: How many people may be here; every page lists them all.
+MOST_HERE = 1_000
+#: How many people who have gone are remembered; then whoever has been gone for longest is forgotten.
+MOST_GONE = 1_000
+#: How many letters of one person are remembered, so that one that is sent again counts once.
+MOST_DONE = 1_000
+#: How fast newcomers may come: one in so many seconds in the long run, and so many at once.
+PACE_S, AT_ONCE = 0.25, 250
 
 
-@dataclass
+class Done(dict[str, int]):
+    """What became of each of a person's letters, by its key; the latest `MOST_DONE` of them.
+
+    Examples
+    --------
+    >>> done = Done()
+    >>> for number in range(MOST_DONE + 1):
+    ...     done[str(number)] = number
+    >>> len(done) == MOST_DONE, "0" in done, "1" in done
+    (True, False, True)
+    """
+
+    def __setitem__(self, key: str, value: int) -> None:
+        super().__setitem__(key, value)
+        if len(self) > MOST_DONE:
+            del self[next(iter(self))]
+
+
+@dataclass(eq=False)
 class Person:
     """Somebody who came in.
 
@@ -21,8 +49,12 @@ class Person:
     ----------
     number
         Of the client, in the trace.
+    secret
+        What proves that a letter is theirs. It never stands in an address.
+    ticket
+        What proves that a request to listen is theirs. It stands in addresses, and serves for nothing else.
     name
-        As it is shown; no two people who are here have the same.
+        As it is shown; no two people who are remembered have names that look alike.
     by
         Label of the transport.
     since_s, since
@@ -33,11 +65,15 @@ class Person:
         When they count as gone if they do not ask again [s].
     here
         Whether they are.
-    allowance
-        What they may say.
+    allowance, reporting
+        What they may say, and report.
+    said, reported
+        Key of a message → its id; key of a report → how many events it had.
     """
 
     number: int
+    secret: str = field(default="", repr=False)
+    ticket: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
     name: str = ""
     by: str = ""
     since_s: float = 0.0
@@ -45,39 +81,54 @@ class Person:
     lines: int = 0
     until_s: float = inf
     here: bool = False
-    allowance: Allowance = field(default_factory=Allowance)
+    allowance: Allowance = field(default_factory=Allowance, repr=False)
+    reporting: Allowance = field(default_factory=Allowance, repr=False)
+    said: Done = field(default_factory=Done, repr=False)
+    reported: Done = field(default_factory=Done, repr=False)
 
 
-@dataclass
+class Crowded(Exception):
+    """There is no room for one more, for so long [s]."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__(f"expected at most {MOST_HERE} people, and {AT_ONCE} newcomers at once")
+        self.wait_s = wait_s
+
+
 class Roster:
-    """Everybody who ever came in, by their secret; and who of them is here.
+    """Everybody who came in, by their secret and by their ticket; and who of them is here.
 
     A poll is not a connection: whoever asks now and then is here as long as they ask again within
     the patience that they named.
     """
 
-    people: dict[str, Person] = field(default_factory=dict)  # secret of a page → who
-    everybody: list[Person] = field(default_factory=list)  # by number
+    def __init__(self) -> None:
+        self.people: dict[str, Person] = {}  # secret → who; whoever left last is last
+        self.tickets: dict[str, Person] = {}
+        self.newcomers = Allowance()
+        self._numbers = itertools.count()
+
+    @property
+    def everybody(self) -> list[Person]:
+        """Who is remembered, in the order in which they first came."""
+        return sorted(list(self.people.values()), key=lambda person: person.number)
 
     @property
     def here(self) -> list[Person]:
-        """Who is here, in the order in which they came."""
-        return [person for person in list(self.everybody) if person.here]
+        """Who is here, in the order in which they first came."""
+        return [person for person in self.everybody if person.here]
 
     def enter(self, secret: str, name: str, by: str, now_s: float, last: int, patience_s: float) -> bool:
-        """Whether it is news that they are here, of this name and by this way.
+        """Let somebody in; return whether it is news that they are here, of this name and by this way.
 
         Raises
         ------
-        ValueError
-            If too many people came before.
+        Crowded
+            If too many are here, or too many new people came just now.
         """
-        if secret not in self.people:
-            if len(self.people) >= MOST_PEOPLE:
-                raise ValueError(f"expected at most {MOST_PEOPLE} people, got one more")
-            self.people[secret] = Person(len(self.everybody))
-            self.everybody.append(self.people[secret])
-        person = self.people[secret]
+        person = self.people.get(secret)
+        if person is None:
+            person = self._newcomer(secret, now_s)
         name = self._free(name, person)
         news = (person.here, person.name, person.by) != (True, name, by)
         if (person.here, person.by) != (True, by):
@@ -86,44 +137,62 @@ class Roster:
         person.until_s = now_s + patience_s
         return news
 
-    def listen(self, number: int) -> Person | None:
-        """Note that a request of theirs has begun to wait; the person, if they had been away."""
-        person = self.numbered(number)
-        if person is None:
-            return None
+    def listen(self, person: Person) -> bool:
+        """Note that a request of theirs has begun to wait; return whether they had been away."""
         person.lines += 1
         back = not person.here
         person.here = True
-        return person if back else None
+        return back
 
-    def pause(self, number: int, now_s: float, patience_s: float) -> None:
+    def pause(self, person: Person, now_s: float, patience_s: float) -> None:
         """Note that a request of theirs has ended, and that the next is to come within the patience."""
-        person = self.numbered(number)
-        if person is not None:
-            person.lines -= 1
-            person.until_s = now_s + patience_s
+        person.lines -= 1
+        person.until_s = now_s + patience_s
 
     def leave(self, secret: str) -> Person | None:
-        """The person who says goodbye, if they were here."""
+        """Let somebody go who says goodbye; return them, if they were here."""
         person = self.people.get(secret)
         if person is None or not person.here:
             return None
-        person.here = False
+        self._gone(person)
         return person
+
+    def forget(self, secret: str | None) -> None:
+        """Forget somebody who has gone; harmless if they are here, or nobody."""
+        person = self.people.get(secret)
+        if person is not None and not person.here:
+            del self.people[person.secret], self.tickets[person.ticket]
 
     def expire(self, now_s: float) -> Iterator[Person]:
         """Those who have not asked again in time; they are not here any more."""
         for person in self.here:
             if person.lines == 0 and person.until_s < now_s:
-                person.here = False
+                self._gone(person)
                 yield person
 
-    def numbered(self, number: int) -> Person | None:
-        """The person with this number, if there is one."""
-        return self.everybody[number] if 0 <= number < len(self.everybody) else None
+    def _newcomer(self, secret: str, now_s: float) -> Person:
+        if sum(person.here for person in self.people.values()) >= MOST_HERE:
+            raise Crowded(PACE_S)
+        if wait_s := self.newcomers.take(now_s, PACE_S, PACE_S * (AT_ONCE - 1)):
+            raise Crowded(wait_s)
+        person = Person(next(self._numbers), secret)
+        self.people[secret] = self.tickets[person.ticket] = person
+        return person
+
+    def _gone(self, person: Person) -> None:
+        person.here = False
+        self.people[person.secret] = self.people.pop(person.secret)  # to the end
+        gone = [other for other in self.people.values() if not other.here]
+        for other in gone[: max(0, len(gone) - MOST_GONE)]:
+            self.forget(other.secret)
 
     def _free(self, name: str, person: Person) -> str:
-        """The name, or with a number behind it if somebody else who is here has it."""
-        taken = {other.name for other in self.here if other is not person}
+        """The name, or with a number behind it if somebody else has one that looks like it.
+
+        The name of somebody who has gone is still theirs: else a newcomer could pass for them, and
+        what `ChatServer.run` says of the name would be of somebody else.
+        """
+        taken = {look(other.name) for other in self.people.values() if other is not person}
+        taken.add(look(NOTEBOOK))
         names = itertools.chain([name], (f"{name} {n}" for n in itertools.count(2)))
-        return next(free for free in names if free not in taken)
+        return next(free for free in names if look(free) not in taken)

@@ -44,6 +44,7 @@ class ChatServer(Server):
         super().__init__(
             origin=origin, handlers={page.PATH: page.Page} | HANDLERS | (handlers or {}), token=True
         )
+        self.robots: dict[str, str] = {}  # name → secret of the last robot that had it
         self.room_class = type("ChatRoom", (ChatRoom,), {"times": times or Times()})
 
     @property
@@ -98,11 +99,13 @@ class ChatServer(Server):
         Raises
         ------
         ValueError
-            If nobody of this name ever came.
+            If nobody of this name came, or if there is no message with this id.
         """
-        everybody = list(self.room.roster.everybody)
-        named = [person for person in everybody if person.name == name]
-        if not named:
-            known = ", ".join(dict.fromkeys(person.name for person in everybody)) or "nobody"
+        everybody = {person.name: person for person in self.room.roster.everybody}
+        if name not in everybody:
+            known = ", ".join(everybody) or "nobody"
             raise ValueError(f"expected the name of somebody who came ({known}), got {name!r}")
-        return record.run_of(list(self.trace), named[-1], clock(), link, after)
+        last = self.room.mailbox.last
+        if not (isinstance(after, int) and 0 <= after <= last):
+            raise ValueError(f"expected after to be the id of a message, at most {last}, got {after!r}")
+        return record.run_of(list(self.trace), everybody[name], clock(), link, after)

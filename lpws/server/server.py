@@ -45,6 +45,8 @@ class GuardedApplication(Application):
         if kind is not None:
             return self.get_handler_delegate(request, kind, {"room": self.room})
         request.path = request.path.removeprefix(self.room.prefix)
+        # What goes wrong with a handler is logged with its address: the log must not tell the token.
+        request.uri = request.uri.removeprefix(self.room.prefix)
         return super().find_handler(request, **kwargs)
 
 
@@ -141,6 +143,11 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("room", "port", "_streams"):  # which `start` makes
+            raise RuntimeError(f"expected a server that was started, got one without {name}: use `with`")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         return f"<Server at {self.url}>" if self._thread else "<Server, stopped>"

@@ -72,6 +72,11 @@ class Room:
         rebinding) shows in ``Host``, a foreign page in ``Origin`` (RFC 6455 §10.2). Another user of
         the machine does not know the token. Through a proxy comes what the browser sent, with the
         ``Host`` by which the reader knows the proxy: then it is the token that a rebound page lacks.
+
+        An image or a frame on a foreign page sends no ``Origin``, and its answer cannot be read; but
+        a request that is held or counted has done its harm by then. Browsers say where such a request
+        comes from (Fetch Metadata, ``Sec-Fetch-Site``). A page of the room may be put into a frame,
+        as notebooks do, by whoever knows the token; and a link may always be followed.
         """
         if request.host not in self.hosts and not self.proxied:
             return "Unknown Host"
@@ -79,6 +84,11 @@ class Room:
         own = self.proxied and origin and origin.partition("://")[2] == request.host
         if origin is not None and origin not in self.origins and not own:
             return "Foreign Origin"
+        fetch = {name: request.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest")}
+        if origin is None and fetch["Site"] in ("cross-site", "same-site"):
+            visit = fetch["Mode"] == "navigate" and (self.prefix or fetch["Dest"] == "document")
+            if not visit:
+                return "Foreign Page"
         if self.key and request.query_arguments.get("run") != [self.key]:
             return "Unknown Client"
         if self.prefix:

@@ -2,15 +2,18 @@
 
 import { Clock } from "./clock.js";
 import { Journal, median } from "./journal.js";
-import { Listener, Refusal } from "./listener.js";
+import { Listener, Refusal, within } from "./listener.js";
 import { Outbox, secret } from "./outbox.js";
 import { Strip } from "./strip.js";
 import { TRANSPORTS } from "./transports.js";
+import { Windows, crowding } from "./windows.js";
 
 const $ = (id) => document.getElementById(id);
 const SHOWN = 1000; // messages that the page keeps in sight
+const LISTED = 100; // people
 const PAUSE_MS = 50; // between two layouts
-const me = { secret: secret(), name: null, number: null };
+const STORE = `room ${location.pathname}`; // a hub has all rooms at one origin
+const me = { secret: secret(), name: null, number: null, again: false };
 const people = new Map(); // number → {name, by}
 const clock = new Clock();
 const journal = new Journal(clock, inNextFrame(showCounts));
@@ -24,26 +27,34 @@ async function send(path, letter, signal) {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(letter),
-    signal: signal ?? AbortSignal.timeout(1000 * (listener.times.timeout_s ?? 10)),
+    signal: within(listener.times.timeout_s, signal),
   });
-  if (!response.ok) throw new Refusal(response.status, Number(response.headers.get("Retry-After")));
+  if (!response.ok) throw await Refusal.of(response);
   return [await response.json(), response];
 }
 
-async function time() {
-  const response = await fetch("clock", { cache: "no-store" });
-  if (!response.ok) throw new Refusal(response.status);
+async function time(signal) {
+  const response = await fetch("clock", {
+    cache: "no-store",
+    signal: within(listener.times.timeout_s, signal),
+  });
+  if (!response.ok) throw await Refusal.of(response);
   return (await response.json()).now;
 }
 
 async function enter(by, signal) {
   // A computer that slept has a clock that stood still.
-  await clock.set(time, clock.error === Infinity ? 8 : 2);
+  await clock.set(() => time(signal), clock.error === Infinity ? 8 : 2);
+  if (me.again) {
+    // The page was loaded anew, and hears everything again: to the room it is as if it came again.
+    await send("leave", { secret: me.secret }, signal);
+    me.again = false;
+  }
   const [answer] = await send("enter", { secret: me.secret, name: me.name, by }, signal);
   me.number = journal.client = answer.client;
   rename(answer.name);
   if (entered === Infinity) entered = clock.now();
-  return answer.times;
+  return answer;
 }
 
 /** What became of messages that were said: the ids of the first of them, which the room took. */
@@ -59,7 +70,7 @@ async function deliver(said) {
 async function post(letter) {
   const request = journal.begin("post");
   try {
-    const [answer, response] = await send(`post?client=${me.number}&request=${request.number}`, letter);
+    const [answer, response] = await send(`post?ticket=${listener.ticket}&request=${request.number}`, letter);
     journal.connected(request, Number(response.headers.get("Lpws-Connection")));
     listener.reload(); // who posts a form gets the page anew
     return answer;
@@ -77,8 +88,11 @@ const outbox = new Outbox({
   line: listener,
   changed: waits,
   refused: ({ text }) => note(`The room does not take “${text.slice(0, 40)}”.`),
+  strange: () => listen(chosen()),
   slowed,
 });
+
+const windows = new Windows((n) => ($("crowd").textContent = crowding(n)));
 
 async function report() {
   const key = secret();
@@ -226,7 +240,8 @@ function showWaiting() {
 }
 
 function showPeople() {
-  $("here").replaceChildren(...Array.from(people, ([number, { name, by }]) => {
+  const some = Array.from(people).slice(0, LISTED);
+  $("here").replaceChildren(...some.map(([number, { name, by }]) => {
     const row = element("li", "person");
     row.dataset.by = by;
     row.append(element("bdi", "", name), element("span", "way", by));
@@ -266,7 +281,7 @@ function waits() {
   soon();
 }
 
-function state(name, wait) {
+function state(name, wait, why) {
   const { dataset } = document.documentElement;
   if (name === "here") {
     if (dataset.state === "here") return;
@@ -277,11 +292,17 @@ function state(name, wait) {
   $("state-text").textContent = {
     here: "In the room",
     away: navigator.onLine ? `Connection lost; trying again within ${duration(wait)}` : "You are offline",
+    full: `The room is full; trying again within ${duration(wait)}`,
+    refused: "Not let in",
     closed: "This room is closed",
     coming: "Coming in …",
   }[name];
-  $("hurry").hidden = name !== "away";
+  $("hurry").hidden = name !== "away" && name !== "full";
   if (name === "closed") note("The notebook has closed this room. Run its cell again for a new one.");
+  if (name === "refused") {
+    note(`The room does not accept this: ${why}`);
+    askName(); // it is all that the reader can say otherwise
+  }
 }
 
 // ---------------------------------------------------------------------- what the reader does
@@ -289,9 +310,38 @@ function state(name, wait) {
 function rename(name) {
   me.name = name;
   $("me").textContent = name;
+  keep("name", name);
+}
+
+/** Keep a text for this tab, past a reload; some browsers keep nothing for a frame. */
+function keep(key, text) {
   try {
-    sessionStorage.setItem("name", name);
-  } catch { /* some browsers keep nothing for a frame */ }
+    sessionStorage.setItem(key, text);
+  } catch { /* then a reload makes a newcomer */ }
+}
+
+/** What was kept. */
+function kept(key) {
+  try {
+    return sessionStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Be who this page was before it was loaded anew. Its secret lies in the store only while no page has it:
+ * a window that is opened from this one gets a copy of the store, and must not become the same person.
+ */
+function remember() {
+  try {
+    const { secret, asked } = JSON.parse(kept(STORE));
+    Object.assign(me, { secret, again: true });
+    journal.continue(asked);
+  } catch {
+    return; // there is nothing
+  }
+  keep(STORE, "null");
 }
 
 function comeIn(name) {
@@ -300,7 +350,20 @@ function comeIn(name) {
   $("speak").hidden = false;
   $("text").focus({ preventScroll: true });
   if (me.number === null) state("coming");
-  listener.choose(chosen());
+  listen(chosen());
+}
+
+function listen(by) {
+  windows.hold(by === "SSE" || by === "long polling");
+  listener.choose(by);
+}
+
+function askName() {
+  $("door").hidden = false;
+  $("speak").hidden = true;
+  $("name").value = me.name;
+  $("name").focus();
+  $("name").select();
 }
 
 function chosen() {
@@ -308,13 +371,13 @@ function chosen() {
 }
 
 function choose(by) {
-  const known = by in TRANSPORTS ? by : "WebSocket";
+  const known = Object.hasOwn(TRANSPORTS, by) ? by : "WebSocket";
   for (const radio of $("ways").elements.by) radio.checked = radio.value === known;
   document.documentElement.dataset.by = known;
   $("says").textContent = TRANSPORTS[known].says;
   $("interval").hidden = known !== "short polling";
   $("reload").hidden = known !== "reload";
-  if (me.name !== null) listener.choose(known);
+  if (me.name !== null) listen(known);
 }
 
 for (const by of Object.keys(TRANSPORTS)) {
@@ -341,13 +404,7 @@ $("door").addEventListener("submit", (event) => {
   const name = $("name").value.trim();
   if (name) comeIn(name);
 });
-$("rename").addEventListener("click", () => {
-  $("door").hidden = false;
-  $("speak").hidden = true;
-  $("name").value = me.name;
-  $("name").focus();
-  $("name").select();
-});
+$("rename").addEventListener("click", askName);
 $("speak").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = $("text").value.trim();
@@ -366,11 +423,14 @@ addEventListener("online", () => {
 });
 addEventListener("pagehide", () => {
   listener.stop();
+  windows.hold(false);
+  if (me.number !== null) keep(STORE, JSON.stringify({ secret: me.secret, asked: journal.numbers }));
   const goodbye = new Blob([JSON.stringify({ secret: me.secret })], { type: "application/json" });
   if (me.number !== null) navigator.sendBeacon("leave", goodbye);
 });
 addEventListener("pageshow", ({ persisted }) => {
-  if (persisted && me.name !== null) listener.choose(chosen());
+  if (persisted) keep(STORE, "null");
+  if (persisted && me.name !== null) listen(chosen());
 });
 
 new Strip($("strip"), journal);
@@ -378,10 +438,7 @@ new Strip($("strip"), journal);
 // An address may name a guest, who then comes in at once: …/#name=Ada&by=SSE
 const wish = new URLSearchParams(location.hash.slice(1));
 choose(wish.get("by") ?? "WebSocket");
-let kept = null;
-try {
-  kept = sessionStorage.getItem("name");
-} catch { /* as above */ }
+remember();
 if (wish.get("name")) comeIn(wish.get("name").slice(0, 24));
-else $("name").value ||= kept ?? ""; // somebody may have typed before this script was here
+else $("name").value ||= kept("name") ?? ""; // somebody may have typed before this script was here
 $("enter").disabled = false; // who pressed it earlier would not have come in

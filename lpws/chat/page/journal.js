@@ -12,7 +12,7 @@ export class Journal {
   spoken = []; // when this page spoke on a socket [s]
   ages = []; // [s] of messages of others on their arrival
   #events = []; // [t, name, request, message, size] on the server's clock
-  #numbers = 0;
+  numbers = 0; // of requests so far
 
   /** changed(): is told when there is something else to count. */
   constructor(clock, changed) {
@@ -25,9 +25,14 @@ export class Journal {
     }).observe({ type: "resource", buffered: true });
   }
 
+  /** Number the requests from here on: those before were sent by this page before it was loaded anew. */
+  continue(numbers) {
+    this.numbers = Number(numbers) || 0;
+  }
+
   /** A request that leaves now. */
   begin(path) {
-    const number = this.client * 1_000_000 + this.#numbers++;
+    const number = this.client * 1_000_000 + this.numbers++;
     const request = { number, path, start: this.clock.now(), end: null, messages: [] };
     this.requests.push(request);
     this.asked++;

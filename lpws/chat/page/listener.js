@@ -2,13 +2,28 @@
 
 import { TRANSPORTS, fromLines, pause } from "./transports.js";
 
-/** An answer of the server that asking again would not change; or, if it is 429, not before a wait [s]. */
+/** An answer other than the wanted one: its status (RFC 9110 §15), when to ask again [s], and why. */
 export class Refusal extends Error {
-  constructor(status, wait = 0) {
-    super(`the server answered ${status}`);
+  constructor(status, wait = 0, why = "") {
+    super(why || `the server answered ${status}`);
     Object.assign(this, { status, wait });
   }
+
+  /** What an answer says that is not the wanted one; the reason is the body, a line "400 Too long". */
+  static async of(response) {
+    const why = (await response.text().catch(() => "")).replace(/^\d+ /, "").trim();
+    return new Refusal(response.status, Number(response.headers.get("Retry-After")), why.slice(0, 200));
+  }
 }
+
+/** A signal that ends a request when it is not wanted any more, or after so long [s]. */
+export const within = (seconds, signal) =>
+  AbortSignal.any([AbortSignal.timeout(1000 * seconds), ...(signal ? [signal] : [])]);
+
+/** Whether the room itself is gone (RFC 9110 §15.5): another one, with another token, has its address. */
+const CLOSED = [403, 404, 410];
+/** Whether a request is refused for what it says: the same again would be refused again. */
+const WRONG = [400, 405, 411, 413, 414, 415, 422, 431];
 
 /** The longest pause [s] before attempt n + 1: twice as long each time, up to a limit. */
 export const longest = (n, times) => Math.min(times.retry_most_s, times.retry_s * 2 ** n);
@@ -20,15 +35,15 @@ export class Listener {
   answered = () => {}; // takes that answer
   signs = 0; // of life
   failures = 0; // since the last of them
-  times = { retry_s: 0.5, retry_most_s: 20 }; // until the server tells its own
+  times = { retry_s: 0.5, retry_most_s: 20, timeout_s: 10 }; // until the server tells its own
   #stop = new AbortController();
   #wake = () => {};
   #reload = () => {};
 
   /**
-   * journal: keeps what happens · enter(by, signal): comes in by this way, and gives the times ·
-   * hear(message): takes each message once, in order · state(name, wait): is told how things stand:
-   * "here", "away" for so long [s], or "closed".
+   * journal: keeps what happens · enter(by, signal): comes in by this way, and gives the times and
+   * the ticket · hear(message): takes each message once, in order · state(name, wait, why): is told
+   * how things stand: "here", "away" for so long [s], "full" for so long, "refused", or "closed".
    */
   constructor({ journal, enter, hear, state }) {
     Object.assign(this, { journal, enter, hear, state });
@@ -78,18 +93,16 @@ export class Listener {
   async #listen(by, signal) {
     while (!signal.aborted) {
       try {
-        this.times = await this.enter(by, signal);
+        ({ times: this.times, ticket: this.ticket } = await this.enter(by, signal));
         if (signal.aborted) return;
         await TRANSPORTS[by].listen(this);
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof Refusal && error.status < 500 && error.status !== 429) {
-          this.state("closed");
-          return;
-        }
+        if (CLOSED.includes(error.status)) return this.state("closed");
+        if (WRONG.includes(error.status)) return this.state("refused", 0, error.message);
         // All pages may have lost their connections at once; they must not come back at once.
-        const wait = Math.random() * longest(this.failures++, this.times);
-        this.state("away", wait);
+        const wait = (error.wait || 0) + Math.random() * longest(this.failures++, this.times);
+        this.state(error.status === 503 ? "full" : "away", wait);
         await this.#rest(wait, signal);
       }
     }
@@ -101,7 +114,7 @@ export class Listener {
   }
 
   address(path, query) {
-    const all = { client: this.journal.client, cursor: this.cursor, ...query };
+    const all = { ticket: this.ticket, cursor: this.cursor, ...query };
     return `${path}?${new URLSearchParams(all)}`;
   }
 
@@ -110,10 +123,9 @@ export class Listener {
     const { signal } = this;
     const request = this.journal.begin(path);
     try {
-      const limited = AbortSignal.any([signal, AbortSignal.timeout(1000 * limit)]);
       const address = this.address(path, { ...query, request: request.number });
-      const response = await fetch(address, { signal: limited, cache: "no-store" });
-      if (!response.ok) throw new Refusal(response.status);
+      const response = await fetch(address, { signal: within(limit, signal), cache: "no-store" });
+      if (!response.ok) throw await Refusal.of(response);
       this.journal.connected(request, Number(response.headers.get("Lpws-Connection")));
       const messages = fromLines(await response.text());
       if (signal.aborted) throw new Error("another way was chosen");

@@ -21,10 +21,10 @@ export class Outbox {
    * deliver(letter): resolves with the ids of the first of the messages, which the room took, and throws
    * a Refusal if it took none · line: the Listener, which knows the times · changed(): is told when
    * `waiting` is another · refused(message): is told what the room will never take · slowed(): is
-   * told when it is to be later.
+   * told when it is to be later · strange(): is told that the room does not know this page any more.
    */
-  constructor({ deliver, line, changed, refused, slowed }) {
-    Object.assign(this, { deliver, line, changed, refused, slowed });
+  constructor({ deliver, line, changed, refused, slowed, strange }) {
+    Object.assign(this, { deliver, line, changed, refused, slowed, strange });
   }
 
   say(text, typed) {
@@ -62,6 +62,10 @@ export class Outbox {
           this.slowed(times);
           // After a burst the room takes no more than then; a proxy may refuse without a word on when.
           await this.#rest(Math.min(error.wait || Infinity, times.burst_s));
+        } else if (error instanceof Refusal && [403, 404, 409, 410].includes(error.status)) {
+          // Not for what it says: it waits until this page has come in again.
+          if (error.status === 409) this.strange();
+          await this.#rest(longest(this.#failures++, times));
         } else if (error instanceof Refusal && error.status < 500) {
           this.#drop(letter[0].key); // of several the first is what it refuses
           this.refused(letter[0]);
