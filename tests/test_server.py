@@ -215,6 +215,11 @@ STRANGERS = [
     {"Origin": "https://localhost:8888"},
     {"Origin": "http://localhost:8888.evil.example"},
     {"Host": "evil.example:{port}", "Origin": "http://evil.example:{port}"},
+    # An image, a script or a frame of a foreign page sends no Origin.
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+    {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "script"},
+    {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+    {"Sec-Fetch-Site": "cross-site"},
 ]
 
 
@@ -227,7 +232,11 @@ def test_strangers_are_refused_on_every_path(lab, stranger):
             assert ask(lab, path, method, **stranger)[0] == 403
         assert ask(lab, path, **HANDSHAKE | stranger)[0] == 403
     assert ask(lab, POLL, **stranger)[1] == (
-        "403 Unknown Host\n" if "Host" in stranger else "403 Foreign Origin\n"
+        "403 Unknown Host\n"
+        if "Host" in stranger
+        else "403 Foreign Origin\n"
+        if "Origin" in stranger
+        else "403 Foreign Page\n"
     )
     assert len(names(lab)) == before, "a stranger is no request of the run"
 
@@ -239,6 +248,36 @@ def test_own_pages_and_the_given_origin_are_served(lab, host, origin):
     assert ask(lab, POLL, **known)[0] == 204
     assert ask(lab, "/plain", **known) == (200, "plain")
     assert ask(lab, SOCKET, **HANDSHAKE | known)[0] == 101
+
+
+@pytest.mark.parametrize(
+    "friend",
+    [
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "no-cors"},
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},  # typed in
+        {
+            "Sec-Fetch-Site": "cross-site",
+            "Sec-Fetch-Mode": "navigate",
+            "Sec-Fetch-Dest": "document",
+        },  # a link
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Origin": FRIEND},
+    ],
+    ids=repr,
+)
+def test_whoever_comes_from_the_servers_own_pages_or_by_a_link_is_served(lab, friend):
+    assert ask(lab, POLL, **friend)[0] == 204
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize("kind", ["iframe", "object"])
+def test_whoever_knows_the_token_may_put_a_page_into_a_frame(nothing_left, site, kind):
+    with Server(token=True) as server:
+        frame = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": kind}
+        assert ask(server, server.prefix + POLL, **frame)[0] == 204
+        assert ask(server, POLL, **frame)[0] == 403
+        image = frame | {"Sec-Fetch-Mode": "no-cors"}
+        assert ask(server, server.prefix + POLL, **image)[0] == 403, "but nothing else"
 
 
 def test_without_an_origin_given_there_is_none(nothing_left):

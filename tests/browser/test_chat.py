@@ -13,6 +13,7 @@ from axe_playwright_python.sync_playwright import Axe
 import lpws
 from lpws.chat import ChatServer, Robots, Times, handlers
 from lpws.chat.handlers import WAYS
+from lpws.chat.page import FILES, HOME
 from lpws.relay import Relay
 
 from .conftest import windows
@@ -126,6 +127,174 @@ def test_an_idle_hour(seat):
             page.wait_for_function(HERE)
             assert texts(page) == said
             assert page.evaluate("() => window.same"), "without a new page"
+
+
+@pytest.mark.parametrize("path", ["clock", "enter"])
+def test_a_dead_line_does_not_keep_anybody_at_the_door(page, chat, path):
+    """A request that is never answered has an end, and the next one may be."""
+    page.add_init_script(
+        "const real = AbortSignal.timeout; AbortSignal.timeout = (ms) => real.call(AbortSignal, ms / 50)"
+    )
+    held = []
+    page.route(f"**/{path}", lambda route: held.append(route) if len(held) < 2 else route.continue_())
+    page.goto(f"{chat.address}#name=Ada&by=SSE")
+    page.wait_for_function(HERE)
+    assert len(held) == 2
+    assert [person.name for person in chat.people] == ["Ada"]
+
+
+def test_every_request_of_the_page_has_an_end():
+    """Whoever writes another one is reminded."""
+    for file, _ in FILES.values():
+        for call in re.findall(r"\bfetch\((?:[^()]|\([^()]*\))*\)", (HOME / file).read_text()):
+            assert re.search(r"signal: within\(", call), (file, call)
+
+
+# ---------------------------------------------------------------------- what the room answers
+
+#: Status and reason of the answer → what the page says of it, and whether it goes on trying.
+ANSWERS = {
+    400: ("Not let in", "The room does not accept this: of no use"),
+    403: ("This room is closed", "The notebook has closed this room. Run its cell again for a new one."),
+    404: ("This room is closed", "The notebook has closed this room. Run its cell again for a new one."),
+    409: ("Connection lost", ""),
+    429: ("Connection lost", ""),
+    500: ("Connection lost", ""),
+    503: ("The room is full", ""),
+}
+
+
+@pytest.mark.parametrize("status", ANSWERS)
+@pytest.mark.parametrize("path", ["enter", "longpolling*"])
+def test_each_answer_is_told_as_what_it_is(page, chat, path, status):
+    state, note = ANSWERS[status]
+    page.route(f"**/{path}", lambda route: route.fulfill(status=status, body=f"{status} of no use\n"))
+    page.goto(f"{chat.address}#name=Ada&by=long polling")
+    page.wait_for_function(
+        "(state) => document.getElementById('state-text').textContent.startsWith(state)", arg=state
+    )
+    assert page.inner_text("#note") == note
+    page.unroute(f"**/{path}")
+    if status == 400:
+        page.get_by_role("button", name="Come in").click()
+    if status not in (403, 404):
+        page.wait_for_function(HERE)
+        assert page.inner_text("#note") == ""
+
+
+def test_a_name_that_is_refused_can_be_another(page, chat):
+    page.goto(f"{chat.address}#name=Ada%E2%80%8B&by=SSE")
+    page.get_by_text("Expected a name of characters that show, got U+200B").wait_for()
+    page.locator("#name").fill("Ada")
+    page.locator("#name").press("Enter")
+    page.wait_for_function(HERE)
+    assert [person.name for person in chat.people] == ["Ada"]
+
+
+@pytest.mark.parametrize("by", WAYS)
+def test_whom_the_room_has_forgotten_comes_in_again_and_loses_nothing(page, by):
+    with ChatServer(times=Times().faster(10)) as chat:
+        enter(page, chat.address, "Ada", by)
+        say(page, "one")
+        wait_for(page, "one")
+        [ada] = chat.people
+        chat.thread.call(chat.room.leave, ada.secret)
+        chat.thread.call(chat.room.roster.forget, ada.secret)
+        chat.cut()
+        say(page, "two")
+        wait_for(page, "two")
+        assert texts(page) == ["one", "two"]
+        assert [(person.name, person.number) for person in chat.people] == [("Ada", 1)]
+
+
+@pytest.mark.parametrize("by", ["toString", "constructor", "__proto__", "pigeon"])
+def test_an_address_that_names_no_transport(page, chat, by):
+    enter(page, chat.address, "Ada", by)
+    assert [person.by for person in chat.people] == ["WebSocket"]
+
+
+def test_what_the_notebook_publishes_is_seen(page, chat):
+    enter(page, chat.address, "Ada", "SSE")
+    chat.publish("tea is ready")
+    wait_for(page, "tea is ready")
+    assert page.inner_text("#log .author") == "the notebook"
+    say(page, "thank you")
+    wait_for(page, "thank you")
+
+
+# ---------------------------------------------------------------------- who it is
+
+
+def test_a_page_that_is_loaded_anew_is_the_same_person(page, chat):
+    enter(page, chat.address, "Ada", "SSE")
+    say(page, "one")
+    wait_for(page, "one")
+    for n in (2, 3):
+        page.reload()
+        page.wait_for_function(HERE)
+        say(page, f"number {n}")
+        wait_for(page, f"number {n}")
+    assert [(person.name, person.number) for person in chat.people] == [("Ada", 0)]
+    assert {message["name"] for message in chat.said} == {"Ada"}
+    assert page.locator(".said.mine").count() == 3, "and knows what it said before"
+    chat.collect()
+    while not [event for event in chat.run("Ada").events if event[1:3] == ("message_received", "client")]:
+        page.wait_for_timeout(20)
+    run = chat.run("Ada")
+    sent = [
+        event[5] for event in run.events if event[1:3] == ("request_received", "server") and event[5] >= 0
+    ]
+    assert len(sent) == len(set(sent)), "no number of a request twice"
+    assert lpws.deliveries(run).copies.max() == 1
+
+
+def test_a_page_that_did_not_say_goodbye_is_the_same_person(page, chat):
+    page.add_init_script("navigator.sendBeacon = () => true")
+    enter(page, chat.address, "Ada", "SSE")
+    say(page, "one")
+    wait_for(page, "one")
+    page.reload()
+    page.wait_for_function(HERE)
+    wait_for(page, "one")
+    assert [(person.name, person.number) for person in chat.people] == [("Ada", 0)]
+    [ada] = chat.people
+    assert ada.since > chat.said[0]["id"], "its run begins anew, for it hears everything again"
+
+
+def test_a_window_that_is_opened_from_another_is_somebody_else(page, chat):
+    """It gets a copy of what that one keeps."""
+    enter(page, chat.address, "Ada", "WebSocket")
+    with page.expect_popup() as opened:
+        page.evaluate("(url) => { window.open(url) }", f"{chat.address}#name=Bea&by=WebSocket")
+    opened.value.wait_for_function(HERE)
+    assert [(person.name, person.number) for person in chat.people] == [("Ada", 0), ("Bea", 1)]
+
+
+# ---------------------------------------------------------------------- six connections
+
+
+@pytest.mark.parametrize("by", ["SSE", "long polling"])
+def test_six_windows_that_wait_say_that_there_can_be_no_seventh(context, page, chat, by):
+    pages = [page, *(context.new_page() for _ in range(5))]
+    for n, each in enumerate(pages):
+        enter(each, chat.address, f"window {n}", by)
+    for each in pages:
+        each.get_by_text("6 windows of this browser wait on a connection each").wait_for()
+    pages[0].get_by_role("radio", name="WebSocket").check()
+    for each in pages:
+        each.wait_for_function("() => document.getElementById('crowd').textContent === ''")
+    pages[0].get_by_role("radio", name=by, exact=True).check()
+    pages[1].get_by_text("6 windows of this browser wait").wait_for()
+    pages[5].close()
+    for each in pages[:5]:
+        each.wait_for_function("() => document.getElementById('crowd').textContent === ''")
+
+
+def test_windows_that_do_not_wait_are_as_many_as_they_like(context, page, chat):
+    pages = [page, *(context.new_page() for _ in range(6))]
+    for n, each in enumerate(pages):
+        enter(each, chat.address, f"window {n}", ["WebSocket", "reload", "short polling"][n % 3])
+    assert [each.inner_text("#crowd") for each in pages] == [""] * 7
 
 
 # ---------------------------------------------------------------------- how much of it
