@@ -18,7 +18,7 @@ _MODULES = {
     "specs": ("Reload", "ShortPolling", "LongPolling", "SSE", "WebSocket", "Workload", "Link"),
     "run": ("Run", "RunError", "load", "load_run", "save"),
     "server": ("Server",),
-    "address": ("page_url",),
+    "address": ("page_url", "live_page"),
     "measurement": ("measure",),
     "simulation": ("simulate",),
     "tables": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
@@ -29,6 +29,7 @@ _MODULES = {
     "liveview": ("live",),
     "notebook": ("claim", "guess", "show", "slider", "source"),
     "exercises": ("check",),
+    "chat": ("open_chat",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 

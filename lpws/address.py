@@ -12,7 +12,9 @@ import sys
 import threading
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
+from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -62,6 +64,8 @@ def page_url(server: Server, path: str = "/", *, proxied: bool | None = None) ->
     - A browser that leaves a held request or an event stream is not seen to leave: the server must
       not take who is connected for who is there.
     - The close of a WebSocket comes through, but not its code.
+    - JupyterLab's log names the address of a request that failed, with the token in it: who may read
+      the log may read along until the server is stopped.
 
     Examples
     --------
@@ -85,6 +89,87 @@ def page_url(server: Server, path: str = "/", *, proxied: bool | None = None) ->
     thread.call(setattr, server.room, "proxied", True)
     base = os.environ.get("JUPYTERHUB_SERVICE_PREFIX") or jupyter.get("base_url", "/")
     return f"{base}proxy/{server.port}{server.prefix}{path}"
+
+
+class LivePage:
+    """A page that a server in this kernel serves, to be shown in the notebook: the last line of a cell.
+
+    Parameters
+    ----------
+    server
+        Which serves it, and runs.
+    url
+        Where the reader's browser finds it.
+    html
+        What is shown.
+    instead
+        What is shown where there is no HTML.
+    """
+
+    def __init__(self, server: Server, url: str, html: str, instead: str) -> None:
+        self.server, self.url, self._html, self._instead = server, url, html, instead
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/html": self._html, "text/plain": self._instead}
+
+
+def live_page(
+    server: Server,
+    path: str = "/",
+    *,
+    title: str,
+    instead: str,
+    height: int = 420,
+    picture: Path | None = None,
+    shows: str = "",
+) -> LivePage:
+    """A page of the server in a window of the notebook, with what is shown instead where there is no kernel.
+
+    A notebook outlives its kernel, and is read in places where nothing runs. There the reader finds a
+    sentence in place of a dead window; a notebook that is executed with nobody watching (stored, or
+    tested) keeps no address and no token.
+
+    Parameters
+    ----------
+    server
+        A server that runs and has a token.
+    path
+        Of the page.
+    title
+        Its name, for people who hear the notebook.
+    instead
+        A sentence or two on what would be here, and how to get it.
+    height
+        Of the window [px].
+    picture
+        File of a PNG picture of the page, shown where nobody watches.
+    shows
+        What it shows, in words.
+
+    Examples
+    --------
+    >>> with Server(token=True) as server:
+    ...     page = live_page(server, title="The stream", instead="A stream was here.", height=100)
+    """
+    url = page_url(server, path)
+    words = f"<p style='margin:0.6em 0'>{escape(instead)}</p>"
+    if os.environ.get("LPWS_PROGRESS") == "0":  # nobody is watching
+        html = words
+        if picture is not None:
+            data = b64encode(picture.read_bytes()).decode()
+            html = f'<img alt="{escape(shows)}" width="880" src="data:image/png;base64,{data}">{html}'
+        return LivePage(server, url, html, instead)
+    link = f'<a href="{escape(url)}" target="_blank" rel="noopener">in a window of its own</a>'
+    # An <object> shows what is inside it if its page cannot be had: the kernel has ended, or the browser
+    # does not let this page into that one (its frame-ancestors, CSP 3 §6.4.2). An <iframe> stays blank.
+    html = (
+        f'<object type="text/html" data="{escape(url)}" title="{escape(title)}" aria-label="{escape(title)}" '
+        f'style="display:block;width:100%;height:{int(height)}px;border:0">{words}'
+        "<p>If you have just run this cell and see this sentence, your browser does not show the page inside "
+        f"the notebook: open it {link}.</p></object>"
+        f"<p style='margin:0.4em 0'>The same page {link}.</p>"
+    )
+    return LivePage(server, url, html, instead)
 
 
 def _jupyter() -> dict:

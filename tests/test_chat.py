@@ -17,6 +17,7 @@ import lpws
 from lpws.chat import ChatServer, Robots, Times
 from lpws.chat.allowance import Allowance
 from lpws.chat.handlers import HANDLERS, MOST_EVENTS, WAYS
+from lpws.chat.host import replies
 from lpws.chat.letters import MOST_SAID
 from lpws.chat.names import look, plain
 from lpws.chat.page import FILES, HOME
@@ -1031,3 +1032,117 @@ def test_another_address_may_lead_to_the_page(chat):
                 headers={"Origin": url.split("/" + chat.prefix[1:])[0]},
             )
             assert line.getresponse().status == 200
+
+
+# ------------------------------------------------------------------- the chat that opens the series
+
+
+@pytest.fixture
+def opened(nothing_left):
+    page = lpws.open_chat()
+    yield page
+    page.server.stop()
+    assert not page.server.log
+
+
+def texts(chat):
+    return [(message["name"], message["text"]) for message in chat.said]
+
+
+def test_the_host_greets_and_answers(opened, monkeypatch):
+    monkeypatch.setattr("lpws.chat.host.THINKS_S", 0.0)
+    monkeypatch.setattr("lpws.chat.host.BOILS_S", 0.01)
+    chat = opened.server
+    ada = Page(chat, by="SSE")
+    ada.enter()
+    until(lambda: len(chat.said) == 1)
+    ada.say("how are you?", key="1", typed=lpws.clock())
+    until(lambda: len(chat.said) == 3)
+    ada.say("Tea, please", key="2")
+    until(lambda: len(chat.said) == 6)
+    ada.by = "reload"
+    ada.enter()
+    until(lambda: len(chat.said) == 7)
+    said = texts(chat)
+    assert said[0] == (
+        "Robin",
+        "Hello, Ada! Say something, or ask me for tea: I'll call you when it's ready.",
+    )
+    assert re.fullmatch(r"“how are you\?” reached me \d+ ms after you sent it\. .*", said[2][1])
+    assert said[4:6] == [
+        ("Robin", "I'm putting the kettle on. Wait for it, Ada."),
+        ("Robin", "Tea is ready, Ada!"),
+    ]
+    assert said[6][1].startswith("Ada, now news reaches you only when you press Reload.")
+
+
+def test_the_host_answers_one_thing_at_a_time_and_nobody_but_people(opened, monkeypatch):
+    monkeypatch.setattr("lpws.chat.host.THINKS_S", 0.3)
+    chat = opened.server
+    chat.publish("hello, Robin")
+    ada = Page(chat)
+    ada.enter()
+    ada.say_all([(str(n), f"hello {n}") for n in range(20)])
+    until(lambda: len(chat.said) == 22)
+    ada.say("bye", key="bye")
+    until(lambda: len(chat.said) == 24)
+    assert [name for name, _ in texts(chat)].count("Robin") == 2, "a greeting, and an answer to the last"
+
+
+@pytest.mark.parametrize("message", [{"kind": "left"}, {"kind": "report"}, {"kind": "came", "by": "SSE"}])
+def test_the_host_has_nothing_to_say_to_this(message):
+    assert list(replies({"who": 3, "name": "Ada"} | message, {3: "SSE"})) == []
+
+
+def test_each_transport_has_a_word_of_the_host():
+    for by in WAYS:
+        ((_, text),) = replies({"kind": "came", "who": 3, "name": "Ada", "by": by}, {3: "another"})
+        assert text.startswith("Ada, now ")
+
+
+def test_an_open_chat_costs_nothing_while_nobody_speaks(opened):
+    chat = opened.server
+    until(lambda: chat.people)
+    before = len(chat.trace)
+    beats = []
+    chat.thread.call(setattr, chat.room, "beat", lambda: beats.append(1))
+    time.sleep(0.3)  # six ticks of a server that watches its loop
+    assert len(chat.trace) == before
+    assert [person.name for person in chat.people] == ["Robin"]
+    with pytest.raises(ValueError, match="expected somebody who listens by a transport; Robin lives in the"):
+        chat.run("Robin")
+
+
+def test_to_open_the_chat_again_is_to_come_back(opened):
+    again = lpws.open_chat(by="short polling", height=300)
+    assert again.server is opened.server
+    assert again.url == f"{opened.server.address}#by=short%20polling"
+    opened.server.stop()
+    another = lpws.open_chat()
+    try:
+        assert another.server is not opened.server
+        assert another.server.prefix != opened.server.prefix
+    finally:
+        another.server.stop()
+    with pytest.raises(ValueError, match="expected by to be one of reload, short polling"):
+        lpws.open_chat(by="pigeon")
+
+
+def test_where_nobody_watches_there_is_a_picture_and_no_address(opened, monkeypatch):
+    live = opened._repr_mimebundle_()
+    assert opened.url in live["text/html"]
+    assert 'title="A chat with a robot"' in live["text/html"]
+    monkeypatch.setenv("LPWS_PROGRESS", "0")
+    stored = lpws.open_chat()._repr_mimebundle_()
+    assert re.search(
+        r'<img alt="A chat in [^"]{100,}" width="\d+" src="data:image/png;base64,', stored["text/html"]
+    )
+    words = "When you run this cell, a chat opens here"
+    for bundle in (live, stored):
+        assert words in bundle["text/html"]
+        assert bundle["text/plain"].startswith(words)
+        assert opened.server.prefix not in bundle["text/plain"]
+    assert opened.server.prefix not in str(stored)
+    assert str(opened.server.port) not in re.sub('base64,[^"]*', "", str(stored))
+    assert stored == lpws.open_chat()._repr_mimebundle_(), "the same each time"
+    assert len(str(stored)) < 100_000

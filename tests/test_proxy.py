@@ -225,6 +225,39 @@ def test_a_server_that_does_not_run_has_no_address(server):
             lpws.page_url(server, proxied=proxied)
 
 
+# ------------------------------------------------------------------------ what a notebook shows
+
+
+def test_a_live_page_has_a_title_and_something_instead(server):
+    page = lpws.live_page(
+        server, "/page?a=1&b=2", title='The "stream"', instead="A <stream> was here.", height=99
+    )
+    bundle = page._repr_mimebundle_()
+    html = bundle["text/html"]
+    assert page.url == f"{server.url}/page?a=1&b=2"
+    assert f'data="{server.url}/page?a=1&amp;b=2" title="The &quot;stream&quot;"' in html
+    assert "height:99px" in html
+    assert html.index("<object") < html.index("A &lt;stream&gt; was here.") < html.index("</object>")
+    assert (
+        f'href="{server.url}/page?a=1&amp;b=2" target="_blank" rel="noopener"'
+        in html.partition("</object>")[2]
+    )
+    assert bundle["text/plain"] == "A <stream> was here."
+
+
+def test_a_live_page_behind_a_hub_is_where_the_browser_finds_it(server, jupyter, monkeypatch):
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", BASE_URL)
+    page = lpws.live_page(server, "/page", title="t", instead="i")
+    assert f'data="{through(server, BASE_URL)}"' in page._repr_mimebundle_()["text/html"]
+
+
+def test_nobody_watches_and_no_address_is_kept(server, monkeypatch):
+    monkeypatch.setenv("LPWS_PROGRESS", "0")
+    bundle = lpws.live_page(server, "/page", title="t", instead="A <stream> was here.")._repr_mimebundle_()
+    assert bundle["text/html"] == "<p style='margin:0.6em 0'>A &lt;stream&gt; was here.</p>"
+    assert server.prefix not in str(bundle)
+
+
 # ------------------------------------------------------------------------------- who is let in
 
 

@@ -13,7 +13,8 @@ from ..trace import NONE
 from .room import ChatRoom
 from .roster import Person
 
-_TRANSPORTS = {kind.label: kind for kind in specs.TRANSPORTS}
+#: Label → transport.
+TRANSPORTS = {kind.label: kind for kind in specs.TRANSPORTS}
 
 
 class ChatRun(Run):
@@ -73,7 +74,7 @@ def run_of(
     number = sum(event[1] == "published" for event in events)
     rate_hz = min(max(number / duration_s, 0.001), 10_000)
     work = specs.Workload(clients=1, rate_hz=rate_hz, duration_s=duration_s)
-    return ChatRun(_TRANSPORTS[person.by](), work, link, events, "measured", machine())
+    return ChatRun(TRANSPORTS[person.by](), work, link, events, "measured", machine())
 
 
 def _later(message: int, since: int) -> bool:

@@ -102,6 +102,8 @@ class ChatServer(Server):
             If nobody of this name came, or if there is no message with this id.
         """
         everybody = {person.name: person for person in self.room.roster.everybody}
+        if name in everybody and everybody[name].by not in record.TRANSPORTS:
+            raise ValueError(f"expected somebody who listens by a transport; {name} {everybody[name].by}")
         if name not in everybody:
             known = ", ".join(everybody) or "nobody"
             raise ValueError(f"expected the name of somebody who came ({known}), got {name!r}")

@@ -153,6 +153,11 @@ class Server:
         return f"<Server at {self.url}>" if self._thread else "<Server, stopped>"
 
     @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._thread is not None
+
+    @property
     def host(self) -> str:
         """Name and port, as in the ``Host`` header."""
         return f"127.0.0.1:{self.port}"

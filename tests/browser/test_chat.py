@@ -146,7 +146,7 @@ def test_a_dead_line_does_not_keep_anybody_at_the_door(page, chat, path):
 def test_every_request_of_the_page_has_an_end():
     """Whoever writes another one is reminded."""
     for file, _ in FILES.values():
-        for call in re.findall(r"\bfetch\((?:[^()]|\([^()]*\))*\)", (HOME / file).read_text()):
+        for call in re.findall(r"\bfetch\((?:[^()]|\([^()]*\))*\)", (HOME / file).read_text("utf-8")):
             assert re.search(r"signal: within\(", call), (file, call)
 
 

@@ -145,7 +145,7 @@ function came({ who, name, by, id }) {
   people.set(who, { name, by });
   moved = true;
   const way = by === "reload" ? "reloading" : by;
-  if (!before) add(line("note", id, `${name} came in, by ${way}`));
+  if (!before) add(line("note", id, Object.hasOwn(TRANSPORTS, by) ? `${name} came in, by ${way}` : `${name} is here`));
   else if (before.name !== name) add(line("note", id, `${before.name} is now ${name}`));
   else if (before.by !== by) add(line("note", id, `${name} now listens by ${way}`));
 }

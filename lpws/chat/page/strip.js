@@ -30,15 +30,15 @@ export class Strip {
     pen.setTransform(sharp, 0, 0, sharp, 0, 0);
     pen.clearRect(0, 0, width, height);
     const style = getComputedStyle(canvas);
-    const colour = Object.fromEntries(
+    const color = Object.fromEntries(
       ["accent", "muted", "line", "alarm"].map((name) => [name, style.getPropertyValue(`--${name}`)]),
     );
     pen.font = `11px ${style.fontFamily}`;
     const now = journal.clock.now();
     const x = (t) => width - 8 - ((now - t) / WINDOW_S) * (width - 8 - LEFT);
 
-    pen.fillStyle = colour.muted;
-    pen.strokeStyle = colour.line;
+    pen.fillStyle = color.muted;
+    pen.strokeStyle = color.line;
     pen.lineWidth = 1;
     for (let back = 0; back < WINDOW_S; back += 5) {
       const at = Math.round(x(now - back)) - 0.5;
@@ -53,17 +53,17 @@ export class Strip {
     pen.beginPath();
     pen.rect(LEFT, 0, width - LEFT, height);
     pen.clip();
-    for (const { y, of } of ROWS) this.#row(journal.requests.filter(of), y, x, now, colour);
-    pen.strokeStyle = colour.accent;
+    for (const { y, of } of ROWS) this.#row(journal.requests.filter(of), y, x, now, color);
+    pen.strokeStyle = color.accent;
     for (const t of journal.spoken) this.#message(x(t), ROWS[1].y);
     pen.restore();
   }
 
-  #row(requests, y, x, now, colour) {
+  #row(requests, y, x, now, color) {
     const { pen, journal } = this;
     let connection, label = null; // of several that are close together, the last is written
     const write = () => {
-      pen.fillStyle = colour.muted;
+      pen.fillStyle = color.muted;
       if (label && label.x + 26 < x(now)) pen.fillText(label.text, label.x, y - HEIGHT / 2 - 2);
       label = null;
     };
@@ -74,11 +74,11 @@ export class Strip {
       connection = request.connection ?? connection;
       if (to < LEFT - 40) continue;
       if (label && label.x + 34 < from) write();
-      pen.fillStyle = request.failed ? colour.alarm : colour.accent;
+      pen.fillStyle = request.failed ? color.alarm : color.accent;
       pen.globalAlpha = request.failed ? 1 : 0.28;
       pen.fillRect(from, y - HEIGHT / 2, to - from, HEIGHT);
       pen.globalAlpha = 1;
-      pen.strokeStyle = request.failed ? colour.alarm : colour.accent;
+      pen.strokeStyle = request.failed ? color.alarm : color.accent;
       pen.lineWidth = 1;
       this.#line(from + 0.5, y - HEIGHT / 2, from + 0.5, y + HEIGHT / 2);
       if (request.first) {
@@ -88,7 +88,7 @@ export class Strip {
       }
       if (request.first || another) label = null; // no room for it
       if (another) label = { text: `#${request.connection}`, x: from + 6 };
-      pen.strokeStyle = colour.accent;
+      pen.strokeStyle = color.accent;
       for (const t of request.messages) this.#message(x(t), y);
     }
     write();
