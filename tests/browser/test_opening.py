@@ -15,7 +15,9 @@ LIMIT_S = 60
 def lab(tmp_path):
     with jupyterlab(tmp_path) as url:
         cells = [nbformat.v4.new_code_cell(CELL), nbformat.v4.new_code_cell("print('after')")]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "home" / "opening.ipynb")
+        metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # else JupyterLab asks
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+        nbformat.write(notebook, tmp_path / "home" / "opening.ipynb")
         yield url
 
 
