@@ -21,6 +21,7 @@ from .style import (
     check_client,
     check_window,
     entitle,
+    warn,
 )
 
 HIGH = 0.62  # of a strip, where the next one is 1 below
@@ -102,7 +103,8 @@ def gap_strip(
     _verdict(ax, told, style)
     color = {"long polling": "blue"}.get(run.label, "colored")
     note = f"{color}: the server holds the request of client {client}    white: the gap, nobody waits there"
-    entitle(ax, title or "What is published in the gap", note, [run])
+    entitle(ax, title or "What is published in the gap", note)
+    warn(ax, [run], drop=68)
     return ax
 
 

@@ -263,14 +263,14 @@ def entitle(
     warn(ax, runs)
 
 
-def warn(ax, runs: Mapping[str, Run] | Iterable[Run]) -> None:
-    """Write under the axes which runs are not fit to be believed, and why."""
+def warn(ax, runs: Mapping[str, Run] | Iterable[Run], *, drop: float = 42) -> None:
+    """Write under the axes, `drop` [points] below them, which runs are not fit to be believed, and why."""
     named = runs.items() if isinstance(runs, Mapping) else [(run.label, run) for run in runs]
     unfit = [(label, run) for label, run in named if run.origin == "measured" and not run.health.good]
     if unfit:
         text = "\n".join(fill(f"{label}: {run.health.verdict}", 96) for label, run in unfit)
         ax.annotate(
-            text, (0, 0), (0, -42), "axes fraction", textcoords="offset points",
+            text, (0, 0), (0, -drop), "axes fraction", textcoords="offset points",
             fontsize=SMALL, fontfamily=FONT, color=INK, va="top", annotation_clip=False,
         )  # fmt: skip
 
