@@ -9,18 +9,24 @@ from matplotlib import pyplot  # noqa: E402
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from wsproto.connection import Connection, ConnectionType  # noqa: E402
+from wsproto.events import TextMessage  # noqa: E402
 
 from lpws import tables  # noqa: E402
 from lpws.figures import (  # noqa: E402
     TRANSPORT_STYLE,
+    bytes_to_scale,
     connections_and_latency,
     ecdf,
+    frame_bits,
     freshness,
     gap_strip,
     ladder,
     lifelines,
+    rain,
     timeline,
 )
+from lpws.figures.frame import fields  # noqa: E402
 from lpws.figures.labels import spread  # noqa: E402
 from lpws.figures.picture import png  # noqa: E402
 from lpws.run import Run  # noqa: E402
@@ -580,3 +586,94 @@ def test_the_gap_strip_marks_what_became_of_each_message():
 def test_the_gap_strip_says_what_it_expects(run, arguments, message):
     with pytest.raises(ValueError, match=message):
         gap_strip(RUNS[run], **arguments)
+
+
+# ------------------------------------------------------------------------------------ the crowd
+
+
+def test_each_drop_of_the_rain_falls_from_publishing_to_arrival():
+    figure = rain(RUNS)
+    assert len(figure.axes) == len(RUNS)
+    for ax, (label, run) in zip(figure.axes, RUNS.items(), strict=True):
+        told = tables.deliveries(run).query("published_s < 6")
+        (trails,), (drops,) = collections(ax, "falling"), lines(ax, "landed")
+        falls = [(segment[0][0], *sorted(segment[:, 1])) for segment in trails.get_segments()]
+        ends = told.received_s.fillna(6).clip(upper=6)
+        assert falls == [
+            pytest.approx(fall) for fall in zip(told.client, told.published_s, ends, strict=True)
+        ]
+        landed = told[told.received_s <= 6]
+        assert drops.get_xdata().tolist() == landed.client.tolist()
+        assert drops.get_ydata() == pytest.approx(landed.received_s.to_numpy())
+        assert label in words(ax)
+    assert figure.axes[0].get_ylim() == (6, 0)
+
+
+def test_rain_of_one_run_in_a_window():
+    (ax,) = rain(RUNS["SSE"], window_s=(1, 2)).axes
+    assert ax.get_ylim() == (2, 1)
+    with pytest.raises(ValueError, match="expected window_s="):
+        rain(RUNS["SSE"], window_s=(2, 1))
+
+
+# ------------------------------------------------------------------------------ bytes, and a frame
+
+
+def test_a_square_per_byte():
+    ax = bytes_to_scale({"a poll": {"request": 180, "head": 73, "message": 23}, "WebSocket": 25}, across=20)
+    squares = {
+        kind: sum(len(one.get_paths()) for one in collections(ax, kind)) for kind in ("message", "around it")
+    }
+    assert squares == {"message": 23 + 25, "around it": 180 + 73}
+    assert {"276", "25", "a poll", "WebSocket"} <= set(words(ax))
+    corners = np.concatenate([p.vertices[0:1] for one in ax.collections for p in one.get_paths()])
+    assert len(np.unique(corners, axis=0)) == 276 + 25, "none lies on another"
+    colors = [one.get_facecolor()[0][:3] for one in collections(ax, "message")]
+    assert colors[1] == pytest.approx(to_rgb(TRANSPORT_STYLE["WebSocket"].color))
+
+
+def test_many_bytes_share_a_square():
+    ax = bytes_to_scale({"a": 2_000_000, "b": 1000})
+    assert any("a square is 1,000 bytes" in word for word in words(ax))
+    assert sum(len(one.get_paths()) for one in collections(ax, "message")) == 2001
+
+
+@pytest.mark.parametrize("sizes", [{}, {"a": -1}, {"a": 1.5}, {"a": {"message": "b"}}])
+def test_bytes_say_what_they_expect(sizes):
+    with pytest.raises(ValueError, match="expected"):
+        bytes_to_scale(sizes)
+
+
+@pytest.mark.parametrize("size", [0, 3, 125, 126, 65_536])
+@pytest.mark.parametrize("client", [True, False])
+def test_the_fields_of_a_frame_are_those_of_another_parser(size, client):
+    """What wsproto has written, as a client (masked) or as a server."""
+    payload = ("tea is ready " * (size // 13 + 1))[:size]
+    sender = Connection(ConnectionType.CLIENT if client else ConnectionType.SERVER)
+    frame = sender.send(TextMessage(data=payload))
+    found = {field.name: field for field in fields(frame)}
+    assert found["FIN"].says == "whole"
+    assert found["opcode"].says == "text"
+    assert found["MASK"].says == ("yes" if client else "no")
+    assert found["length"].says.startswith(f"{size:,} byte")
+    assert ("payload" in found) == bool(size)
+    if size:
+        assert found["payload"].says == payload
+    assert [field.begin for field in found.values()][1:] == [field.end for field in found.values()][:-1]
+    assert list(found.values())[-1].end == 8 * len(frame)
+
+
+def test_a_frame_shows_every_bit():
+    frame = b"\x81\x03tea"
+    ax = frame_bits(frame)
+    bits = [text.get_text() for text in ax.texts if text.get_text() in ("0", "1")]
+    assert "".join(bits) == "".join(f"{byte:08b}" for byte in frame)
+    assert {"FIN", "RSV", "opcode", "MASK", "length", "payload", "74  “t”", "65  “e”", "61  “a”"} <= set(
+        words(ax)
+    )
+
+
+@pytest.mark.parametrize("frame", [b"", b"\x81", b"\x81\x03te", b"\x81\x03teas", b"\x81\x7e\x00"])
+def test_what_is_not_one_whole_frame_is_refused(frame):
+    with pytest.raises(ValueError, match="expected"):
+        frame_bits(frame)

@@ -1,10 +1,13 @@
 """What a notebook asks and says: guesses, and answers to exercises."""
 
+import asyncio
 import base64
 import io
 import math
+import re
 from xml.etree import ElementTree
 
+import ipywidgets
 import matplotlib
 import numpy as np
 import pytest
@@ -191,6 +194,92 @@ def test_what_is_no_figure_or_has_no_description_is_not_shown():
     with pytest.raises(ValueError, match="expected a description"):
         lpws.show(ax, " ")
     plt.close(figure)
+
+
+@pytest.fixture
+def outputs(monkeypatch):
+    """What is displayed: a list of (what happened, bundle)."""
+    said = []
+
+    class Handle:
+        def display(self, data, raw):
+            said.append(("display", data))
+
+        def update(self, data, raw):
+            said.append(("update", data))
+
+    monkeypatch.setattr("lpws.notebook.DisplayHandle", Handle)
+    monkeypatch.setattr("lpws.notebook.display", lambda data, raw: said.append(("slider", data)))
+    return said
+
+
+@pytest.fixture
+def widgets(monkeypatch):
+    """The sliders that were made."""
+    made = []
+    for kind in ("FloatSlider", "IntSlider", "SelectionSlider"):
+        real = getattr(ipywidgets, kind)
+        monkeypatch.setattr(
+            ipywidgets, kind, lambda real=real, **options: made.append(real(**options)) or made[-1]
+        )
+    return made
+
+
+def teeth(interval_s=1.0, clients=2):
+    ax = lpws.axes(height=2)
+    ax.set_title(f"{interval_s:g} {clients}", loc="left")
+    if interval_s == 0.3:
+        raise ValueError("expected another interval")
+    return ax
+
+
+def test_a_slider_draws_the_figure_anew_in_its_place(outputs, widgets):
+    lpws.slider(teeth, "Teeth.", interval_s=(0.1, 2.0, 0.1), clients=[1, 2, 5])
+    assert [kind for kind, _ in outputs] == ["slider", "slider", "display"]
+    assert outputs[0][1]["text/plain"] == "a slider for interval_s, while a kernel runs"
+    assert [widget.value for widget in widgets] == [1.0, 2]
+    first = outputs[-1][1]
+    assert '<img alt="Teeth."' in first["text/html"]
+
+    widgets[0].value = 0.5
+    kind, second = outputs[-1]
+    assert kind == "update"
+    assert second["image/png"] != first["image/png"]
+    assert '<img alt="Teeth. Now interval_s = 0.5, clients = 2."' in second["text/html"]
+    widgets[1].value = 5
+    assert "clients = 5." in outputs[-1][1]["text/html"]
+    widgets[0].value = 0.3
+    assert outputs[-1] == ("update", {"text/plain": "✗ expected another interval"})
+
+
+def test_a_slider_is_sharp_when_it_rests(outputs, widgets, monkeypatch):
+    monkeypatch.setattr("lpws.notebook.REST_S", 0)
+
+    async def move():
+        lpws.slider(teeth, "Teeth.", interval_s=(0.1, 2.0, 0.1))
+        for value in (0.5, 0.6, 0.7):
+            widgets[0].value = value
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    asyncio.run(move())
+    wide = [pixels(re.search('base64,([^"]*)', data["text/html"])[1]).shape[1] for _, data in outputs[1:]]
+    assert wide == [1500, 750, 750, 750, 1500]
+
+
+def test_without_widgets_a_picture_and_a_sentence(outputs, monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    lpws.slider(teeth, "Teeth.", interval_s=(0.1, 2.0, 0.1))
+    assert [kind for kind, _ in outputs] == ["display"]
+    assert "change interval_s in the cell" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ranges", [{"interval_s": 3}, {"interval_s": []}, {"other": (0, 1, 0.1)}])
+def test_a_slider_says_what_it_expects(ranges, outputs):
+    with pytest.raises(ValueError, match="expected"):
+        lpws.slider(teeth, "Teeth.", **ranges)
+    with pytest.raises(TypeError, match="expected a function that returns a figure"):
+        lpws.slider(lambda a=1: a, "Teeth.", a=(0, 2, 1))
 
 
 def test_source_is_the_code_itself():

@@ -81,7 +81,7 @@ def lifelines(
         window_s = _while_publishing(runs.values())
     start_s, end_s = check_window(window_s)
 
-    ax = axes(ax, 7.5, 1.3 + 0.55 * len(rows))
+    ax = axes(ax, 7.5, 1.3 + 0.55 * len(rows), left=1.4, right=0.2)
     counts = [
         ax.text(end_s, -n, _row(ax, -n, run, number, style, side, (start_s, end_s)),
                 color=style.ink, fontsize=SMALL, va="center")

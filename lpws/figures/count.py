@@ -71,7 +71,7 @@ def timeline(
         style = of_transport[label]
         t, count = steps(run, what, side, end_s)
         # Lines that coincide: the first is the widest, so that every one shows.
-        width = 1.6 + 1.2 * (len(runs) - 1 - n) / max(len(runs) - 1, 1)
+        width = 1.5 + 1.0 * (len(runs) - 1 - n) / max(len(runs) - 1, 1)
         ax.plot(
             t, count, drawstyle="steps-post", color=style.color, linestyle=style.linestyle, linewidth=width,
             label=label,

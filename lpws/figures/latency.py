@@ -74,7 +74,7 @@ def ecdf(
     of_transport = styles(runs)
     for n, (label, (age_s, share, _)) in enumerate(curves.items()):
         # Curves that coincide: the first is the widest, so that every one shows.
-        width = 1.8 + 1.2 * (len(runs) - 1 - n) / max(len(runs) - 1, 1)
+        width = 1.5 + 1.0 * (len(runs) - 1 - n) / max(len(runs) - 1, 1)
         style = of_transport[label]
         _draw(
             ax, placer, f"run {label}", age_s, share,

@@ -62,7 +62,7 @@ def ladder(
     start_s, end_s = _around_the_oldest(run, told) if window_s is None else check_window(window_s)
     style = styles({run.label: run})[run.label]
 
-    ax = axes(ax, 6.5, 5)
+    ax = axes(ax, 7.5, 5, left=0.8, right=0.6)
     ax.set_ylim(end_s, start_s)
     labels = _label_deliveries(ax, run, told, style)
     _make_room(ax, labels)

@@ -96,6 +96,7 @@ LOOK = {name: value for name, value in matplotlib.rcParamsDefault.items() if nam
     "ytick.labelcolor": INK,
     "xtick.labelsize": SMALL,
     "ytick.labelsize": SMALL,
+    "ytick.alignment": "center",
     "legend.facecolor": GROUND,
     "legend.edgecolor": GROUND,
     "hatch.color": INK,
