@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from nbconvert import HTMLExporter
 from PIL import Image
 
 import lpws
@@ -167,3 +168,16 @@ def test_nbval_compares_all_of_a_picture_but_its_data(tmp_path):
     assert sorted(outcomes, key=lambda pair: pair[1]) == [
         ("PASSED", "0"), ("PASSED", "1"), ("FAILED", "2"), ("FAILED", "3"),
     ], done.stdout  # fmt: skip
+
+
+def test_exports_keep_the_description():
+    """In the template that nbconvert takes by itself, which ignores the metadata of a picture."""
+    outputs = [
+        nbformat.v4.new_output("display_data", bundle(lpws.axes(height=2).figure, "Tea <is> ready.")),
+        nbformat.v4.new_output("display_data", lpws.replay(RUN).bundle("Tea moves.")),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=outputs)])
+    html, _ = HTMLExporter().from_notebook_node(notebook)
+    assert re.findall(r'<img alt="([^"]*)"', html) == ["Tea &lt;is&gt; ready.", "Tea moves."]
+    assert html.count("<summary>The picture in words</summary>") == 2
+    assert "No description has been provided" not in html
