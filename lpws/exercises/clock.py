@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
 _really_sleep, _really_wait, _really_s = time.sleep, threading.Condition.wait, time.monotonic
 #: How long [s] nothing may come from a thread that rests, and how long one that works is waited for.
-_GRACE_S, _PATIENCE_S = 0.005, 0.5
+_GRACE_S, _PATIENCE_S = 0.005, 1.5
 #: After so many turns of the loop in which no time passes, or so many timers, the program does not rest.
 _TURNS = 3000
 
@@ -65,7 +66,20 @@ class Clock:
             if not told:
                 self.block(timeout)
             return told
-        return self._until(self.now_s + timeout, lambda: _really_wait(condition, 0.001))
+        # As `Condition.wait` does it, but with one lock for all looks at the clock: who is told between
+        # two of them must not be forgotten.
+        told, lock = False, threading.Lock()
+        lock.acquire()
+        condition._waiters.append(lock)
+        saved = condition._release_save()
+        try:
+            told = self._until(self.now_s + timeout, lambda: lock.acquire(timeout=0.001))
+        finally:
+            condition._acquire_restore(saved)
+            if not told:
+                with suppress(ValueError):
+                    condition._waiters.remove(lock)
+        return told
 
     def _until(self, due_s: float, rest: Callable[[], bool | None]) -> bool:
         """Rest again and again until the clock is there; True as soon as a rest says so."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..simulation import simulate
 from ..specs import Link, LongPolling, ShortPolling, Workload
-from .observer import Calls, Wrong
+from .observer import Calls, Wrong, shown
 from .task import Make, Quick, a_function
 
 #: As many requests or deliveries as are simulated within a second.
@@ -23,10 +23,12 @@ def workload(value: Any) -> Workload:
         If it is none, or too much to simulate.
     """
     try:
+        if value[""] != Workload.__name__:
+            raise TypeError
         work = Workload(**{name: field for name, field in value.items() if name})
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         raise Wrong(
-            f"returned {value!r:.60}", "what describes messages and clients: lpws.Workload(…)"
+            f"returned {shown(value)}", "what describes messages and clients: lpws.Workload(…)"
         ) from None
     events = work.clients * max(1, work.rate_hz) * work.duration_s
     if events > _MOST:

@@ -9,7 +9,7 @@ from typing import Any
 from .. import models
 from ..simulation import simulate
 from ..specs import SSE, Link, LongPolling, Reload, ShortPolling, Transport, WebSocket, Workload
-from .observer import Calls, Wrong
+from .observer import Calls, Wrong, shown
 from .task import Make, Quick, a_function
 
 _TRANSPORTS = {kind.__name__: kind for kind in (Reload, ShortPolling, LongPolling, SSE, WebSocket)}
@@ -20,7 +20,7 @@ def _transport(value: Any) -> Transport:
         return _TRANSPORTS[value[""]](**{name: field for name, field in value.items() if name})
     except (AttributeError, KeyError, TypeError, ValueError):
         raise Wrong(
-            f"returned {value!r:.60}", "what can be chosen: lpws.ShortPolling(…) and the others"
+            f"returned {shown(value)}", "what can be chosen: lpws.ShortPolling(…) and the others"
         ) from None
 
 

@@ -281,6 +281,15 @@ class Calls:
         return told["result"]
 
 
+def shown(value: Any) -> str:
+    """A returned value in a sentence; a dataclass under its name."""
+    if isinstance(value, dict) and "" in value:
+        return f"{value['']}(…)"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(shown, value[:3]))}{', …' * (len(value) > 3)}]"
+    return f"{value!r:.60}"
+
+
 def lines(answer: Answer) -> list[Message]:
     """The messages in the answer to a poll.
 

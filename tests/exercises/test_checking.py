@@ -51,6 +51,10 @@ HARMLESS = {
     "a thread that does not end": doing(
         "threading.Thread(target=threading.Event().wait).start()", "import threading"
     ),
+    "a thread that never rests": doing(
+        "threads or threads.append(threading.Thread(target=spin)) or threads[0].start()",
+        "import threading\nthreads = []\ndef spin():\n    while True: pass\n",
+    ),
     "a process that does not end": doing(
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)'])", "import subprocess, sys"
     ),
@@ -96,6 +100,14 @@ def test_it_prints_before_it_dies(capsys):
 
 def test_what_cannot_be_sent_is_named(capsys):
     source = "import threading\nkey = threading.Lock()\n" + edited(HELD, (GET, "key.locked(); " + GET))
+    [line] = verdict("03.hold", made(source, "Held"), capsys)
+    assert line.startswith("✗ cannot be run by itself: `key`, which it uses, cannot leave the notebook")
+
+
+def test_an_attribute_that_cannot_be_sent_is_named(capsys):
+    source = "import threading\n" + edited(
+        HELD, ("    def initialize", "    key = threading.Lock()\n    def initialize")
+    )
     [line] = verdict("03.hold", made(source, "Held"), capsys)
     assert line.startswith("✗ cannot be run by itself: `key`, which it uses, cannot leave the notebook")
 
@@ -171,6 +183,6 @@ def test_an_unknown_task_is_an_error():
 
 
 def test_checking_costs_the_kernel_little():
-    code = "import sys, lpws; lpws.check('03.transits', 3); print({'pandas', 'tornado'} & set(sys.modules))"
+    code = "import sys, lpws; lpws.check('00.transits', 1); print({'pandas', 'tornado'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stdout.splitlines() == ["✓ that is right", "set()"]

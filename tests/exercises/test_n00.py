@@ -53,6 +53,8 @@ WRONG = {
     "one for all": ([(MANY, FEW)], "for 'long polling': over 0.1 messages"),
     "hardly": ([(MANY, "rate_hz=1.5, duration_s=30")], "within the interval of a poll"),
     "nothing": ([("    return lpws.Workload(clients=5, rate_hz=20", "    (dict)(a=1, b=2")], "returned None"),
+    "a dictionary": ([(f"lpws.Workload(clients=5, {MANY})", "dict(rate_hz=20)")], "returned {'rate_hz': 20}"),
+    "two": ([(f"lpws.Workload(clients=5, {MANY})", "[lpws.Workload()] * 2")], "[Workload(…), Workload(…)]"),
     "a number": ([(f"lpws.Workload(clients=5, {MANY})", "20")], "returned 20"),
     "its own class": (
         [("import lpws", "import lpws, dataclasses\n@dataclasses.dataclass\nclass Workload:\n    x: int = 3"),

@@ -131,7 +131,30 @@ class Held(RequestHandler):
     def on_connection_close(self):
         self.task.cancel()
 '''
-GOOD = {"event": HELD, "future": FUTURE, "condition": CONDITION, "queue": CALLBACKS}
+THREADS = """
+import asyncio, threading
+from datetime import datetime, timedelta
+from tornado.web import RequestHandler
+
+class Held(RequestHandler):
+    def initialize(self, room):
+        self.room, self.woken = room, threading.Event()
+
+    async def get(self):
+        cursor = int(self.get_argument("cursor"))
+        end = datetime.now() + timedelta(seconds=float(self.get_argument("hold")))
+        wake = lambda message: self.woken.set()
+        self.room.listeners.add(wake)
+        while not self.room.messages[cursor:] and datetime.now() < end and not self.woken.is_set():
+            left_s = (end - datetime.now()).total_seconds()
+            await asyncio.get_running_loop().run_in_executor(None, self.woken.wait, left_s)
+        self.room.listeners.discard(wake)
+        self.write("".join(f"{m.id} {m.text}\\n" for m in self.room.messages[cursor:]))
+
+    def on_connection_close(self):
+        self.woken.set()
+"""
+GOOD = {"threads": THREADS, "event": HELD, "future": FUTURE, "condition": CONDITION, "queue": CALLBACKS}
 
 
 @pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
