@@ -21,7 +21,10 @@ _MODULES = {
     "address": ("page_url", "live_page"),
     "measurement": ("measure",),
     "simulation": ("simulate",),
-    "tables": ("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
+    "tables": (
+        *("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
+        *("age_over_time", "mean_age_s"),
+    ),
     "figures": (
         *("axes", "entitle", "connections_and_latency", "lifelines", "timeline", "ecdf", "ladder"),
         *("freshness", "gap_strip", "rain", "bytes_to_scale", "frame_bits", "replay"),

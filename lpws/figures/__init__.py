@@ -1,8 +1,21 @@
-"""Figures of runs: each takes runs and an `ax`, draws on it and returns it.
+"""Figures of runs: each takes runs, draws, and returns Axes, a figure or a film.
 
-They share one grammar: one color a transport, names on the lines and no legend box, time to scale,
+They share one grammar: one color per transport, names on the lines and no legend box, time to scale,
 the model dashed, the recorded run gray, the reader's guess dotted, a title that says what to see.
-A notebook draws figures of its own in it with the colors, `axes` and `entitle`.
+A notebook draws figures of its own in it: ``ax = lpws.axes(height=3)``, then plain Matplotlib, then
+`entitle`, and at last `lpws.show` with a description.
+
+===========================  ===================================================================
+`connections_and_latency`    the pair that each lesson draws from its own run
+`timeline`, `lifelines`      connections and requests: counts over time; bars of one client
+`ecdf`                       how old messages are when they arrive
+`ladder`                     a sequence diagram to scale
+`freshness`, `gap_strip`     the age of what a client knows, as an area; the gap, as white in a strip
+`rain`                       every message to every client of a crowd
+`bytes_to_scale`             a square per byte
+`frame_bits`                 a WebSocket frame, bit by bit
+`replay`                     the moving race: ladders in one clock
+===========================  ===================================================================
 """
 
 from .age import freshness

@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from ..run import Run
 from ..specs import SSE, WebSocket
-from ..tables import age_over_time, connections, deliveries, requests
+from ..tables import age_over_time, connections, deliveries, mean_age_s, requests
 from .film import MOST, Film
 from .labels import write
 from .style import (
@@ -200,6 +200,7 @@ class _Column:
         self.ax, self.film, self.left, self.run, self.style = ax, film, left, run, style
         self.client, self.server = left + SAW + 4, left + SAW + 4 + LADDER
         self.start_s, self.end_s = film.start_s, film.end_s
+        self.number = client
         self.streams = isinstance(run.transport, SSE | WebSocket)
         asked, told, lines = requests(run), deliveries(run), connections(run)
         self.asked = asked[(asked.client == client) & (asked.sent_s < self.end_s)]
@@ -236,7 +237,7 @@ class _Column:
         bar.set(color=color, linewidth=0, zorder=7, clip_on=False)
         widths = zip(line.t_s, line.age_s * scale / SAW, strict=True)
         self.film.fall(self.ax.add_patch(bar), widths=widths)
-        mean_s = float(np.trapezoid(line.age_s, line.t_s) / line.t_s.iloc[-1])
+        mean_s = mean_age_s(self.run, self.number, until_s=self.end_s)
         frame = self.ax.get_xaxis_transform()
         bold = {"fontsize": LARGE + 3, "fontweight": "bold", "color": self.style.ink}
         words = f"{mean_s:.2f} s" if mean_s >= 0.1 else f"{1000 * mean_s:.0f} ms"
