@@ -227,3 +227,12 @@ def test_a_claim_notices_what_is_broken(monkeypatch, mutation, what, sentence):
     namespace = built()
     mutation(monkeypatch, namespace)
     assert f"✗ {sentence}" in claimed(what, **namespace)
+
+
+def test_no_address_and_no_token_is_stored():
+    """The kernel they belonged to is gone, and a dead window says nothing."""
+    outputs = json.dumps([cell.outputs for cell in booklet.code(PATH)])
+    assert "instead" in cell("chat = ChatServer().start()")
+    assert "the page of the chat opens here" in outputs
+    for what in ("http://127.0.0.1:", "<iframe", "<object", "/proxy/"):
+        assert what not in outputs

@@ -147,12 +147,25 @@ SEE = """async (number) => {
     await picture?.decode();
     await drawn();
     const [words, described] = [node.innerText, picture?.alt ?? ""];
-    seen.push({ words, described, picture: box(picture), frame: box(node.querySelector("iframe")) });
+    seen.push({ words, described, picture: box(picture), frame: box(node.querySelector("iframe, object")) });
   }
   cell.node.querySelector(".jp-OutputArea")?.scrollIntoView({ block: "start" });
   await drawn();
   return { outputs: seen, width: notebook.node.getBoundingClientRect().width };
 }"""
+
+
+def live_page(page, part: str):
+    """The frame of a live page whose address has this part, once it is there."""
+    deadline = time.monotonic() + START_S
+    while True:
+        for frame in page.frames[1:]:
+            if part in frame.url:
+                return frame
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"expected a page with {part} in its address, got {page.frames}")
+        page.wait_for_timeout(50)
+
 
 #: What a piece of Python prints in the notebook's kernel.
 ASK = """async (code) => {

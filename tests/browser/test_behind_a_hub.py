@@ -13,7 +13,7 @@ from lpws.chat.handlers import WAYS
 from lpws.relay import Relay
 
 from .conftest import windows
-from .jupyter import ASK, CELLS, OPEN, RUN_ALL, SEE, jupyterlab
+from .jupyter import ASK, CELLS, OPEN, RUN_ALL, SEE, jupyterlab, live_page
 from .people import (
     HERE,
     Scissors,
@@ -93,11 +93,11 @@ def test_run_all_of_the_lesson_on_the_chat(context, lab, shot):
     page.wait_for_function("() => window.jupyterapp")
     page.evaluate(OPEN, "notebooks/06_chat.ipynb")
     page.evaluate(f"() => {{ window.ran = ({RUN_ALL})() }}")
-    number = next(n for n, cell in enumerate(page.evaluate(CELLS)) if "IFrame(" in cell["source"])
+    number = next(n for n, cell in enumerate(page.evaluate(CELLS)) if "live_page(" in cell["source"])
     page.evaluate("(n) => window.panel.content.scrollToItem(n, 'start')", number)
-    holder = page.locator(f".jp-Cell[data-windowed-list-index='{number}'] iframe")
-    assert holder.get_attribute("src").startswith(f"{BASE_URL}proxy/")
-    frame = holder.element_handle().content_frame()
+    holder = page.locator(f".jp-Cell[data-windowed-list-index='{number}'] object")
+    assert holder.get_attribute("data").startswith(f"{BASE_URL}proxy/")
+    frame = live_page(page, "#by=long%20polling")
     frame.wait_for_load_state()
     frame.locator("#enter:enabled").wait_for()
     frame.get_by_role("radio", name="WebSocket").check()

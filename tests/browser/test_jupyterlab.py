@@ -6,7 +6,7 @@ import re
 import booklet
 import pytest
 
-from .jupyter import ASK, CELLS, END, OPEN, RUN, RUN_ALL, SEE, jupyterlab
+from .jupyter import ASK, CELLS, END, OPEN, RUN, RUN_ALL, SEE, jupyterlab, live_page
 
 PATHS = booklet.paths()
 #: The longest time [ms] that a notebook may take, on a machine that does much else.
@@ -114,9 +114,9 @@ def the_snippet_talks(page):
 
 def the_chat_is_live(page):
     """In 06: who comes in through the frame, after Run All, talks in the room that the kernel has."""
-    number = next(n for n, cell in enumerate(page.evaluate(CELLS)) if "IFrame(" in cell["source"])
+    number = next(n for n, cell in enumerate(page.evaluate(CELLS)) if "live_page(" in cell["source"])
     page.evaluate(SEE, number)
-    frame = page.locator(f".jp-Cell[data-windowed-list-index='{number}'] iframe").content_frame
+    frame = live_page(page, "#by=long%20polling")
     frame.locator("#name").fill("Ada")
     frame.locator("#enter:enabled").click()
     frame.locator("#text").fill("hello from the frame")

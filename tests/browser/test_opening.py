@@ -1,11 +1,9 @@
 """The chat with which the series opens, in JupyterLab: two lines in a cell."""
 
-import time
-
 import nbformat
 import pytest
 
-from .jupyter import ASK, CELLS, END, OPEN, RUN, RUN_ALL, jupyterlab
+from .jupyter import ASK, CELLS, END, OPEN, RUN, RUN_ALL, jupyterlab, live_page
 
 CELL = "import lpws\nlpws.open_chat()"
 LIMIT_S = 60
@@ -23,13 +21,9 @@ def lab(tmp_path):
 
 def the_chat(page):
     """The frame of the chat, once it is there."""
-    deadline = time.monotonic() + LIMIT_S
-    while True:
-        for frame in page.frames[1:]:
-            if "#by=" in frame.url and frame.query_selector("#enter:enabled"):
-                return frame
-        assert time.monotonic() < deadline
-        page.wait_for_timeout(50)
+    frame = live_page(page, "#by=")
+    frame.locator("#enter:enabled").wait_for(state="attached")
+    return frame
 
 
 def test_the_chat_opens_and_stays_open(context, lab, shot):
