@@ -13,6 +13,7 @@ pytest.register_assert_rewrite("browser.people")  # so that what it asserts is e
 #: What a browser may do of its own accord, switched off.
 ARGUMENTS = [
     "--no-sandbox",  # there is none for root
+    "--no-proxy-server",  # everything is on this machine, evil.example too
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
