@@ -52,8 +52,9 @@ def png(figure: Figure, dpi: float = DPI, shown: Bbox | None = None) -> bytes:
     shown = shown or frame(figure)
     out = io.BytesIO()
     with matplotlib.rc_context(LOOK):
-        figure.savefig(out, format="png", dpi=dpi, bbox_inches=shown)
-    return with_few_colors(out.getvalue())
+        figure.savefig(out, format="png", dpi=dpi, bbox_inches=shown, pil_kwargs={"compress_level": 1})
+    # A picture that is drawn in passing is to be there soon, and the next one replaces it.
+    return with_few_colors(out.getvalue()) if dpi >= DPI else out.getvalue()
 
 
 def page_width(figure: Figure) -> int:

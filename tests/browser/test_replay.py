@@ -9,7 +9,7 @@ from lpws import recordings
 from lpws.run import DATA
 
 from .conftest import launched, windows
-from .jupyter import OPEN, RUN, jupyterlab
+from .jupyter import CELLS, END, OPEN, RUN, jupyterlab
 
 FILM = DATA / "race.svg"
 
@@ -98,18 +98,30 @@ def test_a_picture_of_it_stands_still_with_less_motion(browser):
 # ----------------------------------------------------------------------------------- in JupyterLab
 
 
+FILM_CELL = """import lpws, lpws.recordings
+lpws.show(lpws.replay(lpws.recordings.story()), 'The race.')"""
+SLIDER_CELL = """import lpws
+def teeth(interval_s=1.0):
+    work = lpws.Workload(clients=2, duration_s=4.0)
+    return lpws.freshness(lpws.simulate(lpws.ShortPolling(interval_s=interval_s), work))
+lpws.slider(teeth, 'Teeth.', interval_s=(0.1, 2.0, 0.1))"""
+
+
+def write(folder, name, source, *outputs):
+    """Lay a notebook of one cell into JupyterLab's folder."""
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    cell = nbformat.v4.new_code_cell(source, outputs=list(outputs))
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"kernelspec": kernel})
+    nbformat.write(notebook, folder / "home" / "notebooks" / f"{name}.ipynb")
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     with jupyterlab(folder) as url:
-        source = "import lpws, lpws.recordings as known\nlpws.show(lpws.replay(known.story()), 'The race.')"
         data = lpws.replay(recordings.story()).bundle("The race.")
-        cell = nbformat.v4.new_code_cell(source, outputs=[nbformat.v4.new_output("display_data", data)])
-        kernel = {
-            "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-        }
-        notebook = nbformat.v4.new_notebook(cells=[cell], metadata=kernel)
-        nbformat.write(notebook, folder / "home" / "notebooks" / "film.ipynb")
+        write(folder, "film", FILM_CELL, nbformat.v4.new_output("display_data", data))
+        write(folder, "slider", SLIDER_CELL)
         yield url
 
 
@@ -117,7 +129,7 @@ def test_in_jupyterlab_it_moves_trusted_or_not(browser, lab, shot):
     with windows(browser, reduced_motion="no-preference", viewport={"width": 1300, "height": 1000}) as window:
         page = window()
         page.set_default_timeout(90_000)
-        page.goto(f"{lab}lab?reset")
+        page.goto(f"{lab}lab/workspaces/film?reset")
         page.wait_for_function("() => window.jupyterapp")
         page.evaluate(OPEN, "notebooks/film.ipynb")
         picture = page.locator(".jp-OutputArea-output img")
@@ -137,4 +149,24 @@ def test_in_jupyterlab_it_moves_trusted_or_not(browser, lab, shot):
         shot(page, "race_trusted")
         button.click()
         assert not moves(frame, page)
-        page.evaluate("() => window.panel.sessionContext.shutdown()")
+        page.evaluate(END)
+
+
+def test_a_slider_draws_its_picture_anew_and_leaves_it_in_the_notebook(browser, lab, shot):
+    with windows(browser, viewport={"width": 1300, "height": 1000}) as window:
+        page = window()
+        page.set_default_timeout(90_000)
+        page.goto(f"{lab}lab/workspaces/slider?reset")
+        page.wait_for_function("() => window.jupyterapp")
+        page.evaluate(OPEN, "notebooks/slider.ipynb")
+        page.evaluate(RUN, 0)
+        picture = page.locator(".jp-OutputArea-output img")
+        expect(picture).to_have_attribute("alt", "Teeth.")
+        page.locator(".noUi-handle").press("ArrowRight")
+        expect(picture).to_have_attribute("alt", "Teeth. Now interval_s = 1.1.", timeout=20_000)
+        shot(page, "slider")
+        (cell,) = page.evaluate(CELLS)
+        view, stays = (output["data"] for output in cell["outputs"])
+        assert view["text/plain"] == "a slider for interval_s, while a kernel runs"
+        assert "interval_s = 1.1" in stays["text/html"]
+        page.evaluate(END)
