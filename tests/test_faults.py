@@ -715,3 +715,29 @@ def test_runs_at_once_put_back_what_they_found():
     assert (gc.isenabled(), sys.getswitchinterval()) != was
     second.__exit__(None, None, None)
     assert (gc.isenabled(), sys.getswitchinterval()) == was
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks /proc for the arguments of a process")
+def test_the_debugger_does_not_take_over_the_clients():
+    said = run_script(
+        """
+        import os
+        os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+        import debugpy, lpws
+        from lpws.fleet import process
+
+        debugpy.listen(("127.0.0.1", 0))
+        check = process.RemoteFleet.check
+        seen = set()
+
+        def look(self):
+            with open(f"/proc/{self.process.pid}/cmdline", "rb") as file:
+                seen.add(file.read())
+            check(self)
+
+        process.RemoteFleet.check = look
+        lpws.measure(lpws.WebSocket(), lpws.Workload(clients=2, rate_hz=20, duration_s=0.1))
+        print(any(b"lpws.fleet" in each for each in seen), any(b"pydevd" in each for each in seen))
+        """
+    )
+    assert said == ["True False"]

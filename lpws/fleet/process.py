@@ -56,16 +56,17 @@ class RemoteFleet:
         """Where to write commands and where to read reports, of a fleet that has just begun."""
         with contextlib.ExitStack() as stack:
             self.last_words = stack.enter_context(tempfile.TemporaryFile())
-            self.process = subprocess.Popen(
-                # -P: a reader's json.py beside the notebook is not the one that the clients need.
-                [sys.executable, "-P", "-m", "lpws.fleet"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self.last_words,
-                # An interrupt is for the kernel: it lets the fleet go.
-                start_new_session=True,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(_paths())},
-            )
+            with _undebugged():
+                self.process = subprocess.Popen(
+                    # -P: a reader's json.py beside the notebook is not the one that the clients need.
+                    [sys.executable, "-P", "-m", "lpws.fleet"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self.last_words,
+                    # An interrupt is for the kernel: it lets the fleet go.
+                    start_new_session=True,
+                    env=os.environ | {"PYTHONPATH": os.pathsep.join(_paths())},
+                )
             stack.pop_all()  # the file stays open as long as the process
         return self.process.stdin, self.process.stdout
 
@@ -122,6 +123,12 @@ class RemoteFleet:
                 else:
                     self.total = marshal.loads(data) if word == "done" else self.total
                     self.said.add(word)
+
+
+def _undebugged() -> contextlib.AbstractContextManager:
+    """A context in which JupyterLab's debugger, if it is on, does not take over a process that begins."""
+    debugger = sys.modules.get("_pydev_bundle.pydev_monkey")
+    return getattr(debugger, "skip_subprocess_arg_patch", contextlib.nullcontext)()
 
 
 def _paths() -> list[str]:
