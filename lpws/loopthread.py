@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import select
 import selectors
 import threading
@@ -16,6 +17,8 @@ from typing import Any
 _LOGGERS = ("tornado.access", "tornado.application", "tornado.general")
 
 
+#: Of so many descriptors at most, one turn of a loop serves what is ready.
+AT_ONCE = 16
 #: select() takes no descriptor from here on (FD_SETSIZE of the C library).
 _FD_SETSIZE = 1024
 
@@ -36,14 +39,40 @@ if hasattr(selectors, "EpollSelector"):
         """Epoll, except that it waits in select(), which counts microseconds.
 
         An epoll can itself be waited for, so one descriptor is all that select() has to look at.
+
+        Of thousands that are ready, a few are handed out in one turn of the loop: else timers, and what
+        was asked of the loop from outside, would wait until all have been served. The rest is still ready
+        when asked again (epoll's level-triggered mode), and comes before those that were served.
         """
 
+        def __init__(self) -> None:
+            super().__init__()
+            self._few = select.epoll.fromfd(os.dup(self.fileno()))  # the same epoll, asked for a few
+
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            ready = super().select(0)
+            ready = self._ready()
             if not ready and (timeout is None or timeout > 0):
                 select.select([self], [], [], timeout)
-                ready = super().select(0)
+                ready = self._ready()
             return ready
+
+        def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
+            ready = []
+            for descriptor, happened in self._few.poll(0, AT_ONCE):
+                try:
+                    key = self.get_key(descriptor)
+                except KeyError:
+                    continue
+                # An error or a hang-up is for whoever reads or writes.
+                events = selectors.EVENT_READ if happened & ~select.EPOLLOUT else 0
+                events |= selectors.EVENT_WRITE if happened & ~select.EPOLLIN else 0
+                if events & key.events:
+                    ready.append((key, events & key.events))
+            return ready
+
+        def close(self) -> None:
+            self._few.close()
+            super().close()
 
 
 class LoopThread:

@@ -19,7 +19,7 @@ import json
 import marshal
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
@@ -28,6 +28,8 @@ from ..health import tick
 from ..transports import HALVES
 from .fleet import Fleet
 
+#: So many clients begin in one turn of the loop: each takes some 0.1 ms to connect.
+AT_ONCE = 100
 #: How often the events are handed over [s]; a fleet that dies takes no more than this with it.
 HAND_OVER_S = 0.1
 
@@ -66,21 +68,37 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
             events.clear()
 
         listen = HALVES[type(fleet.transport)].listen
-        tasks = [
-            *(asyncio.create_task(listen(client)) for client in fleet.clients),
-            asyncio.create_task(tick(events.append, "client")),
-            asyncio.create_task(_every(HAND_OVER_S, hand_over)),
-        ]
+        over = False
+
+        def begin(life: Coroutine) -> asyncio.Task:
+            task = asyncio.create_task(life)
+            task.add_done_callback(ended)
+            return task
+
+        def ended(task: asyncio.Task) -> None:
+            # To wait for the first of ten thousand tasks would hold up the loop; so each reports itself.
+            if not over:
+                error = None if task.cancelled() else task.exception()
+                fleet.fail(error or RuntimeError("a client ended before the run was over"))
+
+        helpers = [begin(tick(events.append, "client")), begin(_every(HAND_OVER_S, hand_over))]
+        lives: list[asyncio.Task] = []
         try:
-            await _first(fleet.ready.wait(), fleet.finished.wait(), fleet.broken, *tasks)
+            for number, client in enumerate(fleet.clients):
+                lives.append(begin(listen(client)))
+                if number % AT_ONCE == AT_ONCE - 1:
+                    await asyncio.sleep(0)  # let them connect, before the next do
+            await _first(fleet.ready.wait(), fleet.finished.wait(), fleet.broken)
             report("ready")
-            await _first(fleet.finished.wait(), fleet.broken, *tasks)
+            await _first(fleet.finished.wait(), fleet.broken)
+            over = True
             if not fleet.transport.persistent:
-                await _first(_until(lambda: _quiet(fleet, tasks)), asyncio.sleep(fleet.grace_s))
+                await _first(_until(lambda: _quiet(fleet, lives)), asyncio.sleep(fleet.grace_s))
         finally:
-            for task in tasks:
+            over = True
+            for task in lives + helpers:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*lives, *helpers, return_exceptions=True)
             for client in fleet.clients:
                 client.close()
             await _first(_until(lambda: not fleet.opening and not fleet.open), asyncio.sleep(fleet.grace_s))
@@ -114,7 +132,7 @@ def _write(out: BinaryIO, word: str, data: bytes) -> None:
     out.flush()
 
 
-async def _first(*awaitables: object) -> None:
+async def _first(*awaitables: Awaitable) -> None:
     """Wait for the first to end, and raise what it raises; the others are left alone or cancelled."""
     tasks = {asyncio.ensure_future(awaitable) for awaitable in awaitables}
     ended, running = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -130,7 +148,7 @@ def _quiet(fleet: Fleet, tasks: list[asyncio.Task]) -> bool:
     Nothing that is asked stays without its answer, so that both sides count the same.
     """
     asking = [client.asking for client in fleet.clients]
-    for task, busy in zip(tasks, asking, strict=False):  # the tasks of the clients come first
+    for task, busy in zip(tasks, asking, strict=True):
         if not busy:
             task.cancel()
     return not any(asking)
