@@ -183,8 +183,28 @@ class Client:
         """
         request = next(self.fleet.requests)
         number = next(self.fleet.connections)
-        host, port = self.fleet.address
         self.record("opening", number)
+        opening = self.fleet.opening
+        task = self.fleet.loop.create_task(self._shake_hands(number, request, query))
+        opening.add(task)
+        task.add_done_callback(opening.discard)
+        try:
+            # Shielded: the loop does not forget a socket that is closed while it connects.
+            self.websocket = await asyncio.shield(task)
+        except asyncio.CancelledError:  # the run is over
+            task.add_done_callback(_hang_up)
+            raise
+        except Exception as error:
+            response = getattr(error, "response", None)
+            status = int(response.status) if response else 0
+            self.record("failed", number, request, size=status)
+            self.refused(status)
+            raise
+        self.record("response_received", number, request, size=0)
+        return self.websocket
+
+    async def _shake_hands(self, number: int, request: int, query: str) -> picows.WSTransport:
+        host, port = self.fleet.address
         stream = socket.socket()
         try:
             stream.setblocking(False)
@@ -200,17 +220,10 @@ class Client:
                 use_aiofastnet=False,  # 1.2 on uvloop does not tell of a reset right behind data
                 socket_factory=lambda _url: stream,
             )
-        except BaseException as error:
+        except BaseException:
             stream.close()
             self.closed(number)
-            if isinstance(error, Exception):  # not when the run is over
-                response = getattr(error, "response", None)
-                status = int(response.status) if response else 0
-                self.record("failed", number, request, size=status)
-                self.refused(status)
             raise
-        self.record("response_received", number, request, size=0)
-        self.websocket = websocket
         return websocket
 
     def close(self) -> None:
@@ -220,3 +233,9 @@ class Client:
         if self.websocket is not None and not self.websocket.is_disconnected:
             self.websocket.send_close(picows.WSCloseCode.OK)
             self.websocket.disconnect()
+
+
+def _hang_up(handshake: asyncio.Task) -> None:
+    """Close the WebSocket of a handshake for which nobody waits any more."""
+    if not handshake.cancelled() and handshake.exception() is None:
+        handshake.result().disconnect()
