@@ -228,7 +228,10 @@ class Socket(picows.WSListener):
 
     def on_ws_disconnected(self, _transport: picows.WSTransport) -> None:
         self.hand_on()
-        self.client.closed(self.number)
+        try:
+            self.client.closed(self.number)
+        except Exception as error:
+            self.client.fleet.fail(error)
 
     def hand_on(self) -> None:
         """Let the client read what has come."""
