@@ -62,6 +62,13 @@ CLOSES = """self.room = room
 
 #: Stem → lesson. A notebook that is rebuilt moves here from `test_notebooks`.
 LESSONS = {
+    "01_request_response": Lesson(
+        mutations=(
+            Mutation("by-hand", '"tea is ready"', '"tea is ready" * 20', "Head and body together"),
+            Mutation("measure", '"keep-alive", True', '"keep-alive", False', "With keep-alive, each client"),
+            Mutation("measure", '"close", False', '"close", True', "With close, the clients opened"),
+        ),
+    ),
     "03_long_polling": Lesson(
         mutations=(
             Mutation(

@@ -8,7 +8,9 @@ nbval tests.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
+import socket
 
 import accounting
 import booklet
@@ -305,3 +307,38 @@ def test_the_solution_leaves_no_listener_behind(long_polling):
 def test_recorded_and_own_runs_are_of_one_specification(long_polling):
     own = {name: booklet.spec(run) for name, run in long_polling["runs"].items()}
     assert {name: booklet.spec(run) for name, run in lpws.load_run("long_polling").items()} == own
+
+
+# ------------------------------------------------------------------------------ 01 Request and response
+
+
+def test_a_request_on_a_new_connection_costs_the_server_more():
+    """In processor time of the server's thread, by four tenths or more where it was looked at."""
+    busy = lpws.Workload(clients=10, rate_hz=5.0, duration_s=1.5, seed=1)
+    cost_s = {}
+    for keep_alive in (False, True):
+        run = lpws.measure(lpws.Reload(pause_s=0.02, keep_alive=keep_alive), busy)
+        cost_s[keep_alive] = lpws.processor_time_s(run) / len(lpws.requests(run))
+    assert cost_s[False] > cost_s[True]
+
+
+@pytest.mark.parametrize(
+    ("version", "header", "kept"),
+    [("1.1", "", True), ("1.0", "", False), ("1.1", "Connection: close\r\n", False),
+     ("1.0", "Connection: keep-alive\r\n", True)],
+)  # fmt: skip
+def test_who_keeps_a_connection(version, header, kept):
+    """RFC 9112 §9.3: HTTP/1.1 keeps it unless somebody says close, HTTP/1.0 the other way round."""
+    with lpws.Server() as server, socket.create_connection(("127.0.0.1", server.port), timeout=5) as line:
+        head = f"GET /reload HTTP/{version}\r\nHost: {server.host}\r\n{header}\r\n".encode()
+        reader = line.makefile("rb")
+        line.sendall(head)
+        rows = list(iter(reader.readline, b"\r\n"))
+        assert b" 204 " in rows[0]
+        with contextlib.suppress(OSError):
+            line.sendall(head)
+        try:
+            again = reader.readline()
+        except ConnectionError:
+            again = b""
+        assert bool(again) == kept

@@ -214,6 +214,11 @@ def axes(
     -------
     Axes, or an array of them if there are several
 
+    Raises
+    ------
+    ValueError
+        If a size is none that a page could show.
+
     Examples
     --------
     >>> ax = axes(height=3)
@@ -221,6 +226,12 @@ def axes(
     """
     if ax is not None:
         return _dressed(ax)
+    for name, value, least, most in (
+        ("width", width, 1, 40), ("height", height, 1, 40), ("rows", rows, 1, 20),
+        ("columns", columns, 1, 20), ("left", left, 0, 5), ("right", right, 0, 5),
+    ):  # fmt: skip
+        if not isinstance(value, (int, float)) or not least <= value <= most:
+            raise ValueError(f"axes({name}=…): expected a number from {least} to {most}, got {value!r}")
     with matplotlib.rc_context(LOOK):
         figure = Drawing(figsize=(width, height), dpi=100)
         figure.subplots_adjust(left=left / width, right=1 - right / width)
