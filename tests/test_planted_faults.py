@@ -226,6 +226,7 @@ RIGHT = {
     "closing": (lpws.LongPolling(keep_alive=False), SHORT, NEAR, None),
     "short holds": (lpws.LongPolling(hold_s=0.03), SHORT, NEAR, None),
     "a window": (lpws.WebSocket(flush_s=0.03), SHORT, NEAR, None),
+    "too many polls": (lpws.ShortPolling(interval_s=0.002), replace(SHORT, clients=40), None, None),
     "a lossy handler": (lpws.ShortPolling(interval_s=0.04), SHORT, None, Lossy),
     **{f"a plain {kind.__name__}": (transport, SHORT, NEAR, kind) for transport, kind in plain.PLAIN[3:]},
 }
@@ -245,3 +246,9 @@ def test_a_right_run_is_not_called_unfit(name, nothing_left):
             clients_in="process" if seed % 5 == 4 else "thread",
         )  # fmt: skip
         assert lateness_aside(run.health), run
+
+
+@pytest.mark.skipif(MOMENTS < 50, reason="takes half a minute; the soak runs it")
+def test_ten_thousand_clients_are_not_called_unfit(nothing_left):
+    run = lpws.measure(lpws.WebSocket(), lpws.Workload(clients=10_000, rate_hz=1, duration_s=3))
+    assert lateness_aside(run.health), run
