@@ -1,371 +1,496 @@
-"""What the notebook on all transports side by side builds, and whether its claims notice what is broken."""
+"""What the notebook on WebSockets builds, and whether its claims notice what is broken."""
 
-import asyncio
-import re
-import sys
+import base64
+import http.client
+import io
+import itertools
+import json
+import os
+import socket
+import threading
+from functools import cache, partial
+from types import SimpleNamespace
 
 import accounting
 import booklet
-import pandas
+import numpy
 import pytest
-from mutants import AnswersAtOnce, Closing, RefusesKeepAlive
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tornado.websocket import WebSocketHandler, WebSocketProtocol13
+from wsproto.frame_protocol import FrameProtocol, Opcode
 
 import lpws
-from lpws import models
-from lpws.run import DATA
-from lpws.transports import longpolling, sse, websocket
+from lpws import models, wire
+from lpws.transports import websocket
+from lpws.transports.room import Room
 
-PATH = booklet.NOTEBOOKS / "05_side_by_side.ipynb"
-LINK = lpws.Link(delay_s=0.025)
-#: Long simulations are for the claims on simulations; here they only have to be there.
-SHORTER = (("(1, 2, 4, 8, 16, 32), 300", "(1, 2, 4, 8, 16, 32), 10"), ("duration_s=30.0", "duration_s=1.0"))
+PATH = booklet.NOTEBOOKS / "05_websockets.ipynb"
+cell = partial(booklet.cell, PATH)
 
 
-def story():
-    """The sources of the code cells before the exercises, in order."""
-    cells = booklet.code(PATH)
-    first = next(n for n, c in enumerate(cells) if booklet.tagged(c, "exercise"))
-    return [c.source for c in cells[:first]]
+@cache
+def definitions():
+    """What the notebook defines: everything but what its cells do with it."""
+    parts = [cell("def dial("), cell("def flip("), cell("def decode(")]
+    parts += [cell("def accept(").split("\n\n\nfresh =")[0], cell("def hang_up(")]
+    parts += [cell("def stream(").split("\n\n\nprint(")[0], cell("def poll(").split("\n\n\nempty,")[0]]
+    parts += [cell("class ByHand").split("\n\n\nmine =")[0], cell("class Listening"), cell("def ending(")]
+    parts += [cell("PUBLISHED ="), cell("class Page")]
+    return "\n\n".join(parts)
 
 
-def run_until(sentence, namespace=None):
-    """What the cells print until the one with this sentence; no figure is drawn, no message weighed."""
-    namespace, said = {} if namespace is None else namespace, ""
-    namespace["DATA"] = DATA  # from a cell that weighs
-    for source in story():
-        for old, new in SHORTER:
-            source = source.replace(old, new)
-        if "weigh(" not in source and "mbit" not in source:
-            said += booklet.execute(re.split("\n(?=ax = axes|fig, )", source)[0], namespace)
-        if sentence in source:
-            return said
-    raise AssertionError(f"no cell says {sentence}")
-
-
-@pytest.fixture
-def measured(monkeypatch):
-    """Says which transports are measured, and how; all others are simulated."""
-    real = lpws.measure
-    booklet.remember(monkeypatch)
-
-    def choose(kind=(), **options):
-        def measure(transport, work, link=None):
-            if isinstance(transport, kind):
-                return real(transport, work, link, **options)
-            return booklet.twin(transport, work, link)
-
-        monkeypatch.setattr(lpws, "measure", measure)
-
-    choose()
-    return choose
-
-
-@pytest.fixture
-def names(measured):
-    """The names that the notebook defines up to the costs of a run."""
-    namespace = {}
-    run_until("cost = {", namespace)
+def built(**others):
+    """The names that the notebook defines."""
+    namespace = {"io": io, "MASK": bytes.fromhex("37fa213d"), "news": "tea is ready"}
+    booklet.execute(definitions(), namespace)
+    namespace.update(others)  # in place: it is where the functions look for each other
     return namespace
 
 
 # ------------------------------------------------------------------ what the notebook builds
 
-
-def test_what_counts_a_run_agrees_with_what_is_known(names):
-    work = lpws.Workload(clients=20, rate_hz=4.0, duration_s=20.0, seed=3)
-    close = lpws.simulate(lpws.ShortPolling(interval_s=0.5, keep_alive=False), work, LINK)
-    assert names["asked"](lpws.simulate(lpws.ShortPolling(interval_s=0.5), work, LINK)) == 20 / 0.5
-    model = models.short_polling_connections_open(
-        clients=20, interval_s=0.5, delay_s=LINK.delay_s, handshakes=1
-    )
-    assert abs(20 * names["open_on_average"](close) / model - 1) < 0.02
-    # 80 messages, each at 20 independent moments of an interval: C/2 with a standard error of 0.004 s.
-    assert abs(names["wait_s"](close).mean() - 0.25) < 0.02
-    held = lpws.simulate(lpws.LongPolling(), work, LINK)
-    assert names["open_on_average"](held) == 1
-    assert names["costs"](held)["opened\na client"] == 1
+BORDERS = [0, 1, 5, 124, 125, 126, 127, 65_534, 65_535, 65_536, 70_000]
 
 
-def test_the_bytes_of_a_run_are_those_of_the_operating_system():
-    names = {}
-    for source in story():
-        if "def bytes_of(" in source:
-            exec(source[source.index("def bytes_of(") :].split("\n\n\n")[0], {"lpws": lpws}, names)
-    run = lpws.measure(
-        lpws.ShortPolling(interval_s=0.1), lpws.Workload(clients=4, rate_hz=20, duration_s=0.5)
-    )
+@pytest.mark.parametrize("size", BORDERS)
+def test_frames_are_those_of_the_laboratory(size):
+    payload = os.urandom(size)
+    assert built()["encode"](payload) == wire.text_frame(payload)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    payload=st.one_of(st.binary(max_size=300), st.sampled_from(BORDERS).map(lambda size: size * b"x")),
+    opcode=st.sampled_from([1, 2, 8, 9, 10]),
+    mask=st.one_of(st.just(b""), st.binary(min_size=4, max_size=4)),
+)
+def test_what_is_encoded_is_decoded(payload, opcode, mask):
+    namespace = built()
+    wire = namespace["encode"](payload, opcode, mask)
+    assert namespace["flip"](namespace["flip"](payload, b"1234"), b"1234") == payload
+    reader = io.BytesIO(wire + b"\x81\x00")
+    assert namespace["decode"](reader) == (opcode, payload)
+    assert namespace["decode"](reader) == (1, b""), "not a byte more is taken"
+    assert namespace["decode"](reader) is None
+
+
+@pytest.mark.parametrize("size", BORDERS)
+@pytest.mark.parametrize("from_client", [False, True])
+def test_wsproto_understands_and_is_understood(size, from_client):
+    namespace = built()
+    payload, mask = os.urandom(size), os.urandom(4) if from_client else b""
+    other = FrameProtocol(not from_client, [])
+    other.receive_bytes(namespace["encode"](payload, 2, mask))
+    frames = list(other.received_frames())
+    assert b"".join(bytes(frame.payload) for frame in frames) == payload
+    assert {frame.opcode for frame in frames} == {Opcode.BINARY}
+    theirs = FrameProtocol(from_client, []).send_data(payload)
+    assert namespace["decode"](io.BytesIO(theirs)) == (2, payload)
+
+
+def test_keys_are_answered_as_tornado_answers():
+    for _ in range(20):
+        key = base64.b64encode(os.urandom(16)).decode()
+        assert built()["accept"](key) == WebSocketProtocol13.compute_accept_value(key)
+
+
+def test_dialling_ends_when_the_server_has_ended():
+    """A server that hangs up without an answer leaves an empty head, and nobody who waits."""
+    namespace = built()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse():
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.recv(10_000)
+
+        refusing = threading.Thread(target=refuse)
+        refusing.start()
+        port = listener.getsockname()[1]
+        server = SimpleNamespace(host=f"127.0.0.1:{port}", port=port, prefix="")
+        with namespace["dial"](server) as (_, reader, head):
+            assert head == ""
+            assert namespace["decode"](reader) is None
+        refusing.join()
+
+
+@pytest.fixture(params=["notebook", "lpws"])
+def handler(request):
+    return built()["ByHand"] if request.param == "notebook" else websocket.Handler
+
+
+@pytest.mark.parametrize("options", [{}, {"flush_s": 0.1}, {"ping_s": 0.05}])
+@pytest.mark.parametrize("size", [20, 200, 65_536])
+def test_the_handler_keeps_the_books(handler, options, size):
+    work = lpws.Workload(clients=3, rate_hz=20, duration_s=0.5, size_bytes=size, seed=2)
+    run = lpws.measure(lpws.WebSocket(**options), work, handler=handler)
     assert accounting.faults(run) == []
-    kernel = [event[7] for event in run.events if event[1] in ("kernel_read", "kernel_written")]
-    if sys.platform == "linux":
-        assert len(kernel) == 8
-        assert names["bytes_of"](run) == sum(kernel)
+    assert (lpws.deliveries(run).state == "delivered").all()
 
 
-def on_the_wire():
-    """The names of the cells that count packets."""
-    namespace = {"lpws": lpws}
-    for source in story():
-        if source.startswith(("from dataclasses", "import socket", "def tally(")):
-            booklet.execute(source.split("\nsweep_hz")[0], namespace)
-    return namespace
+def test_close_codes(handler):
+    encode, ending = built()["encode"], built()["ending"]
+    mask = bytes.fromhex("37fa213d")
+    for code in (1000, 1001, 3000, 4999):
+        assert ending(encode(code.to_bytes(2), 8, mask), handler) == code
+    assert ending(b"", handler, stop=True) == 1001
+    assert ending(encode(b"x", 2, mask), handler) == 1003
+    assert ending(encode(b"\xff", 1, mask), handler) == 1007
+    assert ending(encode(70_000 * b"x", 1, mask)[:14], handler) == 1009
+    assert ending(encode(b"", 3, mask), handler) == 1002
 
 
-@pytest.mark.parametrize(("polling", "least"), [(True, 2), (False, 1)])
-def test_a_message_is_weighed_by_two_counters_that_agree(polling, least):
-    weight = on_the_wire()["weigh"](polling)
-    assert weight["bytes"] == weight["our bytes"] > 20
-    assert least <= weight["packets"] <= least + 2
+def test_counted_bytes_are_those_that_were_sent():
+    """The server's count of a connection against the bytes that its client had."""
+    namespace = built()
+    with lpws.Server() as server, namespace["dial"](server) as (line, reader, head):
+        for text in ("tea", 300 * "x"):
+            server.publish(text)
+        frames = namespace["hang_up"](line, reader)
+    assert [opcode for opcode, _ in frames] == [1, 1, 8]
+    size = sum(len(namespace["encode"](payload, opcode)) for opcode, payload in frames)
+    counts = {event[1]: event[7] for event in server.trace}
+    assert counts["written"] == len(head.encode()) + 2 + size
 
 
-def test_a_line_that_is_dialled_is_a_websocket():
-    with lpws.Server() as server, on_the_wire()["dial"](server, True) as (line, head):
-        assert head.startswith(b"HTTP/1.1 101 ")
-        server.publish("tea is ready")
-        assert line.recv(100) == b"\x81\x0f1 tea is ready\n"
-
-
-def test_what_fits_into_the_buffers_has_left():
-    """So that a small share says something of the reader and not of the way to count."""
-    namespace = on_the_wire()
-    source = next(source for source in story() if "def stopped(" in source)
-    booklet.execute(source[source.index("def stopped(") :].split("\n\n\n")[0], namespace)
-    few, status = namespace["stopped"](megabytes=1)
-    assert status.startswith("HTTP/1.1 101 ")
-    assert few >= 1  # the messages, and the handshake
-    assert namespace["stopped"]()[0] < 0.5
+def test_the_page_and_its_news():
+    namespace = built()
+    with lpws.Server(handlers={"/page": namespace["Page"], "/news": namespace["News"]}) as server:
+        for text in ("<b>tea</b>", 'it is "ready"', "né ☕"):
+            server.publish(text)
+        answers = []
+        for headers in ({}, {"Origin": server.url}, {"Origin": "http://evil.example"}):
+            client = http.client.HTTPConnection(server.host, timeout=5)
+            client.request("GET", "/page", headers=headers)
+            answers.append(client.getresponse())
+            page = answers[-1].read().decode()
+            assert (namespace["REPAIRED"] in page) == (answers[-1].status == 200)
+            client.close()
+        assert [answer.status for answer in answers] == [200, 200, 403]
+        with namespace["dial"](server, "/news?cursor=0") as (line, reader, _):
+            line.sendall(namespace["encode"](b"from the browser", mask=b"1234"))
+            got = [json.loads(namespace["decode"](reader)[1]) for _ in range(4)]
+            namespace["hang_up"](line, reader)
+    assert got == [message._asdict() for message in server.room.mailbox.log]
+    assert not server.log
 
 
 # -------------------------------------------------------------------------------- mutations
 
-
-class KeepsBack(sse.Handler):
-    def send(self, chunk, carried):
-        asyncio.get_running_loop().call_later(0.15, super().send, chunk, carried)
-
-
-class SendsTwice(websocket.Handler):
-    def send(self, frame, carried):
-        super().send(frame, carried)
-        super().send(frame, carried)
-
-
-class ForgetsAConnection(websocket.Handler):
-    """Closes after the first message, so that each client has to come again."""
-
-    def send(self, frame, carried):
-        super().send(frame, carried)
-        self.close(1001)
-
-
-async def impatient(client):
-    """Long polling whose client does not pause."""
-    await client.connect()
-    client.ready()
-    while True:
-        await client.ask(f"&hold={client.transport.hold_s}&cursor={client.cursor}", timeout_s=30)
-
-
-class HoldsAndCloses(Closing, longpolling.Handler):
-    """Answers as long polling does, and closes."""
-
-
-def of_article(row):
-    """How the claim of a verdict begins."""
-    return f"“{pandas.read_csv(DATA / 'article.csv', index_col='row').says[row]}”"
-
-
-OPENED = "E. each client opened one connection"
-MUTATIONS = [
-    (lpws.LongPolling, AnswersAtOnce, ["A. rare news: short polling asked more often"]),
-    (lpws.SSE, KeepsBack, ["G. rare news: by SSE, WebSocket and long polling"]),
-    (lpws.WebSocket, SendsTwice, ["a message over WebSocket: its payload, two bytes"]),
-    (lpws.ShortPolling, RefusesKeepAlive, [OPENED, of_article("closed"), of_article("reduce")]),
-    (lpws.LongPolling, HoldsAndCloses, [OPENED, of_article("holds"), of_article("again")]),
-    (lpws.WebSocket, ForgetsAConnection, [OPENED, of_article("reopen")]),
-]
-
-
-@pytest.mark.parametrize(("kind", "broken", "sentences"), MUTATIONS, ids=lambda value: str(value)[:60])
-def test_claims_notice(measured, kind, broken, sentences):
-    measured(kind, handler=broken)
-    said = run_until('verdict("snippet"' if sentences[-1].startswith("“") else sentences[-1])
-    for sentence in sentences:
-        assert f"✗ {sentence}" in said
-    assert "✓" in said  # and not everything is broken
-
-
-def test_a_claim_notices_a_client_that_does_not_pause(measured, monkeypatch):
-    monkeypatch.setattr(longpolling, "listen", impatient)
-    measured(lpws.LongPolling, clients_in="thread")
-    assert "✗ C. paused long polling asked no more often than short polling" in run_until("C. paused")
-
-
-#: How the claims begin on what only a measurement has: processor time, and all of a handshake.
-NOT_SIMULATED = {
-    "✗ F. busy news",
-    "✗ so two messages by WebSocket cost more than half the bytes of two by long polling",
+#: What is claimed → the cells that print it, after those that they need. No run is measured there.
+CLAIMS = {
+    "handshake": ("guess_bytes =", "message ="),
+    "key": ("def accept(",),
+    "codec": ("guess_bytes =", "message =", "MASK =", "def judged("),
+    "to the byte": ("silent_up,", "def extra("),
+    "each transport": ("silent_up,", "empty, full =", 'lpws.claim("a WebSocket message'),
+    "both at once": ("transit_s, number =", "expected ="),
+    "ping": ("    pong =",),
+    "codes": ("guess_code =", "cases =", 'lpws.claim("each of the six'),
+    "mask": ("evil =",),
+    "page": ("page_server =", "page_server.publish(", "received = twin", "published =", "page_server.stop("),
 }
 
 
-def test_every_claim_holds_in_the_simulation_whatever_runs_again():
-    """But those on what only a measurement has, a link that is cut among them."""
-    judged = booklet.to_the_end_and_back(PATH)
-    assert len(judged) > 100
-    failed = {line.split(":")[0] for line in judged if line[0] != "✓"}
-    assert failed <= {*NOT_SIMULATED, "– needs a cut after half the time"}
+def claimed(what, **others):
+    """What the cells claim, with some names of the notebook bound to something else."""
+    namespace = built(np=numpy, models=models, **others)
+    said = "".join(booklet.execute(cell(start), namespace) for start in CLAIMS[what])
+    return "".join(line for line in said.splitlines(True) if line[0] in "✓✗–")
 
 
-# ----------------------------------------------------------------------------- its tables
+@pytest.mark.parametrize("what", CLAIMS)
+def test_claims_hold_without_a_mutation(what):
+    said = claimed(what)
+    assert said.count("✓ ") == len(said.splitlines()) > 0, said
 
 
-def test_the_table_of_choices_points_to_claims():
-    letters = set(re.findall(r'lpws\.claim\(f?"([A-Z])\. ', "\n".join(story())))
-    texts = [c.source for c in booklet.read(PATH).cells if c.cell_type == "markdown"]
-    (text,) = (text for text in texts if text.startswith("## Which one, when?"))
-    rows = [line.split("|")[3] for line in text.splitlines() if line.startswith("| ")][1:]
-    assert len(rows) >= 6
-    for row in rows:
-        assert set(re.findall(r"\b[A-Z]\b", row)) <= letters
-        assert re.search(r"\b[A-Z]\b", row)
-    assert letters == set(re.findall(r"\b([A-Z])\b", text)) & letters, "every lettered claim is used"
+def long_heads(monkeypatch):
+    """A server that writes a small size in two bytes, too."""
+    real = wire.text_frame
+
+    def text_frame(data):
+        return b"\x81\x7e" + len(data).to_bytes(2) + data if len(data) < 126 else real(data)
+
+    monkeypatch.setattr(wire, "text_frame", text_frame)
 
 
-def test_the_article_is_judged_row_by_row():
-    table = pandas.read_csv(DATA / "article.csv", index_col="row")
-    assert table.notna().all(axis=None)
-    judged = re.findall(r'verdict\("(\w+)"', "\n".join(story()))
-    assert judged == list(table.index)
-    for lesson in table.lesson:
-        assert (booklet.NOTEBOOKS / f"{lesson}.ipynb").exists()
+def wrong_key(monkeypatch):
+    """A server that hashes the key without the text of the standard."""
+    real = WebSocketProtocol13.compute_accept_value
+    monkeypatch.setattr(WebSocketProtocol13, "compute_accept_value", lambda key: real(f"{key}="))
 
 
-def test_what_is_recorded_is_what_the_notebook_measures(names):
-    recorded = lpws.load_run("side_by_side")
-    assert len(recorded) == 15
-    for label, run in recorded.items():
-        assert run.health.good, run
-        assert run.transport == names["ways"][label.rpartition(",")[0]]
-        assert run.link == names["link"]
-        assert (lpws.deliveries(run).state == "delivered").all()
+def empty_pongs(monkeypatch):
+    """A server whose pongs have no payload."""
+    real = WebSocketProtocol13._write_frame
+
+    def write(self, fin, opcode, data, flags=0):
+        return real(self, fin, opcode, b"" if opcode == 0xA else data, flags)
+
+    monkeypatch.setattr(WebSocketProtocol13, "_write_frame", write)
 
 
-# ------------------------------------------------------------------- what a reader may change
+def one_code(monkeypatch):
+    """A server that always says that all is well."""
+    real = websocket.Handler.close
+    monkeypatch.setattr(websocket.Handler, "close", lambda self, code=None, reason=None: real(self, 1000))
 
 
-GUESSES = [
-    ("import lpws", "guess(10.0", "def often"),
-    ("guess_cpu =", "guess(2.0", "table = pd.DataFrame(cost)"),
-]
+def takes_anything(monkeypatch):
+    """A server that publishes binary messages, as if they were text."""
+    real = websocket.Handler.on_message
+
+    def hear(self, message):
+        real(self, message if isinstance(message, str) else "something")
+        self.close(1000)
+
+    monkeypatch.setattr(websocket.Handler, "on_message", hear)
 
 
-@pytest.mark.parametrize("bad", [*booklet.BAD, 4, 1.5])
-@pytest.mark.parametrize(("start", "number", "result"), GUESSES)
-def test_a_guess_of_any_kind_leaves_its_figure_whole(start, number, result, bad, caplog):
-    assert booklet.guessing(PATH, start, number, bad, result) == (bad in (4, 1.5))
-    assert not caplog.records
+def lets_anybody_in(monkeypatch):
+    """A server that does not look at where a page comes from."""
+    monkeypatch.setattr(Room, "refusal", lambda *_: None)
+    monkeypatch.setattr(WebSocketHandler, "check_origin", lambda *_: True)
 
 
-#: What ends in a number that a reader may change, and the cell that it is in.
-PARAMETERS = [
-    ("import lpws", "C = 0.25"),
-    ("import lpws", "delay_s=0.025"),
-    ("import pandas", "rare = lpws.Workload(clients=20"),
-    ("import pandas", "rate_hz=1.5"),
-    ("import pandas", "duration_s=1.25"),
-    ("import pandas", "seed=24"),
-    ("import pandas", "busy = lpws.Workload(clients=20"),
-    ("import pandas", "rate_hz=20.0"),
-    ("import pandas", "duration_s=1.0"),
-    ("import pandas", "seed=4"),
-    ("from dataclasses", "sweep_hz, messages = (1"),
-    ("from dataclasses", "16, 32"),
-    ("from dataclasses", "32), 300"),
-    ("from dataclasses", "clients=2"),
-    ("from dataclasses", "seed=3"),
-    ("delays_s =", "delays_s = (0.002"),
-    ("delays_s =", "clients=5"),
-    ("delays_s =", "duration_s=30.0"),
-    ("delays_s =", "seed=3"),
-    ("delays_s =", "Link(delay_s=0.1"),
-    ("cut =", "retry_s=0.1"),
-    ("cut =", "clients=20"),
-    ("cut =", "rate_hz=10.0"),
-    ("cut =", "duration_s=0.8"),
-    ("cut =", "seed=1"),
-    ("cut =", "cut_at_s=0.4"),
-    ("cut =", "megabytes=20"),
-]
-#: Of the values that are bad as a rule, those that may be.
-MAY_BE = {
-    "delay_s=0.025": (0,),
-    "delays_s = (0.002": (0,),
-    "Link(delay_s=0.1": (0,),
-    "cut_at_s=0.4": (0, None),
-    **dict.fromkeys(("seed=24", "seed=4", "seed=3", "seed=1"), (0, 10**9)),
+def wordy_events(monkeypatch):
+    """An event stream that names the kind of each event."""
+    real = wire.to_fields
+    monkeypatch.setattr(wire, "to_fields", lambda message: "event: message\n" + real(message))
+
+
+@pytest.mark.parametrize(
+    ("mutation", "what", "sentence"),
+    [
+        (long_heads, "handshake", "two bytes came before the message"),
+        (long_heads, "to the byte", "from the server a frame has 2, 4 or 10 bytes more"),
+        (wrong_key, "key", "and with the server, for a key that was drawn just now"),
+        (empty_pongs, "ping", "a ping was answered by a pong with the same payload"),
+        (one_code, "codes", "each of the six wrote its own code on the wire"),
+        (takes_anything, "codes", "each of the six wrote its own code on the wire"),
+        (wordy_events, "each transport", "an SSE message was its text and twenty bytes"),
+        (lets_anybody_in, "page", "a page from elsewhere was refused"),
+    ],
+)
+def test_a_claim_notices_a_broken_server(monkeypatch, mutation, what, sentence):
+    mutation(monkeypatch)
+    assert f"✗ {sentence}" in claimed(what)
+
+
+def little(payload, opcode=1, mask=b""):
+    """Frames whose size has its small end first."""
+    frame = bytearray(built()["encode"](payload, opcode, mask))
+    width = {126: 2, 127: 8}.get(frame[1] & 0x7F, 0)
+    frame[2 : 2 + width] = frame[2 : 2 + width][::-1]
+    return bytes(frame)
+
+
+def bare(payload, opcode=1, mask=b""):
+    """Frames that are never masked."""
+    return built()["encode"](payload, opcode)
+
+
+def hasty(reader):
+    """A reader that takes a size of two bytes for the rule."""
+    head = reader.read(2)
+    if len(head) < 2:
+        return None
+    size = head[1] & 0x7F
+    if size == 126:
+        size = int.from_bytes(reader.read(2))
+    mask = reader.read(4) if head[1] & 0x80 else b""
+    payload = reader.read(size)
+    return head[0] & 0x0F, built()["flip"](payload, mask) if mask else payload
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "what", "sentence"),
+    [
+        ("encode", little, "codec", "wsproto reads and writes the same frames as you, as a server"),
+        ("encode", bare, "codec", "Hello from a client is the RFC's eleven bytes"),
+        ("encode", bare, "mask", "with one it does not"),
+        ("encode", bare, "to the byte", "from a client it has 6, 8 or 14"),
+        ("decode", hasty, "codec", "what is written is read again, at every border"),
+    ],
+)
+def test_a_claim_notices_a_broken_client(name, broken, what, sentence):
+    assert f"✗ {sentence}" in claimed(what, **{name: broken})
+
+
+class HalfDuplex(websocket.Handler):
+    """Listens until the client has said all, and then sends what it has."""
+
+    def open(self):
+        self.kept, self.said = [], 0
+        super().open()
+
+    def send(self, frame, carried):
+        if self.said < 20:
+            self.kept.append((frame, carried))
+        else:
+            super().send(frame, carried)
+
+    def on_message(self, message):
+        self.heard.append((lpws.clock(), int(message)))
+        self.said += 1
+        if self.said == 20:
+            for kept in self.kept:
+                super().send(*kept)
+
+
+class Swaps(HalfDuplex):
+    """Sends the first two messages in the wrong order."""
+
+    def send(self, frame, carried):
+        self.kept.append((frame, carried))
+        if len(self.kept) == 2:
+            for kept in reversed(self.kept):
+                websocket.Handler.send(self, *kept)
+        elif len(self.kept) > 2:
+            websocket.Handler.send(self, frame, carried)
+
+    def on_message(self, message):
+        self.heard.append((lpws.clock(), int(message)))
+
+
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (HalfDuplex, "the first one arrived while the client was still sending"),
+        (Swaps, "the client heard all that the server said, in order"),
+    ],
+)
+def test_a_claim_notices_a_handler_that_is_not_duplex(broken, sentence):
+    namespace = built()
+    namespace["Listening"] = type("Broken", (broken,), {"heard": namespace["heard"]})
+    said = "".join(booklet.execute(cell(start), namespace) for start in CLAIMS["both at once"])
+    assert f"✗ {sentence}" in said
+    assert "✓ the server heard all" in said
+
+
+class Forgets(websocket.Handler):
+    """News without the second message."""
+
+    @staticmethod
+    def pack(messages):
+        return b"".join(
+            wire.text_frame(json.dumps(message._asdict()).encode())
+            for message in messages
+            if message.id != 2
+        )
+
+
+def test_a_claim_notices_news_that_go_missing():
+    said = claimed("page", News=Forgets)
+    assert "✗ the twin got every message, in order, as JSON" in said
+    assert "✓ the server has stopped" in said
+
+
+# ------------------------------------------------------------------------------ the real runs
+
+
+class Chatty(websocket.Handler):
+    """Sends a pong, which nobody asked for, before each message."""
+
+    def send(self, frame, carried):
+        super().send(b"\x8a\x00" + frame, carried)
+
+
+class DropsTheThird(websocket.Handler):
+    def send(self, frame, carried):
+        if carried[0][0] != 3:
+            super().send(frame, carried)
+
+
+TO_THE_BYTE = "on a real run each WebSocket message cost its line and two bytes"
+ALL_READ = "a library that you did not write read all the frames"
+
+
+def claims_of_the_runs(monkeypatch, measured, handler=None):
+    """What the notebook claims of its runs, if those of some transports are measured and quick."""
+    real = lpws.measure
+
+    def measure(transport, work, link=None, **options):
+        if transport.label in measured:
+            return real(transport, work, link, **({"handler": handler} if handler else options))
+        return lpws.simulate(transport, work, link)
+
+    monkeypatch.setattr(lpws, "measure", measure)
+    namespace = built(np=numpy, models=models, text=20 * "x", empty=(82, 118), full=(82, 194), held=(91, 194))
+    starts = ("mine =", "def total(", "rate, p =", "far =", "given =", "formula =")
+    sources = [cell(start) for start in starts]
+    return "".join(booklet.execute(source, namespace) for source in sources)
+
+
+def test_the_claims_of_the_runs_hold(monkeypatch):
+    said = claims_of_the_runs(monkeypatch, ("WebSocket", "SSE"))
+    assert said.count("✓ ") == len(said.splitlines()) >= 8, said
+
+
+@pytest.mark.parametrize(("broken", "sentence"), [(Chatty, TO_THE_BYTE), (DropsTheThird, ALL_READ)])
+def test_the_claims_of_the_runs_notice_a_broken_handler(monkeypatch, broken, sentence):
+    said = claims_of_the_runs(monkeypatch, ("WebSocket",), broken)
+    assert f"✗ {sentence}" in said
+    assert "✓" in said
+
+
+# ------------------------------------------------------------------ a reader who changes a value
+
+
+RUNS = ("mine =", "def total(", "rate, p =", "guess = lpws.guess(guess_cost", "far =", "given =", "formula =")
+#: A name that the reader sees a value of → the cell that it is in, and those that use it.
+VALUES = {
+    "guess_bytes": ("guess_bytes =",),
+    "news": ("guess_bytes =", "message =", "MASK =", 'lpws.claim("a WebSocket message'),
+    "sizes": ("sizes =", "grid =", "def extra("),
+    "text": ("text =", 'lpws.claim("a WebSocket message', *RUNS),
+    "guess_cost": ("guess_cost =", "guess = lpws.guess(guess_cost"),
+    "clients": RUNS,
+    "rate_hz": RUNS,
+    "duration_s": RUNS,
+    "seed": RUNS,
+    "interval_s": RUNS,
+    "hold_s": RUNS,
+    "delay_s": RUNS,
+    "transit_s": ("transit_s, number =", "start = sent", "expected ="),
+    "number": ("transit_s, number =", "start = sent", "expected ="),
+    "guess_code": ("guess_code =", "cases ="),
 }
-WRONG = [
-    *((*where, bad) for where in PARAMETERS for bad in booklet.BAD),
-    ("import lpws", "C = 0.25", 0.05),
-    ("import lpws", "C = 0.25", 60),
-    ("import lpws", "C = 0.25", True),
-    ("import pandas", "rare = lpws.Workload(clients=20", 2.5),
-    ("import pandas", "seed=4", 2.5),
-    ("from dataclasses", "32), 300", 300.5),
-    ("cut =", "megabytes=20", 0.5),
+MORE = [
+    ("news", 200 * "x"),
+    ("news", 2000 * "x"),
+    ("news", 10**6 * "x"),
+    ("news", "två\nrader"),
+    ("sizes", ()),
+    ("sizes", (5,)),
+    ("sizes", (0,)),
+    ("sizes", (70_000,)),
+    ("text", ""),
+    ("text", "é"),
+    ("text", 2000 * "x"),
+    ("text", 10**6 * "x"),
+    ("clients", 1),
+    ("rate_hz", 0.001),
+    ("rate_hz", 300),
+    ("duration_s", 0.001),
+    ("interval_s", 0.02),
+    ("hold_s", 0.1),
+    ("delay_s", 0.2),
+    ("transit_s", 0.005),
+    ("number", 1),
 ]
 
 
-@pytest.mark.parametrize(("start", "parameter", "value"), WRONG)
-def test_a_parameter_that_cannot_be_is_refused_in_words(start, parameter, value):
-    said = booklet.retyping(PATH, start, parameter, value)
-    assert bool(said) != (value in MAY_BE.get(parameter, ()))
+@pytest.mark.parametrize(("name", "value"), [*itertools.product(VALUES, booklet.BAD), *MORE])
+def test_a_changed_value_gives_a_sentence(name, value):
+    assert booklet.rebinding(PATH, VALUES[name], name, value) == []
 
 
-TAKEN = [
-    ("import lpws", "C = 0.25", 2),
-    ("import lpws", "delay_s=0.025", 0),
-    ("import lpws", "delay_s=0.025", 0.1),
-    ("import pandas", "rare = lpws.Workload(clients=20", 1),
-    ("import pandas", "rate_hz=1.5", 0.001),
-    ("import pandas", "rate_hz=1.5", 60),
-    ("import pandas", "duration_s=1.25", 0.001),
-    ("import pandas", "seed=24", 2),
-    ("import pandas", "rate_hz=20.0", 0.001),
-    ("import pandas", "rate_hz=20.0", 3),
-    ("import pandas", "rate_hz=20.0", 60),
-    ("import pandas", "duration_s=1.0", 2),
-    ("import pandas", "seed=4", 10**9),
-    ("from dataclasses", "sweep_hz, messages = (1", 0.1),
-    ("from dataclasses", "16, 32", 60),
-    ("from dataclasses", "32), 300", 10),
-    ("delays_s =", "delays_s = (0.002", 0),
-    ("delays_s =", "delays_s = (0.002", 2),
-    ("delays_s =", "duration_s=30.0", 2),
-    ("delays_s =", "Link(delay_s=0.1", 0),
-    ("cut =", "cut_at_s=0.4", 2),
-    ("cut =", "cut_at_s=0.4", None),
-]
-
-
-@pytest.mark.parametrize(("start", "parameter", "value"), TAKEN)
-def test_after_a_changed_parameter_the_story_goes_on(start, parameter, value):
-    """What is claimed holds, or says what it needs."""
-    sources = story()
-    (place,) = (n for n, source in enumerate(sources) if source.startswith(start))
-    # Those that weigh take time, and weigh the same whatever the runs are.
-    weighing = ("import socket", "def tally", "from lpws.run", "ax = axes(None, 7.5, 3)", "again =", "cut =")
-    others = [source for source in sources[place + 1 :] if not source.startswith(weighing)]
-    said = booklet.changing([booklet.retyped(sources[place], parameter, value), *others], PATH)
-    assert [line for line in said if not line.startswith(tuple(NOT_SIMULATED))] == []
-
-
-@pytest.mark.parametrize("bad", [*booklet.BAD, 2.5])
-def test_what_cannot_be_weighed_is_refused_in_words(bad):
-    with pytest.raises(ValueError, match=re.escape(f"expected 1 to 99 messages, got {bad!r}")):
-        on_the_wire()["weigh"](True, bad)
-
-
-@pytest.mark.parametrize("value", [*booklet.BAD, 1e-9, (), 7.7])
+@pytest.mark.parametrize(
+    "value", [*booklet.BAD, 1e-9, (), (0, 0), (256, 1), (0x82, 0x88), (0x71, 0x80), "abc"]
+)
 @pytest.mark.parametrize("exercise", booklet.exercises(PATH))
 def test_a_wrong_answer_is_told(exercise, value):
     assert booklet.answered(PATH, exercise, value).startswith("✗")

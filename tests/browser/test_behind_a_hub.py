@@ -91,7 +91,7 @@ def test_run_all_of_the_lesson_on_the_chat(context, lab, shot):
     page = context.new_page()
     page.goto(f"{lab}lab")
     page.wait_for_function("() => window.jupyterapp")
-    page.evaluate(OPEN, "notebooks/06_chat.ipynb")
+    page.evaluate(OPEN, "notebooks/16_build_a_chat.ipynb")
     page.evaluate(f"() => {{ window.ran = ({RUN_ALL})() }}")
     number = next(n for n, cell in enumerate(page.evaluate(CELLS)) if "live_page(" in cell["source"])
     page.evaluate("(n) => window.panel.content.scrollToItem(n, 'start')", number)

@@ -127,12 +127,12 @@ def the_chat_is_live(page):
     frame.get_by_text("Connection lost").wait_for()
 
 
-BY_NAME = {"04_websockets": the_snippet_talks, "06_chat": the_chat_is_live}
+BY_NAME = {"05_websockets": the_snippet_talks, "16_build_a_chat": the_chat_is_live}
 
 
 def test_a_notebook_that_is_not_trusted_makes_sense(open_notebook):
     """As it comes, nothing of it runs: pictures, tables and text stay, frames do not."""
-    page = open_notebook("04_websockets.ipynb")
+    page = open_notebook("05_websockets.ipynb")
     frames = figures = 0
     for number, cell in enumerate(page.evaluate(CELLS)):
         if not cell["outputs"] or cell["hidden"]:

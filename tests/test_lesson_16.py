@@ -20,7 +20,7 @@ from lpws.transports.room import Room
 
 matplotlib.use("Agg")
 
-PATH = booklet.NOTEBOOKS / "06_chat.ipynb"
+PATH = booklet.NOTEBOOKS / "16_build_a_chat.ipynb"
 cell = partial(booklet.cell, PATH)
 
 
