@@ -104,13 +104,18 @@ class LivePage:
         What is shown.
     instead
         What is shown where there is no HTML.
+    png
+        A picture for viewers that drop HTML, in base64.
     """
 
-    def __init__(self, server: Server, url: str, html: str, instead: str) -> None:
-        self.server, self.url, self._html, self._instead = server, url, html, instead
+    def __init__(self, server: Server, url: str, html: str, instead: str, png: str = "") -> None:
+        self.server, self.url = server, url
+        self._bundle = {"text/html": html, "text/plain": instead}
+        if png:
+            self._bundle["image/png"] = png
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return {"text/html": self._html, "text/plain": self._instead}
+        return self._bundle
 
 
 def live_page(
@@ -154,11 +159,11 @@ def live_page(
     url = page_url(server, path)
     words = f"<p style='margin:0.6em 0'>{escape(instead)}</p>"
     if os.environ.get("LPWS_PROGRESS") == "0":  # nobody is watching
-        html = words
+        html, data = words, ""
         if picture is not None:
             data = b64encode(picture.read_bytes()).decode()
             html = f'<img alt="{escape(shows)}" width="880" src="data:image/png;base64,{data}">{html}'
-        return LivePage(server, url, html, instead)
+        return LivePage(server, url, html, instead, data)
     link = f'<a href="{escape(url)}" target="_blank" rel="noopener">in a window of its own</a>'
     # An <object> shows what is inside it if its page cannot be had: the kernel has ended, or the browser
     # does not let this page into that one (its frame-ancestors, CSP 3 §6.4.2). An <iframe> stays blank.

@@ -3,9 +3,9 @@
     python3 run.py notebooks               all notebooks of the series
     python3 run.py notebooks 00_start_here those named
 
-The links to the previous and the next notebook are written anew, so that they cannot rot. What says
-when and where a notebook ran (times, versions, widgets) is left out. The moving picture that the README
-shows is drawn anew, too.
+The links to the previous and the next notebook, and the map of the series, are written anew, so that they
+cannot rot. What says when and where a notebook ran (times, versions, widgets) is left out. The moving
+picture that the README shows is drawn anew, too.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from lpws import recordings
 
 HERE = Path(__file__).resolve().parent
 CONTENTS = "00_start_here"
+#: Heading of the map, which every notebook links to. JupyterLab keeps the case of a heading in its
+#: anchor, Sphinx does not: lower case, without punctuation, is what both understand.
+MAP = "the map of the series"
 #: A notebook must end in its own time; a cell that takes longer than this [s] hangs.
 CELL_LIMIT_S = 120
 
@@ -41,7 +44,7 @@ def navigation(path: Path) -> str:
     """Links to the previous notebook, the map of the series, and the next notebook."""
     paths = series()
     place = paths.index(path)
-    links = [f"[the map of the series]({CONTENTS}.ipynb#The-map-of-the-series)"]
+    links = [f"[{MAP}]({CONTENTS}.ipynb#{MAP.replace(' ', '-')})"]
     if place > 0:
         before = paths[place - 1]
         links.insert(0, f"[← {title(before)}]({before.name})")
@@ -49,6 +52,12 @@ def navigation(path: Path) -> str:
         after = paths[place + 1]
         links.append(f"[{title(after)} →]({after.name})")
     return " · ".join(links)
+
+
+def the_map() -> str:
+    """The list of all notebooks, each with its question."""
+    rows = [f"- {path.stem.replace('_', ' ')}: [{title(path)}]({path.name})" for path in series()]
+    return "\n".join([f"## {MAP}", "", *rows])
 
 
 def tidy(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -63,7 +72,7 @@ def tidy(notebook: nbformat.NotebookNode, path: Path) -> None:
         for word in ("execution", "collapsed", "scrolled", "trusted"):
             cell.metadata.pop(word, None)
         if "navigation" in cell.metadata.get("tags", []):
-            cell.source = navigation(path)
+            cell.source = the_map() if cell.get("id") == "map" else navigation(path)
         for output in cell.get("outputs", []):
             output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
 

@@ -17,6 +17,7 @@ import nbformat
 import pytest
 
 import lpws
+from lpws.figures.film import Film
 
 matplotlib.use("Agg")
 
@@ -130,7 +131,8 @@ def imagined(drawn: bool = False, measure: Callable = twin) -> Iterator[None]:
 
     def put_away(figure, _description):
         if drawn:
-            figure.get_figure(root=True).draw_without_rendering()
+            figure = figure.figure if isinstance(figure, Film) else figure.get_figure(root=True)
+            figure.draw_without_rendering()
         plt.close("all")
 
     with pytest.MonkeyPatch.context() as patch:

@@ -62,6 +62,17 @@ CLOSES = """self.room = room
 
 #: Stem → lesson. A notebook that is rebuilt moves here from `test_notebooks`.
 LESSONS = {
+    "00_start_here": Lesson(
+        mutations=(
+            Mutation("film", "interval_s=1", "interval_s=0.3", "In the picture, long polling sends more"),
+            Mutation(
+                "film", "ShortPolling(interval_s=1", "ShortPolling(keep_alive=False, interval_s=1",
+                "For that, short polling opened no more connections",
+            ),
+            Mutation("film", "pause_s=1", "pause_s=1, keep_alive=True", "Reload, which asks to close"),
+            Mutation("race", "transport, work, link", "transport, work", "No message was faster"),
+        ),
+    ),
     "01_request_response": Lesson(
         mutations=(
             Mutation("by-hand", '"tea is ready"', '"tea is ready" * 20', "Head and body together"),

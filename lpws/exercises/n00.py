@@ -1,11 +1,11 @@
-"""The tasks of notebook 00: a workload in which a given transport loses."""
+"""The tasks of notebook 00: a workload in which a given transport loses; connections; a server's log."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..simulation import simulate
-from ..specs import Link, LongPolling, ShortPolling, Workload
+from ..specs import SSE, Link, LongPolling, Reload, ShortPolling, WebSocket, Workload
 from .observer import Calls, Wrong, shown
 from .task import Make, Quick, a_function
 
@@ -75,20 +75,22 @@ TASKS = {
         ],
         scene=Calls,
     ),
-    "requests": Quick(
-        160,
+    "connections": Quick(
+        10 * 4 * 2,
         {
-            8: "that is one client; there are twenty",
-            20: "that is one second; the run takes eight",
-            16: "that is the number of messages; a poll comes whether there is one or not",
-            320: "a request and its answer are one exchange, and it is counted once",
+            10: "that is with keep-alive; where each answer closes, the next poll needs another connection",
+            8: "that is one client; there are ten",
+            20: "that is how many they open per second",
+            40: "that is one poll per second and client; they poll every half second",
         },
     ),
-    "transits": Quick(
-        1,
+    "log": Quick(
+        LongPolling.label,
         {
-            2: "that is a round trip; the server need not be asked first",
-            3: "that is the worst of long polling; here the connection is open, and the server just sends",
+            ShortPolling.label: "that is answered at once; here a request waits for seconds",
+            Reload.label: "that is answered at once; here a request waits for seconds",
+            SSE.label: "that is one request, whose answer does not end",
+            WebSocket.label: "that is one request, and then there are none",
         },
     ),
 }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from textwrap import fill
 
@@ -149,7 +150,7 @@ def check_side(side: str) -> None:
 def check_client(runs: Mapping[str, Run], client: int) -> None:
     """Raise unless all runs have the client."""
     for label, run in runs.items():
-        if not 0 <= client < run.workload.clients:
+        if not isinstance(client, Integral) or not 0 <= client < run.workload.clients:
             last = run.workload.clients - 1
             raise ValueError(f"expected a client from 0 to {last} of the run {label!r}, got {client!r}")
 

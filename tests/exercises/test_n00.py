@@ -1,4 +1,4 @@
-"""The tasks of notebook 00: a workload in which a given transport loses."""
+"""The tasks of notebook 00: a workload in which a given transport loses; connections; a server's log."""
 
 import pytest
 from cells import edited, is_right, made, verdict
@@ -89,8 +89,9 @@ def test_what_cannot_be_called_is_said(thing, said, capsys):
 @pytest.mark.parametrize(
     ("task", "answer", "said"),
     [
-        ("00.requests", 160, "✓"), ("00.requests", 8, "✗ not 8: that is one client"),
-        ("00.transits", 1, "✓"), ("00.transits", 2, "✗ not 2: that is a round trip"),
+        ("00.connections", 80, "✓"), ("00.connections", 10, "✗ not 10: that is with keep-alive"),
+        ("00.log", "long polling", "✓"), ("00.log", "SSE", "✗ not SSE: that is one request"),
+        ("00.log", "short polling", "✗ not short polling: that is answered at once"),
     ],
 )  # fmt: skip
 def test_quick_questions(task, answer, said, capsys):
