@@ -31,9 +31,9 @@ from tornado.netutil import bind_sockets
 from lpws import Server
 from lpws.loopthread import LoopThread
 from lpws.machine import make_room_for_files, undisturbed
+from lpws.server.handlers import HANDLERS
 from lpws.server.server import MOST_BYTES, MOST_HEAD_BYTES, GuardedApplication
 from lpws.trace import NONE
-from lpws.transports import HALVES
 from lpws.transports.room import Room
 
 #: What is published, as it is on the wire.
@@ -65,7 +65,7 @@ async def bare_tornado() -> AsyncIterator[tuple[Room, int]]:
     room = Room(lambda _event: None, {f"127.0.0.1:{port}"})
     app = GuardedApplication(  # strangers are refused here too
         room,
-        [(kind.path, silent(half.Handler), {"room": room}) for kind, half in HALVES.items()],
+        [(path, silent(kind), {"room": room}) for path, kind in HANDLERS.items()],
         log_function=lambda _handler: None,
         websocket_max_message_size=MOST_BYTES,
     )

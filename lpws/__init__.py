@@ -16,7 +16,9 @@ from typing import Any
 _MODULES = {
     "trace": ("Event", "clock"),
     "specs": ("Reload", "ShortPolling", "LongPolling", "SSE", "WebSocket", "Workload", "Link"),
-    "run": ("Run", "RunError", "load", "load_run", "save"),
+    "run": ("Run", "RunError", "DATA", "load", "load_run", "save"),
+    "wire": ("to_lines", "from_lines"),
+    "relay": ("Relay",),
     "server": ("Server",),
     "address": ("page_url", "live_page"),
     "measurement": ("measure",),

@@ -119,7 +119,7 @@ class Books:
             *((True, ALL, cause) for cause in run.causes),
             (self.faulty_link, _AFTER_A_FAULT, "a fault of the link"),
             (not run.transport.cursor, ("missed", "pending"), "no cursor"),
-            (isinstance(run.transport, specs.Reload), ("pending",), "readers who had not reloaded"),
+            (run.transport.at_random, ("pending",), "readers who had not reloaded"),
             (self.heavy, ("failed", "pending", "unanswered", "reconnected"), "more load than it carries"),
         ]
         found: dict[str, str] = {}

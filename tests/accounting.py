@@ -40,7 +40,7 @@ def faults(run: Run) -> list[str]:
     )
     expect("received once", set(received.values()) - {1}, set())
     expect("received but not published", {m for _, m in received} - {m for (m,) in published}, set())
-    if getattr(run.transport, "cursor", True):
+    if run.transport.cursor:
         expect("missed in spite of a cursor", missed, set())
     expect("messages sent and received", count("message_sent", "server", client, message), received)
 

@@ -1,7 +1,7 @@
 """Servers and clients that are broken on purpose, for the claims and tests that must notice."""
 
+from lpws.server import handlers
 from lpws.trace import clock
-from lpws.transports import longpolling, reload
 
 
 class Closing:
@@ -13,11 +13,11 @@ class Closing:
         self.set_header("Connection", "close")
 
 
-class RefusesKeepAlive(Closing, reload.Handler):
+class RefusesKeepAlive(Closing, handlers.Reload):
     """A server that closes, whatever the client asked for."""
 
 
-class AnswersAtOnce(longpolling.Handler):
+class AnswersAtOnce(handlers.LongPolling):
     """A long poll that is not held."""
 
     def seconds(self, name, most):

@@ -29,8 +29,9 @@ import lpws
 from lpws import machine, measurement, wire
 from lpws.fleet import process
 from lpws.fleet.fleet import Fleet
-from lpws.transports import HALVES, shortpolling, websocket
-from lpws.transports.room import RoomHandler
+from lpws.server import handlers
+from lpws.server.handlers import RoomHandler
+from lpws.transports import HALVES, websocket
 
 #: How many moments of each kind are tried, and from which seed they are drawn.
 MOMENTS, SEED = int(os.environ.get("LPWS_MOMENTS", 5)), os.environ["LPWS_SEED"]
@@ -457,7 +458,7 @@ def faults_after_a_cut(run):
     failed = keys("failed", "client", request)
     opened = {side: len(keys("opened", side, connection)) for side in ("client", "server")}
     lost = opened["client"] - opened["server"]
-    most_lost = 0 if getattr(run.transport, "keep_alive", True) else run.workload.clients
+    most_lost = 0 if run.transport.keep_alive else run.workload.clients
     everything = {(number, *id) for number in range(run.workload.clients) for id in published}
     books = {
         "every message to every client": received == everything,
@@ -535,12 +536,12 @@ class StreamsWithoutIds(RoomHandler):
         await asyncio.Event().wait()
 
 
-class SendsProse(websocket.Handler):
+class SendsProse(handlers.WebSocket):
     def open(self):
         self.write_message("tea is ready")
 
 
-class Hurries(shortpolling.Handler):
+class Hurries(handlers.ShortPolling):
     """A long poll that is answered at once."""
 
 
@@ -575,7 +576,7 @@ def test_a_faulty_handler_is_data(transport, handler, words, statuses, nothing_l
 
 
 def test_a_handler_that_fails_now_and_then(nothing_left, capfd):
-    class Moody(shortpolling.Handler):
+    class Moody(handlers.ShortPolling):
         async def get(self):
             if self.number % 5 == 3:
                 raise ValueError("no tea")

@@ -11,7 +11,8 @@ import pytest
 from mutants import RefusesKeepAlive, drifting
 
 import lpws
-from lpws.transports import reload, shortpolling
+from lpws.server import handlers
+from lpws.transports import shortpolling
 
 PATH = booklet.NOTEBOOKS / "02_short_polling.ipynb"
 cell = partial(booklet.cell, PATH)
@@ -49,7 +50,7 @@ BEFORE = ([0], [3, 0, 2], [0, 1, 0, 0, 4, 1])
 
 @pytest.fixture(params=["notebook", "lpws"])
 def handler(request):
-    return built()["Since"] if request.param == "notebook" else shortpolling.Handler
+    return built()["Since"] if request.param == "notebook" else handlers.ShortPolling
 
 
 def test_the_polling_handler_keeps_the_books(handler):
@@ -107,22 +108,22 @@ def test_what_the_newest_value_shows_is_the_newest_of_each_answer():
 # -------------------------------------------------------------------------------- mutations
 
 
-class SkipsOne(reload.Handler):
+class SkipsOne(handlers.Reload):
     def cursor(self):
         return min((super().cursor() or 0) + 1, self.room.mailbox.last)
 
 
-class RepeatsOne(reload.Handler):
+class RepeatsOne(handlers.Reload):
     def cursor(self):
         return max((super().cursor() or 0) - 1, 0)
 
 
-class KeepsTwo(reload.Handler):
+class KeepsTwo(handlers.Reload):
     def get(self):
         self.answer(self.room.mailbox.log[-2:])
 
 
-class Holds(reload.Handler):
+class Holds(handlers.Reload):
     """Waits for news, as a long poll does."""
 
     async def get(self):
@@ -176,7 +177,7 @@ def test_a_claim_notices_a_server_that_closes(measured):
     assert f"✗ {SHARED}" in claims_of_the_sweep(*BYTES)
 
 
-@pytest.mark.parametrize(("handler", "agrees"), [(shortpolling.Handler, True), (Holds, False)])
+@pytest.mark.parametrize(("handler", "agrees"), [(handlers.ShortPolling, True), (Holds, False)])
 def test_the_share_of_empty_answers_notices_a_server_that_holds(handler, agrees):
     namespace = {"lpws": lpws}
     booklet.execute(cell("def empty(").split("\n\n\n")[1], namespace)  # the function alone

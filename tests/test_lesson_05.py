@@ -22,7 +22,7 @@ from wsproto.frame_protocol import FrameProtocol, Opcode
 
 import lpws
 from lpws import models, wire
-from lpws.transports import websocket
+from lpws.server import handlers
 from lpws.transports.room import Room
 
 PATH = booklet.NOTEBOOKS / "05_websockets.ipynb"
@@ -117,7 +117,7 @@ def test_dialling_ends_when_the_server_has_ended():
 
 @pytest.fixture(params=["notebook", "lpws"])
 def handler(request):
-    return built()["ByHand"] if request.param == "notebook" else websocket.Handler
+    return built()["ByHand"] if request.param == "notebook" else handlers.WebSocket
 
 
 @pytest.mark.parametrize("options", [{}, {"flush_s": 0.1}, {"ping_s": 0.05}])
@@ -234,19 +234,19 @@ def empty_pongs(monkeypatch):
 
 def one_code(monkeypatch):
     """A server that always says that all is well."""
-    real = websocket.Handler.close
-    monkeypatch.setattr(websocket.Handler, "close", lambda self, code=None, reason=None: real(self, 1000))
+    real = handlers.WebSocket.close
+    monkeypatch.setattr(handlers.WebSocket, "close", lambda self, code=None, reason=None: real(self, 1000))
 
 
 def takes_anything(monkeypatch):
     """A server that publishes binary messages, as if they were text."""
-    real = websocket.Handler.on_message
+    real = handlers.WebSocket.on_message
 
     def hear(self, message):
         real(self, message if isinstance(message, str) else "something")
         self.close(1000)
 
-    monkeypatch.setattr(websocket.Handler, "on_message", hear)
+    monkeypatch.setattr(handlers.WebSocket, "on_message", hear)
 
 
 def lets_anybody_in(monkeypatch):
@@ -319,7 +319,7 @@ def test_a_claim_notices_a_broken_client(name, broken, what, sentence):
     assert f"✗ {sentence}" in claimed(what, **{name: broken})
 
 
-class HalfDuplex(websocket.Handler):
+class HalfDuplex(handlers.WebSocket):
     """Listens until the client has said all, and then sends what it has."""
 
     def open(self):
@@ -347,9 +347,9 @@ class Swaps(HalfDuplex):
         self.kept.append((frame, carried))
         if len(self.kept) == 2:
             for kept in reversed(self.kept):
-                websocket.Handler.send(self, *kept)
+                handlers.WebSocket.send(self, *kept)
         elif len(self.kept) > 2:
-            websocket.Handler.send(self, frame, carried)
+            handlers.WebSocket.send(self, frame, carried)
 
     def on_message(self, message):
         self.heard.append((lpws.clock(), int(message)))
@@ -370,7 +370,7 @@ def test_a_claim_notices_a_handler_that_is_not_duplex(broken, sentence):
     assert "✓ the server heard all" in said
 
 
-class Forgets(websocket.Handler):
+class Forgets(handlers.WebSocket):
     """News without the second message."""
 
     @staticmethod
@@ -391,14 +391,14 @@ def test_a_claim_notices_news_that_go_missing():
 # ------------------------------------------------------------------------------ the real runs
 
 
-class Chatty(websocket.Handler):
+class Chatty(handlers.WebSocket):
     """Sends a pong, which nobody asked for, before each message."""
 
     def send(self, frame, carried):
         super().send(b"\x8a\x00" + frame, carried)
 
 
-class DropsTheThird(websocket.Handler):
+class DropsTheThird(handlers.WebSocket):
     def send(self, frame, carried):
         if carried[0][0] != 3:
             super().send(frame, carried)

@@ -13,7 +13,8 @@ from mutants import AnswersAtOnce, Closing, RefusesKeepAlive
 import lpws
 from lpws import models
 from lpws.run import DATA
-from lpws.transports import longpolling, sse, websocket
+from lpws.server import handlers
+from lpws.transports import longpolling
 
 PATH = booklet.NOTEBOOKS / "07_choosing.ipynb"
 LINK = lpws.Link(delay_s=0.025)
@@ -138,18 +139,18 @@ def test_what_fits_into_the_buffers_has_left():
 # -------------------------------------------------------------------------------- mutations
 
 
-class KeepsBack(sse.Handler):
+class KeepsBack(handlers.SSE):
     def send(self, chunk, carried):
         asyncio.get_running_loop().call_later(0.15, super().send, chunk, carried)
 
 
-class SendsTwice(websocket.Handler):
+class SendsTwice(handlers.WebSocket):
     def send(self, frame, carried):
         super().send(frame, carried)
         super().send(frame, carried)
 
 
-class ForgetsAConnection(websocket.Handler):
+class ForgetsAConnection(handlers.WebSocket):
     """Closes after the first message, so that each client has to come again."""
 
     def send(self, frame, carried):
@@ -165,7 +166,7 @@ async def impatient(client):
         await client.ask(f"&hold={client.transport.hold_s}&cursor={client.cursor}", timeout_s=30)
 
 
-class HoldsAndCloses(Closing, longpolling.Handler):
+class HoldsAndCloses(Closing, handlers.LongPolling):
     """Answers as long polling does, and closes."""
 
 

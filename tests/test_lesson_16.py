@@ -15,7 +15,7 @@ import pytest
 
 import lpws
 from lpws.chat import ChatServer, Robots, handlers
-from lpws.transports import longpolling
+from lpws.server.handlers import LongPolling
 from lpws.transports.room import Room
 
 matplotlib.use("Agg")
@@ -182,7 +182,7 @@ def slow_push(monkeypatch, namespace):
 
 def closes_each_time(monkeypatch, namespace):
     """Polls, short and long, that close their connection."""
-    for half in (handlers.ShortPolling, longpolling.Handler):
+    for half in (handlers.ShortPolling, LongPolling):
         monkeypatch.setattr(half, "prepare", closing(half.prepare))
 
 

@@ -163,19 +163,6 @@ def test_loss_without_cursor_against_a_simulated_client(rate_hz, gap_s, hold_s):
     assert latency.max() == pytest.approx(D)  # what is not lost was waited for
 
 
-@pytest.mark.parametrize(("rate_hz", "rel"), [(2.0, 0.01), (5.0, 0.01), (7.0, 0.025)])  # queues forget slowly
-def test_one_message_per_response_against_a_simulated_client(rate_hz, rel):
-    latency, _ = poll(poisson(rate_hz, 2 * MESSAGES), 0.1, batch=False)
-    model = models.one_per_response_latency(rate_hz=rate_hz, gap_s=0.1, delay_s=D)
-    assert latency.mean() == pytest.approx(model, rel=rel)
-
-
-def test_one_message_per_response_has_no_mean_at_saturation():
-    latency = models.one_per_response_latency(rate_hz=[9.99, 10, 20], gap_s=0.1, delay_s=D)
-    assert latency[0] > 40
-    assert list(latency[1:]) == [np.inf, np.inf]
-
-
 @pytest.mark.parametrize("burst", [1, 2, 7])
 def test_burst_against_a_simulated_client(burst):
     published = np.sort(np.repeat(np.arange(1.0, 50.0), burst))
@@ -258,7 +245,6 @@ def test_nothing_published():
     assert models.long_polling_batch(**silent, hold_s=20) == 0
     assert models.nonempty_share(rate_hz=0, interval_s=1) == 0
     assert models.newest_seen_share(rate_hz=0, interval_s=1) == 1
-    assert models.slot_wait(rate_hz=0) == np.inf
 
 
 # -------------------------------------------------------- short polling against long polling
@@ -392,7 +378,7 @@ def test_bytes_of_polling_are_those_of_all_exchanges_shared_by_all_messages(rate
 def test_bytes_of_an_event_stream_are_those_of_its_chunk():
     event = b"id: 42\ndata: " + b"x" * 100 + b"\n\n"
     chunk = b"%x\r\n" % len(event) + event + b"\r\n"
-    assert models.event_stream_bytes_per_message(payload_bytes=100) == len(chunk)
+    assert models.sse_bytes_per_message(payload_bytes=100) == len(chunk)
 
 
 # RFC 6455 §5.2: the length is 7, 16 or 64 bits; a client's frame carries a mask of 32 bits.
@@ -405,25 +391,6 @@ def test_bytes_of_a_websocket_frame(payload, header):
 
 
 # --------------------------------------------------------------------------- many clients, load
-
-
-def test_fanout_writes_one_after_the_other():
-    sent = np.cumsum(np.full(30, 1e-3))
-    spec = {"clients": 30, "write_s": 1e-3}
-    assert models.fanout_last_s(delay_s=D, **spec) == pytest.approx(sent[-1] + D)
-    assert models.websocket_saturation_hz(**spec) == pytest.approx(1 / sent[-1])
-
-
-@pytest.mark.parametrize("rate_hz", [2.0, 50.0])
-def test_flush_at_the_ticks_of_a_clock(rate_hz):
-    published = poisson(rate_hz)
-    ticks = np.ceil(published / 0.05)
-    latency = ticks * 0.05 - published + D
-    assert latency.mean() == near(models.flush_tick_latency(flush_s=0.05, delay_s=D))
-    writes_hz = 20 * len(np.unique(ticks)) / published[-1]
-    model_hz = models.flush_tick_writes_hz(clients=20, rate_hz=rate_hz, flush_s=0.05)
-    assert writes_hz == near(model_hz)
-    assert model_hz < 20 / 0.05
 
 
 @pytest.mark.parametrize("rate_hz", [2.0, 50.0])
@@ -440,58 +407,7 @@ def test_flush_in_windows_that_a_message_opens(rate_hz):
     assert 20 * writes / published[-1] == near(model_hz)
 
 
-@pytest.mark.parametrize(("streams", "shared"), [(6, False), (1, True), (3, False)])
-def test_slot_is_freed_by_the_first_of_its_streams(streams, shared):
-    news = np.random.default_rng(3).exponential(1 / 2.0, (MESSAGES, 1 if shared else streams))
-    assert news.min(axis=1).mean() == near(models.slot_wait(rate_hz=2.0, streams=streams))
-
-
-def test_browser_has_six_slots():
-    assert models.slot_wait(rate_hz=1) == pytest.approx(1 / 6)
-
-
 # ------------------------------------------------------------------------- lines that go silent
-
-
-@pytest.mark.parametrize("closing_s", [0, 5])
-def test_heartbeat_against_lines_that_go_silent(closing_s):
-    silent = np.random.default_rng(4).uniform(0, 3000, MESSAGES)
-    pings = np.arange(0, 3100, 30)
-    unanswered = pings[np.searchsorted(pings, silent)]
-    detection = unanswered + 10 + closing_s - silent
-    spec = {"interval_s": 30, "timeout_s": 10, "closing_s": closing_s}
-    assert detection.mean() == near(models.heartbeat_detection(**spec))
-    assert detection.max() == near(models.heartbeat_detection_worst(**spec))
-
-
-@pytest.mark.parametrize("jitter_s", [0, 5, 30])
-def test_reconnect_storm_against_a_simulated_queue(jitter_s):
-    service_hz, clients = 1000, 20_000
-    comes = np.sort(np.random.default_rng(5).uniform(0, jitter_s, clients))
-    done, free = [], 0.0
-    for t in comes.tolist():
-        free = max(free, t) + 1 / service_hz
-        done.append(free)
-    drain_s = models.reconnect_drain_s(clients=clients, service_hz=service_hz)
-    assert drain_s == 20
-    assert done[-1] == near(max(drain_s, jitter_s))
-    queue = np.arange(1, clients + 1) - np.searchsorted(done, comes)
-    backlog = models.reconnect_backlog(clients=clients, service_hz=service_hz, jitter_s=jitter_s)
-    assert queue.max() == pytest.approx(backlog, abs=3 * clients**0.5)
-
-
-@property_test
-@given(clients=st.integers(1, 10**6), service_hz=rates)
-def test_jitter_as_long_as_the_drain_leaves_no_queue(clients, service_hz):
-    window_s = models.reconnect_drain_s(clients=clients, service_hz=service_hz)
-    assert models.reconnect_backlog(clients=clients, service_hz=service_hz, jitter_s=0) == clients
-    assert (
-        models.reconnect_backlog(clients=clients, service_hz=service_hz, jitter_s=window_s) <= 1e-6 * clients
-    )
-    assert (
-        models.reconnect_backlog(clients=clients, service_hz=service_hz, jitter_s=window_s / 2)
-        >= 0.49 * clients
-    )
 
 
 # ---------------------------------------------------------------------------- all of the forms
@@ -522,7 +438,7 @@ def values(form):
 
 
 #: What an argument that is left out stands for: keep-alive, no waiting, no limit.
-LEFT_OUT = {"hold_s": np.inf, "streams": 6, "framing_bytes": 21}
+LEFT_OUT = {"hold_s": np.inf, "framing_bytes": 21}
 
 
 def test_arguments_that_are_left_out_mean_the_same_in_every_form(form, values):

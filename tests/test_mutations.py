@@ -11,33 +11,34 @@ from mutants import AnswersAtOnce, RefusesKeepAlive, drifting
 
 import lpws
 from lpws.mailbox import Mailbox
-from lpws.transports import longpolling, shortpolling, sse, websocket
+from lpws.server import handlers
+from lpws.transports import shortpolling
 
 FIRST = booklet.paths()[0]
 
 
-class NeverTimesOut(longpolling.Handler):
+class NeverTimesOut(handlers.LongPolling):
     def seconds(self, name, most):
         return most if name == "hold" else super().seconds(name, most)
 
 
-class SkipsOne(longpolling.Handler):
+class SkipsOne(handlers.LongPolling):
     def cursor(self):
         return min(super().cursor() + 1, self.room.mailbox.last)
 
 
-class RepeatsOne(longpolling.Handler):
+class RepeatsOne(handlers.LongPolling):
     def cursor(self):
         return max(super().cursor() - 1, 0)
 
 
-class DropsEveryTenth(websocket.Handler):
+class DropsEveryTenth(handlers.WebSocket):
     def send(self, frame, carried):
         if carried[0][0] % 10:
             super().send(frame, carried)
 
 
-class RepeatsTheStream(sse.Handler):
+class RepeatsTheStream(handlers.SSE):
     def send(self, chunk, carried):
         super().send(chunk, carried)
         super().send(chunk, carried)
@@ -84,7 +85,7 @@ def test_a_claim_of_the_notebook_notices(monkeypatch, broken, options, sentence)
 
 
 def test_no_claim_fails_without_a_mutation(monkeypatch):
-    said, run = claims_of_the_race(monkeypatch, lpws.LongPolling, handler=longpolling.Handler)
+    said, run = claims_of_the_race(monkeypatch, lpws.LongPolling, handler=handlers.LongPolling)
     assert said.count("✓") == len(said.splitlines()) > 10
     assert accounting.faults(run) == []
 
@@ -112,7 +113,7 @@ def test_a_server_that_closes_is_no_fault():
     assert len(lpws.connections(run)) >= len(lpws.requests(run))
 
 
-@pytest.mark.parametrize(("handler", "ends"), [(longpolling.Handler, True), (NeverTimesOut, False)])
+@pytest.mark.parametrize(("handler", "ends"), [(handlers.LongPolling, True), (NeverTimesOut, False)])
 def test_a_hold_that_never_ends_is_noticed(handler, ends):
     """Long polls that are held for 0.1 s, with one message after a second: empty answers must come first."""
     work = lpws.Workload(clients=2, rate_hz=1, duration_s=1.0, pattern="periodic")

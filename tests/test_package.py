@@ -196,7 +196,21 @@ except ValueError:
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
     loaded = set(done.stdout.split())
     assert {"lpws", "picows", "httptools"} <= loaded
-    assert not HEAVY & loaded
+    assert not (HEAVY | {"tornado"}) & loaded
+
+
+def test_the_servers_process_loads_none_of_the_clients_libraries():
+    """A whole run, after which the kernel says what it has loaded."""
+    code = """
+import sys, lpws
+for transport in (lpws.LongPolling(), lpws.SSE(), lpws.WebSocket()):
+    run = lpws.measure(transport, lpws.Workload(clients=2, rate_hz=20, duration_s=0.2))
+    assert any(event.name == 'message_received' for event in run.events)
+print(*{name.partition('.')[0] for name in sys.modules}, sep='\\n')
+"""
+    loaded = set(python(code))
+    assert {"lpws", "tornado"} <= loaded
+    assert not {"picows", "httptools", "uvloop", "pandas", "matplotlib"} & loaded
 
 
 @pytest.mark.parametrize("module", ["simulation", "tables", "models", "figures", "notebook"])

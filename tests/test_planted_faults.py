@@ -18,8 +18,8 @@ import test_plain_handlers as plain
 import lpws
 from lpws import measurement
 from lpws.fleet import process
+from lpws.server import handlers
 from lpws.server.stream import CountedStream
-from lpws.transports import shortpolling
 
 #: How many right runs of each kind; the soak asks for more.
 MOMENTS = int(os.environ.get("LPWS_MOMENTS", "5"))
@@ -202,7 +202,7 @@ def test_a_planted_fault_is_noticed(fault, name, monkeypatch, nothing_left):
 # -------------------------------------------------------------------------------- right runs
 
 
-class Lossy(shortpolling.Handler):
+class Lossy(handlers.ShortPolling):
     """A reader's handler that forgets every third message."""
 
     def answer(self, messages):

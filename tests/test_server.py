@@ -23,10 +23,11 @@ from wsproto.events import AcceptConnection, CloseConnection, Pong, RejectConnec
 
 from lpws import wire
 from lpws.mailbox import Message
+from lpws.server import handlers
 from lpws.server.server import MOST_BYTES, MOST_HEAD_BYTES, Server
 from lpws.server.stream import CountedStream
 from lpws.specs import SSE, LongPolling, ShortPolling, WebSocket
-from lpws.transports import HALVES, sse, websocket
+from lpws.transports import HALVES, sse
 from lpws.transports.room import EARLY_S
 from lpws.wire import from_lines, to_lines
 
@@ -57,7 +58,7 @@ class Bug(RequestHandler):
         return 1 / 0
 
 
-class BugInSocket(websocket.Handler):
+class BugInSocket(handlers.WebSocket):
     """A WebSocket with a mistake."""
 
     def on_message(self, message):
@@ -1077,7 +1078,7 @@ def test_a_socket_that_takes_a_part_of_a_stream_gets_the_rest(monkeypatch, nothi
 
 
 def test_who_cannot_be_sent_what_they_missed_follows_nothing():
-    class Fails(websocket.Handler):
+    class Fails(handlers.WebSocket):
         @staticmethod
         def pack(messages):
             return 1 / 0

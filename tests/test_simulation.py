@@ -440,7 +440,7 @@ def check(run):
         counts["missed"] += sum(id < last and id not in ids for id in published)
         counts["pending"] += sum(id > last for id in published)
     assert counts.total() == len(published) * work.clients
-    if getattr(transport, "cursor", True):
+    if transport.cursor:
         assert counts["missed"] == 0
         # A reader may take a pause of ten times the mean, once in e¹⁰.
         assert counts["pending"] == 0 or isinstance(transport, Reload)
@@ -456,7 +456,7 @@ def check(run):
         assert all(n == 1 for n in unanswered.values())
     else:
         assert not unanswered
-    hold_s = getattr(transport, "hold_s", 0.0)
+    hold_s = transport.hold_s
     full = {(client, request) for client, request, _ in of("message_sent", "server")}
     for key, t in answered.items():
         assert 0 <= t - received[key] <= hold_s + 1e-9
@@ -487,7 +487,7 @@ def check(run):
     assert all(gone["closed", number] >= t for (_, number), t in accepted.items())
     if transport.persistent:
         assert sum(t < 0 for t in opened.values()) == sum(t < 0 for t in accepted.values()) == work.clients
-    if getattr(transport, "keep_alive", True):
+    if transport.keep_alive:
         assert len(opening) <= work.clients
     else:
         assert len(opened) == len(of("request_sent", "client"))
@@ -501,7 +501,7 @@ def check(run):
 
     # The end: clients stay, or come back, until the last message is there, but not for ever.
     assert max(closed.values()) <= end_s + transport.patience_s + 1 + 10 * d + 1e-9
-    if getattr(transport, "keep_alive", True) and not isinstance(transport, Reload):
+    if transport.keep_alive and not isinstance(transport, Reload):
         assert min(closed.values()) >= end_s
     return counts
 

@@ -389,7 +389,7 @@ def test_what_holds_in_every_run(transport, workload, delay_s):
     assert len(arrived) == told.received_s.notna().sum()
     assert (arrived.transit_s >= delay_s - 1e-9).all()
     assert (arrived.latency_s >= arrived.transit_s - 1e-9).all()
-    if getattr(transport, "cursor", True):
+    if transport.cursor:
         assert (told.state == "delivered").all()
     in_order = arrived.sort_values(["client", "message"]).groupby("client").received_s
     assert in_order.apply(lambda received_s: received_s.is_monotonic_increasing).all()

@@ -9,9 +9,9 @@ from typing import Any
 
 from tornado.web import HTTPError
 
+from ..server import handlers
+from ..server.handlers import MOST, RoomHandler
 from ..trace import NONE, clock
-from ..transports import longpolling, reload, sse, websocket
-from ..transports.room import MOST, RoomHandler
 from ..wire import text_frame
 from . import letters
 from .room import ChatRoom, Refusal
@@ -178,19 +178,19 @@ class Listening(Guest):
         return json.dumps({"kind": "beat", "connection": self.connection})
 
 
-class Reload(Listening, reload.Handler):
+class Reload(Listening, handlers.Reload):
     """Plain request and response."""
 
 
-class ShortPolling(Listening, reload.Handler):
+class ShortPolling(Listening, handlers.Reload):
     """Short polling, which the server cannot tell from that."""
 
 
-class LongPolling(Listening, longpolling.Handler):
+class LongPolling(Listening, handlers.LongPolling):
     """Long polling."""
 
 
-class SSE(Listening, sse.Handler):
+class SSE(Listening, handlers.SSE):
     """SSE, with events of another type as signs of life: a page does not see comments."""
 
     async def get(self) -> None:
@@ -203,7 +203,7 @@ class SSE(Listening, sse.Handler):
             self.tell(f"event: beat\ndata: {self.line}\n\n")
 
 
-class WebSocket(Listening, websocket.Handler):
+class WebSocket(Listening, handlers.WebSocket):
     """WebSocket, on which the page also speaks."""
 
     def open(self) -> None:

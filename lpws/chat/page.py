@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..transports.room import RoomHandler
+from ..server.handlers import RoomHandler
 
 HOME = Path(__file__).parent / "page"
 #: Name in the address → file and type.

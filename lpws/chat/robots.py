@@ -12,13 +12,12 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from ..fleet.fleet import Fleet
 from ..loopthread import LoopThread, quiet
 from ..relay import Relay
-from ..specs import Link, Transport, Workload
+from ..specs import Link, Transport
 from ..trace import clock
 from ..transports import HALVES
-from ..transports.client import Client
+from ..transports.client import Client, Session
 from .server import ChatServer
 
 #: The longest time [s] that something may take that should happen at once.
@@ -126,12 +125,13 @@ class Robots:
     @contextlib.asynccontextmanager
     async def _listen(self) -> AsyncIterator[None]:
         connections = itertools.count()
-        fleets = []
+        sessions = []
         for name, transport in self.ways.items():
             number = self._entered[name]["client"]
-            fleet = Fleet(
+            session = Session(
                 transport=transport,
-                workload=Workload(clients=1, seed=number),
+                seed=number,
+                numbers=[number],
                 address=self._address,
                 host=self.chat.host,
                 grace_s=PATIENCE_S,
@@ -140,18 +140,17 @@ class Robots:
                 connections=connections,
                 requests=itertools.count(1_000_000 * number),
             )
-            fleet.question += f"ticket={self._entered[name]['ticket']}&"
-            self.clients[name] = Robot(fleet, number)
-            fleet.unready = {number}
-            fleet.start.set_result(clock())
-            fleets.append(fleet)
+            session.question += f"ticket={self._entered[name]['ticket']}&"
+            self.clients[name] = Robot(session, number)
+            session.start.set_result(clock())
+            sessions.append(session)
         with quiet(self.chat.log):
             halves = [(HALVES[type(client.transport)].listen, client) for client in self.clients.values()]
             tasks = [asyncio.create_task(listen(client)) for listen, client in halves]
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    for fleet in fleets:
-                        await fleet.ready.wait()
+                    for session in sessions:
+                        await session.ready.wait()
                 yield
             finally:
                 for task in tasks:
@@ -160,6 +159,6 @@ class Robots:
                 for client in self.clients.values():
                     client.close()
                 for _ in range(100):  # turns of the loop in which connections end
-                    if not any(fleet.open or fleet.opening for fleet in fleets):
+                    if not any(session.open or session.opening for session in sessions):
                         break
                     await asyncio.sleep(0.002)

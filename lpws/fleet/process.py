@@ -13,8 +13,6 @@ import tempfile
 import threading
 from typing import BinaryIO
 
-from . import __main__ as fleet
-
 #: So long [s] may it take to end by itself.
 END_S = 2.0
 _REPORT = re.compile(rb"(ready|events|done) (\d+)\n")
@@ -144,6 +142,7 @@ class FleetInThread(RemoteFleet):
         ours, commands = (os.fdopen(fd, mode) for fd, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
         reports, out = (os.fdopen(fd, mode) for fd, mode in zip(os.pipe(), ("rb", "wb"), strict=True))
         self.error: BaseException | None = None
+        from . import __main__ as fleet  # here, since the kernel needs none of the clients' libraries else
 
         def work() -> None:
             with ours, out:

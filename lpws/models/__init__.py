@@ -22,16 +22,6 @@ messages further apart than G never meet the gap of a long poll. A short run nee
 
 from .connections import connections_opened_hz, long_polling_connections_open, short_polling_connections_open
 from .crossover import crossover_hz, dominant_pause
-from .lines import heartbeat_detection, heartbeat_detection_worst, reconnect_backlog, reconnect_drain_s
-from .load import (
-    fanout_last_s,
-    flush_tick_latency,
-    flush_tick_writes_hz,
-    flush_window_latency,
-    flush_window_writes_hz,
-    slot_wait,
-    websocket_saturation_hz,
-)
 from .longpolling import (
     burst_latency,
     gap_probability,
@@ -41,10 +31,9 @@ from .longpolling import (
     long_polling_responses_hz,
     long_polling_worst,
     loss_without_cursor,
-    one_per_response_latency,
     repoll_gap,
 )
-from .push import handshake_s, push_cdf, push_latency
+from .push import flush_window_latency, flush_window_writes_hz, handshake_s, push_cdf, push_latency
 from .reload import reload_cdf, reload_latency, reload_requests_hz
 from .shortpolling import (
     newest_seen_share,
@@ -55,4 +44,4 @@ from .shortpolling import (
     short_polling_sd,
     short_polling_worst,
 )
-from .size import event_stream_bytes_per_message, polling_bytes_per_message, websocket_bytes_per_message
+from .size import polling_bytes_per_message, sse_bytes_per_message, websocket_bytes_per_message

@@ -111,14 +111,3 @@ def loss_without_cursor(*, rate_hz, gap_s, hold_s=np.inf):
     0.2
     """
     return gap_s / (gap_s + mean_wait(rate_hz, hold_s))
-
-
-@closed_form
-def one_per_response_latency(*, rate_hz, gap_s, delay_s):
-    """Mean latency [s] of long polling with one message a response: d + λG²/2(1 − λG), inf from λG = 1.
-
-    An M/D/1 queue whose service is the gap (Pollaczek–Khinchine). Needs holds that seldom run out.
-    """
-    load = rate_hz * gap_s
-    wait_s = load * gap_s / (2 * np.where(load < 1, 1 - load, 1.0))
-    return delay_s + np.where(load < 1, wait_s, np.inf)

@@ -29,3 +29,19 @@ def handshake_s(*, delay_s, tls_round_trips=0):
     A round trip for TCP, k for TLS (1 for TLS 1.3), one for the request and its 200 or 101.
     """
     return 2 * delay_s * (2 + tls_round_trips)
+
+
+@closed_form
+def flush_window_latency(*, rate_hz, flush_s, delay_s):
+    """Mean latency [s] if the first message opens a window after which all are written together.
+
+    The first waits δ, the λδ others δ/2 each: d + δ(1 + λδ/2)/(1 + λδ). An idle server adds all of δ.
+    """
+    others = rate_hz * flush_s
+    return delay_s + flush_s * (1 + others / 2) / (1 + others)
+
+
+@closed_form
+def flush_window_writes_hz(*, clients, rate_hz, flush_s):
+    """Writes per second to all clients with such windows: one for each 1 + λδ messages."""
+    return clients * rate_hz / (1 + rate_hz * flush_s)

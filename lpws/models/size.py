@@ -18,7 +18,7 @@ def polling_bytes_per_message(*, payload_bytes, header_bytes, requests_hz, rate_
 
 
 @closed_form
-def event_stream_bytes_per_message(*, payload_bytes, framing_bytes=21):
+def sse_bytes_per_message(*, payload_bytes, framing_bytes=21):
     """Bytes per message by SSE: payload and framing.
 
     21 bytes are ``data: `` and two line ends (8), an ``id:`` line of two digits (7), and the frame

@@ -18,9 +18,10 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..mailbox import Message
 from ..trace import NONE, clock
-from ..transports.room import MOST, Room, RoomHandler
+from ..transports.room import Room
 from ..transports.sse import Parser
 from ..wire import ids_and_sizes, sizes
+from .handlers import MOST, RoomHandler
 
 
 def entry(path: str, kind: type[RequestHandler], room: Room) -> tuple:

@@ -13,13 +13,15 @@ from functools import partial
 from typing import Any
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, OutputTransform, RequestHandler
+from tornado.websocket import WebSocketClosedError
 
 from ..health import tick
 from ..loopthread import LoopThread, quiet
-from ..transports import HALVES
-from ..transports.room import NotFound, Preflight, Refused, Room
+from ..transports.room import Room
+from .handlers import HANDLERS, NotFound, Preflight, Refused
 from .plain import Recorded, Response, entry
 from .stream import CountedStream, CountingServer
 
@@ -105,7 +107,7 @@ class Server:
         self._origin = origin
         self.prefix = f"/{secrets.token_urlsafe(16)}" if token else ""  # 128 bits
         self._ticks = ticks
-        self._handlers = {kind.path: half.Handler for kind, half in HALVES.items()} | (handlers or {})
+        self._handlers = HANDLERS | (handlers or {})
         self._thread: LoopThread | None = None
 
     def start(self) -> Server:
@@ -248,6 +250,7 @@ async def _serve(
         raise OSError(error.errno, said + "shut down kernels or programs that you do not need") from error
     port = sockets[0].getsockname()[1]
     room = make_room(hosts={f"127.0.0.1:{port}", f"localhost:{port}"})
+    room.gone = (StreamClosedError, WebSocketClosedError)
     try:
         entries = [entry(path, kind, room) for path, kind in handlers.items()]
         transforms: list[Callable] = [partial(LetIn, origin=room.origin)] if room.origin else []

@@ -17,6 +17,7 @@ class Transport:
     persistent = False  #: whether a client is connected before the first message
     streams = False  #: whether one response, or one WebSocket, brings every message
     upgrades = False  #: whether that begins with a response of its own (101 Switching Protocols)
+    at_random = False  #: whether a client may by chance not have asked again when the run ends
     keep_alive = True  #: whether a connection serves more than one request
     cursor = True  #: whether a request names the last message that its client has
     hold_s = 0.0  #: the longest time [s] that a request is held
@@ -45,6 +46,7 @@ class Reload(Transport):
 
     path = "/reload"
     label = "reload"
+    at_random = True
 
     def __post_init__(self) -> None:
         number(self, "pause_s", least=0.001, most=3600)

@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterable
 from ..mailbox import Message, Window
 from ..trace import clock
 from ..wire import sizes
-from .room import Room, RoomHandler
+from .room import Room
 
 #: What makes of messages the bytes that go on the wire.
 Pack = Callable[[Iterable[Message]], bytes]
 
 
-class StreamHandler(RoomHandler):
-    """A handler whose response goes on for as long as the client stays, and brings it every message."""
-
-    __slots__ = ("broadcast",)
+class StreamHandler:
+    """A server half whose response goes on for as long as the client stays, and brings it every message."""
 
     @staticmethod
     def pack(messages: Iterable[Message]) -> bytes:

@@ -1,29 +1,95 @@
-"""A client of a fleet: its cursor, its connections and what it records."""
+"""A client: its cursor, its connections, what it records; and what it shares with the others of its run."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import picows
 
 from ..specs import Transport
 from ..trace import NONE, clock
 from ..wire import ids_and_sizes
-from .connection import Connection, Socket
+from .connection import Connection, Socket, StreamConnection
+
+
+@dataclass
+class Session:
+    """What the clients of one run share: where the server is, the counters, the record, how far they are.
+
+    Parameters
+    ----------
+    transport
+        What every client is to do.
+    seed
+        Of every random choice.
+    numbers
+        Those of its clients.
+    address
+        Where to connect: the server, or the link that leads to it.
+    host
+        The server's own name and port, for the ``Host`` header.
+    grace_s
+        How long a few transits may take [s].
+    record
+        Takes an event.
+    prefix
+        What every path of the server begins with: its token, if it has one.
+    key
+        What every request shows, so that the server knows it from a stranger's; empty if it asks for none.
+    connections, requests
+        Where the next number comes from.
+    """
+
+    transport: Transport
+    seed: int
+    numbers: Iterable[int]
+    address: tuple[str, int]
+    host: str
+    grace_s: float
+    record: Callable[[tuple], None]
+    prefix: str = ""
+    key: str = ""
+    connections: itertools.count = field(default_factory=itertools.count)
+    requests: itertools.count = field(default_factory=itertools.count)
+
+    def __post_init__(self) -> None:
+        self.path = self.prefix + self.transport.path
+        self.question = f"{self.path}?" + (f"run={self.key}&" if self.key else "")
+        self.loop = asyncio.get_running_loop()
+        self.start: asyncio.Future[float] = self.loop.create_future()
+        self.unready = set(self.numbers)  # who is not connected yet
+        self.ready = asyncio.Event()
+        self.last: int | None = None  # id of the last message of the run, once it is known
+        self.behind = set(self.numbers)  # who does not have it
+        self.finished = asyncio.Event()
+        self.broken = self.loop.create_future()  # raises what must end the run
+        self.opening: set[asyncio.Task] = set()  # connections that are being made
+        self.open: set[int] = set()  # connections
+
+    def fail(self, error: Exception) -> None:
+        """End the run with this error."""
+        if not self.broken.done():
+            self.broken.set_exception(error)
+
+    def has_last(self, client: int) -> None:
+        """Note that a client has the last message of the run."""
+        self.behind.discard(client)
+        if not self.behind:
+            self.finished.set()
 
 
 @dataclass
 class Client:
-    """One client of a fleet: its cursor, its connections, and what it records.
+    """One client: its cursor, its connections, and what it records.
 
     The client halves of the transports are written in terms of its methods.
     """
 
-    fleet: Any  # the `lpws.fleet.fleet.Fleet` that it belongs to
+    session: Session
     number: int
     cursor: int = 0
     asking: bool = False  # whether it waits for an answer
@@ -33,12 +99,12 @@ class Client:
     @property
     def transport(self) -> Transport:
         """What it is to do."""
-        return self.fleet.transport
+        return self.session.transport
 
     @property
     def seed(self) -> int:
         """Of every random choice of the run."""
-        return self.fleet.workload.seed
+        return self.session.seed
 
     def record(
         self,
@@ -51,7 +117,7 @@ class Client:
     ) -> None:
         """Append an event, now or at `t`."""
         t = clock() if t is None else t
-        self.fleet.record((t, name, "client", self.number, connection, request, message, size))
+        self.session.record((t, name, "client", self.number, connection, request, message, size))
 
     def read(self, body: bytes, connection: int, request: int, t: float) -> None:
         """Record the messages of an answer, or of frames, and move the cursor past them.
@@ -65,46 +131,53 @@ class Client:
 
     def received(self, messages: Iterable[tuple[int, int]], connection: int, request: int, t: float) -> None:
         """Record messages, each an id and a size [bytes], and move the cursor past them."""
-        record, client = self.fleet.record, self.number  # at once: this loop is what a burst costs
+        record, client = self.session.record, self.number  # at once: this loop is what a burst costs
         for message, size in messages:
             record((t, "message_received", "client", client, connection, request, message, size))
             self.cursor = message
-        if self.cursor == self.fleet.last:
-            self.fleet.has_last(client)
+        if self.cursor == self.session.last:
+            self.session.has_last(client)
 
     def opened(self, connection: int) -> None:
         """Record that a connection is open."""
-        self.fleet.open.add(connection)
+        self.session.open.add(connection)
         self.record("opened", connection)
 
     def closed(self, connection: int) -> None:
         """Record that a connection is closed, once."""
-        if connection in self.fleet.open:
-            self.fleet.open.discard(connection)
+        if connection in self.session.open:
+            self.session.open.discard(connection)
             self.record("closed", connection)
 
     def ready(self) -> None:
         """Say that it is connected as far as it will be before the first message."""
-        self.fleet.unready.discard(self.number)
-        if not self.fleet.unready:
-            self.fleet.ready.set()
+        self.session.unready.discard(self.number)
+        if not self.session.unready:
+            self.session.ready.set()
 
     async def started(self) -> float:
         """The start of the run [s], once it has been announced."""
-        return await asyncio.shield(self.fleet.start)
+        return await asyncio.shield(self.session.start)
 
     async def sleep_until(self, t: float) -> None:
         """Sleep until the clock shows `t` [s]; what is late already is not delayed by a turn of the loop."""
         if (rest_s := t - clock()) > 0:
             await asyncio.sleep(rest_s)
 
-    async def connect(self, kind: type[Connection] = Connection) -> Connection:
-        """An open connection: the present one, or a new one of this kind."""
+    async def connect(self, *, streams: bool = False) -> Connection:
+        """Connect unless it is connected; return the connection.
+
+        With `streams` the client is ready as soon as the head of a good answer has come.
+        """
         if self.http is None or not self.http.open:
-            self.http = http = kind(self)
+            session = self.session
+            said = (session.record, self.opened, self.closed, session.fail)
+            given = (next(session.connections), self.number, session.question, session.host, *said)
+            http = StreamConnection(*given, begun=self.ready) if streams else Connection(*given)
+            self.http = http
             self.record("opening", http.number)
-            loop, opening = self.fleet.loop, self.fleet.opening
-            task = loop.create_task(loop.create_connection(lambda: http, *self.fleet.address))
+            loop, opening = self.session.loop, self.session.opening
+            task = loop.create_task(loop.create_connection(lambda: http, *self.session.address))
             opening.add(task)
             task.add_done_callback(opening.discard)
             try:
@@ -136,15 +209,15 @@ class Client:
         ValueError
             If the answer does not hold messages.
         """
-        request = next(self.fleet.requests)
+        request = next(self.session.requests)
         if due is not None:
             self.record("due", request=request, t=due)
         connection = status = NONE
         self.asking = True
         try:
-            http, until_s = self.http, clock() + timeout_s + self.fleet.grace_s
+            http, until_s = self.http, clock() + timeout_s + self.session.grace_s
             if http is None or not http.open:
-                async with asyncio.timeout(timeout_s + self.fleet.grace_s):
+                async with asyncio.timeout(timeout_s + self.session.grace_s):
                     http = await self.connect()
             connection = http.number
             response = await http.get(query, request, until_s=until_s, close=close)
@@ -163,9 +236,9 @@ class Client:
 
     def refused(self, status: int) -> None:
         """Take note of an answer that opens no stream; before the start it ends the run, since all wait."""
-        if status and not self.fleet.start.done():
-            path = self.fleet.transport.path
-            self.fleet.fail(ConnectionError(f"expected {path} to let the clients in, it answered {status}"))
+        if status and not self.session.start.done():
+            path = self.session.transport.path
+            self.session.fail(ConnectionError(f"expected {path} to let the clients in, it answered {status}"))
 
     def drop(self) -> None:
         """Give up the present connection, if any: what it may still bring is too late."""
@@ -174,18 +247,18 @@ class Client:
             self.http.transport.abort()
 
     async def upgrade(self, query: str) -> picows.WSTransport:
-        """An open WebSocket whose messages are recorded.
+        """Open a WebSocket whose messages are recorded, and return it.
 
         Raises
         ------
-        OSError, picows.WSError
+        OSError
             If there is no connection, or the server refuses the handshake.
         """
-        request = next(self.fleet.requests)
-        number = next(self.fleet.connections)
+        request = next(self.session.requests)
+        number = next(self.session.connections)
         self.record("opening", number)
-        opening = self.fleet.opening
-        task = self.fleet.loop.create_task(self._shake_hands(number, request, query))
+        opening = self.session.opening
+        task = self.session.loop.create_task(self._shake_hands(number, request, query))
         opening.add(task)
         task.add_done_callback(opening.discard)
         try:
@@ -199,23 +272,25 @@ class Client:
             status = int(response.status) if response else 0
             self.record("failed", number, request, size=status)
             self.refused(status)
+            if isinstance(error, picows.WSError):
+                raise ConnectionError(f"expected {self.session.path} to open a WebSocket: {error}") from error
             raise
         self.record("response_received", number, request, size=0)
         return self.websocket
 
     async def _shake_hands(self, number: int, request: int, query: str) -> picows.WSTransport:
-        host, port = self.fleet.address
+        host, port = self.session.address
         stream = socket.socket()
         try:
             stream.setblocking(False)
-            await self.fleet.loop.sock_connect(stream, self.fleet.address)
+            await self.session.loop.sock_connect(stream, self.session.address)
             self.opened(number)
             self.record("request_sent", number, request, size=0)
             websocket, _ = await picows.ws_connect(
-                lambda: Socket(self, number, request),
-                f"ws://{host}:{port}{self.fleet.question}client={self.number}&request={request}{query}",
-                extra_headers={"Host": self.fleet.host},
-                websocket_handshake_timeout=5 + self.fleet.grace_s,
+                lambda: Socket(number, request, self.read, self.closed, self.session.fail),
+                f"ws://{host}:{port}{self.session.question}client={self.number}&request={request}{query}",
+                extra_headers={"Host": self.session.host},
+                websocket_handshake_timeout=5 + self.session.grace_s,
                 enable_auto_pong=False,  # the socket is to see every frame
                 use_aiofastnet=False,  # 1.2 on uvloop does not tell of a reset right behind data
                 socket_factory=lambda _url: stream,

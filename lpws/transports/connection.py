@@ -10,6 +10,7 @@ import asyncio
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import httptools
 import picows
@@ -39,16 +40,36 @@ class Connection(asyncio.Protocol):
 
     Parameters
     ----------
-    client
-        The `lpws.transports.client.Client` whose it is, and who records.
+    number, client
+        Of the connection and of its client, for the trace.
+    question
+        What every request begins with: its path, a ``?``, and arguments that are always the same.
+    host
+        The server's own name and port.
+    record
+        Takes an event.
+    opened, closed
+        Called with the number when it is open, and when it is gone.
+    fail
+        Takes an error of a sink, which is the laboratory's own and no fault of the server.
     """
 
-    def __init__(self, client) -> None:
-        self.client = client
-        self.number = next(client.fleet.connections)
+    def __init__(
+        self,
+        number: int,
+        client: int,
+        question: str,
+        host: str,
+        record: Callable[[tuple], None],
+        opened: Callable[[int], None],
+        closed: Callable[[int], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        self.number, self.client = number, client
+        self.record, self.opened, self.closed, self.broken = record, opened, closed, fail
         # Of each request, what stands before its number and behind its query.
-        self.before = f"GET {client.fleet.question}client={client.number}&request="
-        self.after = f" HTTP/1.1\r\nHost: {client.fleet.host}\r\n"
+        self.before = f"GET {question}client={client}&request="
+        self.after = f" HTTP/1.1\r\nHost: {host}\r\n"
         self.open = False
         self.wanted = True  # whether somebody still waits for it
         self.answer: asyncio.Future[Response] | None = None
@@ -58,9 +79,10 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.parser = httptools.HttpResponseParser(self)
-        self.gone = self.client.fleet.loop.create_future()
+        self.loop = asyncio.get_running_loop()
+        self.gone = self.loop.create_future()
         self.open = self.wanted
-        self.client.opened(self.number)
+        self.opened(self.number)
         if not self.wanted:
             transport.abort()
 
@@ -99,24 +121,24 @@ class Connection(asyncio.Protocol):
             If the time was over first.
         """
         # Every request of a run passes here: what it records is appended at once, without a call between.
-        fleet, client, connection = self.client.fleet, self.client.number, self.number
+        record, client, connection = self.record, self.client, self.number
         if close:
             headers += "Connection: close\r\n"
         data = f"{self.before}{request}{query}{self.after}{headers}\r\n".encode()
         self.body: list[bytes] = []
         self.sink = sink or self.body.append
         self.size_bytes = 0
-        self.answer, self.until_s = fleet.loop.create_future(), until_s
+        self.answer, self.until_s = self.loop.create_future(), until_s
         if self.timer is None:
             self.watch()
         elif until_s < self.armed_s:  # it is shorter than the one before
             self.timer.cancel()
             self.watch()
-        fleet.record((clock(), "request_sent", "client", client, connection, request, NONE, len(data)))
+        record((clock(), "request_sent", "client", client, connection, request, NONE, len(data)))
         self.transport.write(data)
         response = await self.answer
         t, size = response.t, response.size_bytes
-        fleet.record((t, "response_received", "client", client, connection, request, NONE, size))
+        record((t, "response_received", "client", client, connection, request, NONE, size))
         if close or response.last:  # RFC 9112 §9.6: either side may say that it is the last
             self.close()
             await self.gone  # so that the next connection does not begin before this one ends
@@ -127,7 +149,7 @@ class Connection(asyncio.Protocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:  # not the server's fault, but ours
-            self.client.fleet.fail(error.__context__ or error)
+            self.broken(error.__context__ or error)
         except httptools.HttpParserError as error:
             self.fail(Gone(f"expected an HTTP response, got {data[:40]!r} ({error})"))
             self.close()
@@ -138,7 +160,7 @@ class Connection(asyncio.Protocol):
         try:
             self.sink(data)
         except Exception as error:
-            self.client.fleet.fail(error)
+            self.broken(error)
 
     def on_message_complete(self) -> None:
         if self.answer is not None and not self.answer.done():
@@ -158,7 +180,7 @@ class Connection(asyncio.Protocol):
             return
         if (rest_s := self.until_s - clock()) > 0:
             self.armed_s = self.until_s
-            self.timer = self.client.fleet.loop.call_later(rest_s, self.watch)
+            self.timer = self.loop.call_later(rest_s, self.watch)
         else:
             self.fail(TimeoutError("the time was over before the answer was complete"))
 
@@ -166,7 +188,7 @@ class Connection(asyncio.Protocol):
         self.open = False
         if self.timer is not None:
             self.timer.cancel()
-        self.client.closed(self.number)
+        self.closed(self.number)
         if not self.gone.done():  # whoever waits may have been cancelled
             self.gone.set_result(None)
         self.fail(Gone("the connection ended before the answer was complete"))
@@ -183,11 +205,15 @@ class Connection(asyncio.Protocol):
 
 
 class StreamConnection(Connection):
-    """A connection whose client is ready as soon as the head of a good answer has come."""
+    """A connection that calls `begun` as soon as the head of a good answer has come."""
+
+    def __init__(self, *given: Any, begun: Callable[[], None]) -> None:
+        super().__init__(*given)
+        self.begun = begun
 
     def on_headers_complete(self) -> None:
         if self.parser.get_status_code() == 200:
-            self.client.ready()
+            self.begun()
 
 
 class Socket(picows.WSListener):
@@ -197,16 +223,28 @@ class Socket(picows.WSListener):
 
     Parameters
     ----------
-    client
-        The `lpws.transports.client.Client` whose it is.
     number, request
         Of the connection, and of the request that opened it.
+    read
+        Takes the lines of frames that came together, the two numbers, and when they came [s].
+    closed
+        Called with the number when it is gone.
+    fail
+        Takes an error of `read`.
     """
 
-    __slots__ = ("client", "number", "request", "payloads", "t")
+    __slots__ = ("number", "request", "read", "closed", "fail", "payloads", "t")
 
-    def __init__(self, client, number: int, request: int) -> None:
-        self.client, self.number, self.request = client, number, request
+    def __init__(
+        self,
+        number: int,
+        request: int,
+        read: Callable[[bytes, int, int, float], None],
+        closed: Callable[[int], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        self.number, self.request = number, request
+        self.read, self.closed, self.fail = read, closed, fail
         self.payloads: list[bytes] = []  # what has been read and not yet handed on
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
@@ -229,15 +267,15 @@ class Socket(picows.WSListener):
     def on_ws_disconnected(self, _transport: picows.WSTransport) -> None:
         self.hand_on()
         try:
-            self.client.closed(self.number)
+            self.closed(self.number)
         except Exception as error:
-            self.client.fleet.fail(error)
+            self.fail(error)
 
     def hand_on(self) -> None:
-        """Let the client read what has come."""
+        """Let the client read what has come so far."""
         payloads, self.payloads = self.payloads, []
         if payloads:
             try:
-                self.client.read(b"".join(payloads), self.number, self.request, self.t)
+                self.read(b"".join(payloads), self.number, self.request, self.t)
             except Exception as error:  # picows would drop the connection, and say nothing
-                self.client.fleet.fail(error)
+                self.fail(error)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from ..trace import clock
-from .client import Client
-from .room import RoomHandler
+
+if TYPE_CHECKING:
+    from .client import Client
 
 #: The longest hold [s] that a client may ask for. RFC 6202 §5.5: browsers give up after 300 s.
 MOST_S = 300.0
 
 
-class Handler(RoomHandler):
+class Handler:
     """The server half: what is new, now or within the hold."""
 
     async def get(self) -> None:

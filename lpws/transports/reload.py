@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..trace import clock
-from .client import Client
-from .room import RoomHandler
+
+if TYPE_CHECKING:
+    from .client import Client
 
 
-class Handler(RoomHandler):
+class Handler:
     """The server half: what is new, at once."""
 
     async def get(self) -> None:

@@ -1,4 +1,4 @@
-"""The room that every handler shares, and what every handler has in common."""
+"""The room that all server halves share: a mailbox with requests that are held and streams that follow."""
 
 from __future__ import annotations
 
@@ -7,23 +7,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from hmac import compare_digest
-from http import HTTPStatus
 from time import get_clock_info
 from typing import Any
 
-from tornado.httputil import HTTPServerRequest
-from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError, RequestHandler
-from tornado.websocket import WebSocketClosedError
-
 from ..mailbox import Mailbox, Message
 from ..trace import NONE, clock
-from ..wire import sizes, to_lines
 
 #: How much earlier [s] than asked a hold may end: a loop's timers have a resolution.
 EARLY_S = 0.001 + 2 * get_clock_info("monotonic").resolution
-#: The largest number that a client or a request may have: the largest that a browser counts to.
-MOST = 2**53 - 1
 
 
 class Room:
@@ -47,6 +38,9 @@ class Room:
         discards it when its client has gone.
     """
 
+    #: What a handler raises when its client has just gone; the server says it.
+    gone: tuple[type[Exception], ...] = ()
+
     def __init__(
         self, record: Callable[[tuple], None], hosts: set[str], origin: str | None = None, prefix: str = ""
     ) -> None:
@@ -58,14 +52,14 @@ class Room:
         self.origins = {f"http://{host}" for host in hosts} | ({origin} if origin else set())
         self.proxied = False  # whether requests come through Jupyter's proxy, too: see `lpws.address`
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
-        self.streams: set[RoomHandler] = set()  # the `StreamHandler`s at present: SSE and WebSocket
+        self.streams: set[Any] = set()  # the `StreamHandler`s at present: SSE and WebSocket
         self.listeners: set[Callable[[Message], object]] = set()  # the same, of plain Tornado handlers
         self.key = b""  # what the clients of a run show as ``run=…``; empty if everybody may ask
         self.strangers: Counter[int] = Counter()  # connection → how many requests without it came
         self.arrived: set[int] = set()  # the clients of which a request has come
         self.waiting: dict[object, asyncio.Future[list[Message]]] = {}
 
-    def refusal(self, request: HTTPServerRequest) -> str | None:
+    def refusal(self, request: Any) -> str | None:
         """Why the request is refused; None if it is not.
 
         A page of the web must not reach into the kernel. A name that was made to point here (DNS
@@ -118,7 +112,7 @@ class Room:
         for take in (*self.followers.values(), *self.listeners):
             try:
                 take(message)
-            except (StreamClosedError, WebSocketClosedError):
+            except self.gone:
                 pass  # its client has just gone
             except Exception:  # one that fails keeps nothing from the others
                 said = f"a listener failed on message {message.id}"
@@ -162,103 +156,3 @@ class Room:
             self.leave(who)
         for stream in list(self.streams):
             stream.end()
-
-
-class RoomHandler(RequestHandler):
-    """A handler that knows its room and records what it does."""
-
-    # Side by side in memory: a broadcast looks at them in thousands of handlers.
-    __slots__ = ("room", "stream", "client", "connection", "number")
-
-    def initialize(self, room: Room) -> None:
-        self.room = room
-        self.client = self.number = self.connection = NONE
-
-    def prepare(self) -> None:
-        self.stream = self.request.connection.stream
-        self.connection = self.stream.number
-        try:
-            self.number = self.whole("request", NONE, MOST)
-            self.client = self.whole("client", NONE, MOST)
-        finally:
-            self.record("request_received")
-            self.room.arrived.add(self.client)
-
-    def record(self, name: str, message: int = NONE, size: int = NONE) -> None:
-        """Append an event of this request."""
-        self.room.record((clock(), name, "server", self.client, self.connection, self.number, message, size))
-
-    def whole(self, name: str, default: int | None, most: int) -> int | None:
-        """An argument of the request, the default if it is missing; 400 if it is not in 0 … most."""
-        return self._number(int, name, self.get_query_argument(name, None), default, most)
-
-    def seconds(self, name: str, most: float) -> float:
-        """An argument of the request in seconds, 0 if it is missing; 400 if it is not in [0, most]."""
-        return self._number(float, name, self.get_query_argument(name, None), 0.0, most)
-
-    def cursor(self) -> int | None:
-        """The cursor of the request, None if it has none; 400 if no client can have it."""
-        # A browser that lost its stream names the last id that it saw (HTML standard §9.2.4).
-        value = self.request.headers.get("Last-Event-ID") or self.get_query_argument("cursor", None)
-        return self._number(int, "cursor", value, None, self.room.mailbox.last)
-
-    def answer(self, messages: list[Message]) -> None:
-        """Finish the request with the messages; 204 if there are none."""
-        if self.stream.closed():
-            return  # the client has gone: nothing is sent, and the trace must not say so
-        body = to_lines(messages)
-        self.set_header("Cache-Control", "no-store")  # RFC 6202 §5.6
-        if messages:
-            self.set_header("Content-Type", "text/plain; charset=utf-8")
-        else:
-            self.set_status(HTTPStatus.NO_CONTENT)
-        for id, size in sizes(messages):
-            self.record("message_sent", id, size)
-        self.record("response_sent", size=len(body))
-        self.finish(body or None)
-
-    def compute_etag(self) -> None:
-        """No ETag: an answer is never asked for again."""
-
-    def write_error(self, status_code: int, **_: object) -> None:
-        body = f"{status_code} {self._reason}\n"
-        if self.connection != NONE:  # else the request was refused before `prepare` recorded it
-            self.record("response_sent", size=len(body))
-        self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(body)
-
-    def _number(self, kind: type, name: str, value: str | None, default: float | None, most: float) -> Any:
-        try:
-            number = default if value is None else kind(value)
-        except ValueError:
-            number = -1
-        if value is not None and not 0 <= number <= most:  # NaN is not
-            whole = "whole " if kind is int else ""
-            raise HTTPError(400, reason=f"Expected {name} to be a {whole}number from 0 to {most}")
-        return number
-
-
-class Refused(RoomHandler):
-    """The answer to a stranger."""
-
-    def prepare(self) -> None:
-        self.room.strangers[self.request.connection.stream.number] += 1
-        raise HTTPError(403, reason=self.room.refusal(self.request))
-
-
-class Preflight(RoomHandler):
-    """The answer to a page of the other origin that asks what it may do (Fetch standard §4.8)."""
-
-    def options(self) -> None:
-        self.set_header("Access-Control-Allow-Methods", "GET, POST")
-        self.set_header("Access-Control-Allow-Headers", "Content-Type")
-        self.set_status(HTTPStatus.NO_CONTENT)
-        self.record("response_sent", size=0)
-
-
-class NotFound(RoomHandler):
-    """The answer to a path that leads nowhere."""
-
-    def prepare(self) -> None:
-        super().prepare()
-        raise HTTPError(404)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from ..trace import clock
-from .client import Client
 from .reload import Handler as Handler  # the server cannot tell a poll from a reload
+
+if TYPE_CHECKING:
+    from .client import Client
 
 
 async def listen(client: Client) -> None:

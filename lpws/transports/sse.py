@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-
-from tornado.iostream import StreamClosedError
+from typing import TYPE_CHECKING
 
 from ..mailbox import Message
 from ..trace import clock
 from ..wire import chunk, sizes, to_chunk, to_events
 from .broadcast import Pack, StreamHandler
-from .client import Client
-from .connection import StreamConnection
+
+if TYPE_CHECKING:
+    from .client import Client
 
 #: HTML standard §9.2.7: a comment about every 15 s, so that old proxies do not give up.
 COMMENT_S = 15.0
@@ -38,7 +38,7 @@ class Handler(StreamHandler):
                     await asyncio.wait_for(self.gone.wait(), COMMENT_S)
                 except TimeoutError:
                     self.tell(": still here\n\n")
-        except StreamClosedError:
+        except OSError:
             pass  # the client has gone; on_connection_close has said so
         finally:
             self.part()
@@ -111,7 +111,7 @@ class Parser:
 async def listen(client: Client) -> None:
     """The client half: read the stream; when it ends, wait and connect again where it ended."""
     while True:
-        request = next(client.fleet.requests)
+        request = next(client.session.requests)
 
         def take(id: int, text: str, request: int = request) -> None:
             if id < 1:
@@ -122,7 +122,7 @@ async def listen(client: Client) -> None:
 
         status = 0
         try:
-            connection = await client.connect(StreamConnection)
+            connection = await client.connect(streams=True)
             response = await connection.get(
                 f"&cursor={client.cursor}&retry={client.transport.retry_s}",
                 request,

@@ -6,14 +6,13 @@ import asyncio
 import base64
 import sys
 from http import HTTPStatus
-
-import picows
-from tornado.web import HTTPError
-from tornado.websocket import WebSocketHandler
+from typing import TYPE_CHECKING
 
 from ..wire import to_frame
 from .broadcast import StreamHandler
-from .client import Client
+
+if TYPE_CHECKING:
+    from .client import Client
 
 
 def is_key(text: str) -> bool:
@@ -28,7 +27,7 @@ def is_key(text: str) -> bool:
         return False
 
 
-class Handler(StreamHandler, WebSocketHandler):
+class Handler(StreamHandler):
     """The server half: what the client missed, then every message; what it says is published."""
 
     pack = staticmethod(to_frame)
@@ -38,7 +37,7 @@ class Handler(StreamHandler, WebSocketHandler):
         self.flush_s = self.seconds("flush", 60)
         self.ping_s = self.seconds("ping", 3600)
         if not is_key(self.request.headers.get("Sec-WebSocket-Key", "")):
-            raise HTTPError(400, reason="Expected Sec-WebSocket-Key to be 16 bytes in base64")
+            self.refuse(400, "Expected Sec-WebSocket-Key to be 16 bytes in base64")
         try:
             await super().get()  # ends when the WebSocket does
         finally:
@@ -93,7 +92,7 @@ async def listen(client: Client) -> None:
             websocket = await client.upgrade(
                 f"&cursor={client.cursor}&flush={spec.flush_s}&ping={spec.ping_s}"
             )
-        except (OSError, picows.WSError):
+        except OSError:
             pass
         else:
             client.ready()

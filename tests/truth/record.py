@@ -49,7 +49,7 @@ def lag() -> pd.DataFrame:
             for name, group in distances(seen).groupby("name", sort=False):
                 row = {
                     "transport": transport.label,
-                    "keep_alive": getattr(transport, "keep_alive", True),
+                    "keep_alive": transport.keep_alive,
                     "name": name,
                     "events": len(group),
                 }

@@ -11,14 +11,14 @@ import time
 import pytest
 
 import lpws
-from lpws.transports import reload
+from lpws.server import handlers
 
 STALL_S = 1.0
 WORK = lpws.Workload(clients=1, rate_hz=100, duration_s=4.0, pattern="periodic")
 TRANSPORT = lpws.Reload(pause_s=0.005, keep_alive=True)
 
 
-class Stalls(reload.Handler):
+class Stalls(handlers.Reload):
     """Holds up the whole server once, when a hundred messages are out.
 
     And when the client has all of them but one: what is out before the stall has to wait for its end in
