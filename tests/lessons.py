@@ -80,6 +80,14 @@ LESSONS = {
             Mutation("measure", '"close", False', '"close", True', "With close, the clients opened"),
         ),
     ),
+    "02_short_polling": Lesson(
+        mutations=(
+            Mutation("since", "messages[cursor:]", "messages[cursor + 1:]", "Asked twice with the same"),
+            Mutation("newest", "messages[-1:]", "messages[-2:]", "Of six messages between two polls"),
+            Mutation("measure", "(1.0, 0.3)", "(1.0, 0.9)", "Polling once per second, the average"),
+            Mutation("measure", "interval_s=interval_s)", "interval_s=1.3 - interval_s)", "Your clients got"),
+        ),
+    ),
     "03_long_polling": Lesson(
         mutations=(
             Mutation(
