@@ -28,7 +28,8 @@ class Wrong(Exception):
 
 _THINK = {
     "TimeoutError": "what is to be said when nothing has come in time",
-    "InvalidStateError": "how many messages can come before what waits for the first one goes on",
+    "InvalidStateError": "what may have ended that future before: an earlier message, or `wait_for`, "
+    "which cancels it when the time is over",
     "MemoryError": "how much one client may make the server keep",
     "coroutine": "who awaits it",
     "a listener that is a coroutine": "what the room does with its listeners: it calls them",

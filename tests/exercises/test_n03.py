@@ -34,6 +34,9 @@ class Held(RequestHandler):
 
     def answer(self, messages):
         self.write("".join(f"{m.id} {m.text}\\n" for m in messages))
+        if not messages:
+            self.clear()
+            self.set_status(204)
 """
 FUTURE = '''
 import asyncio
@@ -90,6 +93,8 @@ class Held(RequestHandler):
             self.room.listeners.add(self.notify)
             await self.condition.wait(timeout=timedelta(seconds=hold))
             self.room.listeners.discard(self.notify)
+        if not self.room.messages[cursor:]:
+            self.set_status(204)
         if not self.gone:
             for message in self.room.messages[cursor:]:
                 self.write(f"{message.id} {message.text}\\n")
@@ -124,6 +129,7 @@ class Held(RequestHandler):
             IOLoop.current().remove_timeout(timer)
 
     async def flush_lines(self, messages):
+        self.set_status(200 if messages else 204)
         for message in messages:
             self.write(f"{message.id} {message.text}\\n".encode())
             await self.flush()
@@ -149,7 +155,8 @@ class Held(RequestHandler):
             left_s = (end - datetime.now()).total_seconds()
             await asyncio.get_running_loop().run_in_executor(None, self.woken.wait, left_s)
         self.room.listeners.discard(wake)
-        self.write("".join(f"{m.id} {m.text}\\n" for m in self.room.messages[cursor:]))
+        self.set_status(200 if self.room.messages[cursor:] else 204)
+        self.finish("".join(f"{m.id} {m.text}\\n" for m in self.room.messages[cursor:]) or None)
 
     def on_connection_close(self):
         self.woken.set()
@@ -181,7 +188,7 @@ def test_who_has_not_begun_is_told_what_to_do(capsys):
 LOOK = "if not self.room.messages[cursor:]:"
 WAIT = "await asyncio.wait_for(self.woken.wait(), hold_s)"
 WRONG = {
-    "does not hold": ([(WAIT, "pass")], "answered at once (status 200), with nothing to tell"),
+    "does not hold": ([(WAIT, "pass")], "answered at once (status 204), with nothing to tell"),
     "its own hold": ([(WAIT, "await asyncio.wait_for(self.woken.wait(), 20)")], " 20 s"),
     "no timeout": ([(WAIT, "await self.woken.wait()")], "still held a request"),
     "milliseconds": ([("hold_s)", "hold_s / 1000)")], "answered after"),
@@ -231,6 +238,15 @@ WRONG = {
         [("self.woken = asyncio.Event()", "self.woken = asyncio.Event(); await asyncio.sleep(0)")],
         "getting ready to wait",
     ),
+    "looks, then waits for a database, then waits": (
+        [("self.woken = asyncio.Event()", "self.woken = asyncio.Event(); await asyncio.sleep(0.02)")],
+        "getting ready to wait",
+    ),
+    "200 at the end of a hold": ([("self.set_status(204)", "pass")], "answered with status 200 and nothing"),
+    "one message per answer": (
+        [("self.answer(self.room.messages[cursor:])", "self.answer(self.room.messages[cursor:cursor + 1])")],
+        "1 only, where the client lacks",
+    ),
     "an error": ([('int(self.get_query_argument("cursor"))', 'int(self.get_query_argument("curser"))')],
                  "status 400"),
     "a mistake": ([("self.answer(self.room", "self.answers(self.room")], "raised AttributeError: 'Held'"),
@@ -250,7 +266,84 @@ def test_a_wrong_handler_gets_the_hint_that_fits(changes, hint, capsys):
 def test_a_future_that_is_set_twice_is_said(capsys):
     source = edited(FUTURE, ("if not self.future.done():\n            ", ""))
     lines = verdict("03.hold", made(source, "Held"), capsys)
-    assert any("raised InvalidStateError" in line and "in line 2" in line for line in lines), lines
+    [line] = [line for line in lines if "raised InvalidStateError" in line and "in line 2" in line]
+    assert "`wait_for`, which cancels it" in line
+
+
+# As a reader of the lesson writes it: its listener takes itself off at the next message, if one comes.
+LESSON = """
+import asyncio
+from tornado.web import RequestHandler
+
+class Held(RequestHandler):
+    def initialize(self, room):
+        self.room = room
+
+    async def get(self):
+        cursor = int(self.get_query_argument("cursor"))
+        if not self.room.messages[cursor:]:
+            try:
+                await asyncio.wait_for(self.next_message(), float(self.get_query_argument("hold")))
+            except TimeoutError:
+                self.set_status(204)
+            finally:
+                self.room.listeners.discard(self.take)
+        for message in self.room.messages[cursor:]:
+            self.write(f"{message.id} {message.text}\\n")
+
+    def next_message(self):
+        self.future = future = asyncio.Future()
+        def take(message):
+            self.room.listeners.discard(take)
+            if not future.done():
+                future.set_result(message)
+        self.take = take
+        self.room.listeners.add(take)
+        return future
+
+    def on_connection_close(self):
+        self.room.listeners.discard(self.take)
+        self.future.cancel()
+"""
+FINALLY = "            finally:\n                self.room.listeners.discard(self.take)\n"
+
+
+def test_the_lesson_s_handler_with_its_two_defects_repaired_passes(capsys):
+    assert is_right(verdict("03.hold", made(LESSON, "Held"), capsys))
+
+
+@pytest.mark.parametrize("guard", ["if not future.done():", "if True:"])
+def test_a_listener_left_after_a_hold_is_counted_before_the_next_message(guard, capsys):
+    source = edited(LESSON, (FINALLY, ""), ("if not future.done():", guard))
+    wrong = [line for line in verdict("03.hold", made(source, "Held"), capsys) if line.startswith("✗")]
+    assert wrong == [
+        "✗ left 2 functions in `room.listeners` after the hold of their requests was over – think about who "
+        "takes a function off the list, whichever way the request ends"
+    ]
+
+
+def test_a_get_that_waits_after_its_listener_has_gone_is_said(capsys):
+    source = edited(LESSON, ("self.future.cancel()", "pass"))
+    wrong = [line for line in verdict("03.hold", made(source, "Held"), capsys) if line.startswith("✗")]
+    assert len(wrong) == 1
+    assert "the listener is gone, but `get` still waits" in wrong[0]
+
+
+def test_a_wait_between_the_look_and_the_listener_gets_one_verdict(capsys):
+    for pause_s in ("0.001", "0.02"):
+        pause = f"            await asyncio.sleep({pause_s})\n            try:\n"
+        source = edited(LESSON, ("            try:\n", pause))
+        wrong = [line for line in verdict("03.hold", made(source, "Held"), capsys) if line.startswith("✗")]
+        assert len(wrong) == 1, wrong
+        assert "getting ready to wait" in wrong[0]
+
+
+def test_one_message_per_answer_is_not_called_lost(capsys):
+    source = edited(LESSON, ("in self.room.messages[cursor:]:\n            self.write",
+                             "in self.room.messages[cursor:][:1]:\n            self.write"))
+    wrong = [line for line in verdict("03.hold", made(source, "Held"), capsys) if line.startswith("✗")]
+    assert len(wrong) == 1
+    assert "lost" not in wrong[0]
 
 
 @pytest.mark.parametrize("thing", [3, "Held", lambda room: None, dict], ids=str)
@@ -265,6 +358,10 @@ def test_what_is_no_handler_is_said(thing, capsys):
         ("03.transits", 7, "✓"), ("03.transits", 1, "✗ not 1: that is the luckiest"),
         ("03.transits", 5, "✗ not 5: that is TCP alone"), ("03.transits", 4, "✗ not 4"),
         ("03.timer", 0, "✓"), ("03.timer", 0.0, "✓"), ("03.timer", 0.2, "✗ not 0.2: that is the formula"),
+        ("03.transits", 175, "✗ not 175: that is in milliseconds"),
+        ("03.timer", 1 / 3, "✗ not 0.333: that is the share at ten"),
+        ("03.timer", 0.33, "✗ not 0.33: that is the share at ten"),
+        ("03.timer", 0.5, "✗ not 0.5: that is λG at ten"),
         ("03.timer", "none", "✗ expected a number"), ("03.place", 2, "✓"), ("03.place", 3, "✗ not 3: then"),
     ],
 )  # fmt: skip
