@@ -105,4 +105,19 @@ LESSONS = {
             Mutation("left-behind", "range(5)", "range(4)", "Five clients have hung up"),
         ),
     ),
+    "04_server_sent_events": Lesson(
+        mutations=(
+            Mutation("stream", "data: {message.text}", "text: {message.text}", "The message came as one"),
+            Mutation(
+                "resuming", "self.room.messages[int(last):]", "self.room.messages[int(last) + 1:]",
+                "A client that comes back with Last-Event-ID 1",
+            ),
+            Mutation(
+                "resuming", "if last else []", "if last else self.room.messages",
+                "A client that comes for the first time",
+            ),
+            Mutation("three", "burst=5", "burst=1", "Over long polling, half of the messages"),
+            Mutation("three", "delay_s=0.025", "delay_s=0.03", "In a simulation of these bursts"),
+        ),
+    ),
 }  # fmt: skip

@@ -11,6 +11,7 @@ import ast
 import contextlib
 import re
 import socket
+import time
 
 import accounting
 import booklet
@@ -342,3 +343,47 @@ def test_who_keeps_a_connection(version, header, kept):
         except ConnectionError:
             again = b""
         assert bool(again) == kept
+
+
+# ------------------------------------------------------------------------ 04: what it builds
+
+CUT = lpws.Link(delay_s=0.01, cut_at_s=0.6)
+
+
+@pytest.fixture(scope="module")
+def streaming():
+    """The names of the notebook on Server-Sent Events: its handlers."""
+    return booklet.read_through(booklet.NOTEBOOKS / "04_server_sent_events.ipynb")
+
+
+@pytest.mark.parametrize("name", ["Stream", "Resuming"])
+def test_the_streams_keep_the_books(streaming, name):
+    work = lpws.Workload(clients=4, rate_hz=20, duration_s=0.6, pattern="bursts", burst=4, spacing_s=0)
+    run = lpws.measure(lpws.SSE(), work, LINK, handler=streaming[name])
+    assert accounting.faults(run) == []
+    assert (lpws.deliveries(run).state == "delivered").all()
+    assert len(lpws.requests(run)) == 4
+    assert run.log == ()
+
+
+def test_only_who_looks_at_the_last_id_lacks_nothing_after_a_cut(streaming):
+    work = lpws.Workload(clients=3, rate_hz=10, duration_s=2.0, pattern="periodic")
+    for name, whole in (("Stream", False), ("Resuming", True)):
+        run = lpws.measure(lpws.SSE(retry_s=0.5), work, CUT, handler=streaming[name])
+        told = lpws.deliveries(run)
+        assert (told.state == "delivered").all() == whole
+        assert whole or told[told.state != "delivered"].client.nunique() == 3
+        assert len(lpws.connections(run)) == 2 * 3
+        assert run.log == ()
+
+
+def test_a_stream_leaves_no_listener_behind(streaming):
+    with lpws.Server(handlers={"/news": streaming["Resuming"]}) as server:
+        with socket.create_connection(("127.0.0.1", server.port), 5) as line:
+            line.sendall(f"GET /news HTTP/1.1\r\nHost: {server.host}\r\n\r\n".encode())
+            assert line.recv(4096)
+            assert len(server.room.listeners) == 1
+        end = time.monotonic() + 5
+        while server.room.listeners and time.monotonic() < end:
+            time.sleep(0.01)
+        assert not server.room.listeners

@@ -1255,3 +1255,34 @@ def test_bytes_and_connections_are_counted(server):
         len(f"GET {path} HTTP/1.1\r\nHost: {server.host}\r\n\r\n") for path in (POLL, "/nowhere")
     )
     assert server.open == 0
+
+
+def test_what_is_dropped_ends_without_a_word_and_the_server_serves_on(server):
+    with Wire(server) as stream, Wire(server) as idle:
+        stream.request("/sse")
+        idle.request(POLL)
+        until(lambda: b"\r\n\r\n" in stream.data or not stream.more())
+        until(lambda: b"\r\n\r\n" in idle.data or not idle.more())
+        said = bytes(stream.data)
+        assert server.drop() == 2
+        while stream.more():
+            pass
+        assert stream.data == said
+        assert idle.more() == b""
+    assert server.open == server.drop() == 0
+    assert ask(server, POLL)[0] == 204
+
+
+def test_a_dropped_websocket_gets_no_close_frame(server):
+    with Wire(server) as wire:
+        wire.request(
+            "/websocket", Upgrade="websocket", Connection="Upgrade", Sec_WebSocket_Version="13",
+            Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+        )  # fmt: skip
+        until(lambda: b"\r\n\r\n" in wire.data or not wire.more())
+        said = bytes(wire.data)
+        assert said.startswith(b"HTTP/1.1 101 ")
+        assert server.drop() == 1
+        while wire.more():
+            pass
+        assert wire.data == said

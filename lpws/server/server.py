@@ -216,6 +216,17 @@ class Server:
     def _publish_after(self, after_s: float, text: str) -> None:
         asyncio.get_running_loop().call_later(after_s, self.room.publish, text)
 
+    def drop(self) -> int:
+        """Close every open connection, as a failing network does, and return how many."""
+        return self.thread.call(self._drop)
+
+    def _drop(self) -> int:
+        streams = list(self._streams)
+        for stream in streams:
+            stream.farewell = bytes  # no last words
+            stream.close()
+        return len(streams)
+
 
 def _grown(trace: list[tuple]) -> Callable[[], bool]:
     """Whether something was recorded since the last tick that was wanted."""
