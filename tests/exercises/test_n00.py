@@ -79,7 +79,7 @@ def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
         (3, "✗ expected a function of (name), got 3"),
         (made("def lose(): return 3", "lose"), "✗ is called with (name), and that does not fit"),
     ],
-    ids=str,
+    ids=["a number", "no argument"],
 )
 def test_what_cannot_be_called_is_said(thing, said, capsys):
     [line] = verdict("00.lose", thing, capsys)

@@ -346,7 +346,7 @@ def test_one_message_per_answer_is_not_called_lost(capsys):
     assert "lost" not in wrong[0]
 
 
-@pytest.mark.parametrize("thing", [3, "Held", lambda room: None, dict], ids=str)
+@pytest.mark.parametrize("thing", [3, "Held", lambda room: None, dict], ids=["3", "text", "lambda", "dict"])
 def test_what_is_no_handler_is_said(thing, capsys):
     [line] = verdict("03.hold", thing, capsys)
     assert line.startswith("✗ expected a class that derives from RequestHandler, got ")
