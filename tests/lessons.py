@@ -120,4 +120,30 @@ LESSONS = {
             Mutation("three", "delay_s=0.025", "delay_s=0.03", "In a simulation of these bursts"),
         ),
     ),
+    "05_websockets": Lesson(
+        mutations=(
+            Mutation(
+                "shake", "dGhlIHNhbXBsZSBub25jZQ==", "AAAAAAAAAAAAAAAAAAAAAA==",
+                "The server's Sec-WebSocket-Accept is the hash",
+            ),
+            Mutation("frame", "n % 4", "n % 3", "The frame written here is the RFC's own"),
+            Mutation("echo", "write_message(message)", "write_message(message[:4])", "Sent in one frame"),
+            Mutation("frame", "first & 0b1111", "first & 0b0111", "A ping was answered by a pong"),
+            Mutation(
+                "news", "self.room.listeners.add(self.tell)",
+                "self.room.listeners.update([self.tell, lambda message: self.tell(message)])",
+                "Every client got every message exactly once",
+                lambda transport, work, handler: handler == "News",
+            ),
+            Mutation(
+                "measure", "lpws.WebSocket()", "lpws.LongPolling(keep_alive=False)",
+                "Each client opened one connection",
+            ),
+            Mutation("ending", 'self.close(int(how), "so it goes")', "self.close()", "A Close frame with"),
+            Mutation(
+                "ending", "self.ws_connection.stream.close()", "self.close(1001)",
+                "Closed without a goodbye, there was no frame",
+            ),
+        ),
+    ),
 }  # fmt: skip

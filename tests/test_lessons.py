@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import io
 import re
 import socket
 import time
@@ -17,6 +18,7 @@ import accounting
 import booklet
 import pytest
 from lessons import BUDGET, LESSONS
+from wsproto.frame_protocol import FrameProtocol
 
 import lpws
 
@@ -387,3 +389,35 @@ def test_a_stream_leaves_no_listener_behind(streaming):
         while server.room.listeners and time.monotonic() < end:
             time.sleep(0.01)
         assert not server.room.listeners
+
+
+# ---------------------------------------------------------------------------------- 05 WebSockets
+
+
+@pytest.fixture(scope="module")
+def websockets():
+    """The names of the notebook on WebSockets: frames by hand, and its handlers."""
+    return booklet.read_through(booklet.NOTEBOOKS / "05_websockets.ipynb")
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 124, 125])
+def test_a_frame_by_hand_is_that_of_wsproto(websockets, size):
+    payload = bytes(range(97, 97 + 26)).ljust(size, b"x")[:size]
+    server = FrameProtocol(False, [])
+    server.receive_bytes(websockets["frame"](1, payload))
+    assert [each.payload.encode() for each in server.received_frames()] == [payload]
+    sent = io.BytesIO(FrameProtocol(False, []).send_data(payload.decode()))
+    assert websockets["read_frame"](sent) == (1, payload)
+
+
+@pytest.mark.parametrize("name", ["News", "Solution"])
+def test_the_websocket_handlers_keep_the_books(websockets, name):
+    work = lpws.Workload(clients=4, rate_hz=20, duration_s=0.6, seed=2)
+    run = lpws.measure(lpws.WebSocket(), work, LINK, handler=websockets[name])
+    assert accounting.faults(run) == []
+    assert (lpws.deliveries(run).state == "delivered").all()
+    assert run.log == ()
+
+
+def test_the_recorded_websocket_run_is_of_the_notebook_s_specification(websockets):
+    assert booklet.spec(lpws.load_run("race")["WebSocket"]) == booklet.spec(websockets["run"])
