@@ -146,4 +146,15 @@ LESSONS = {
             ),
         ),
     ),
+    "B_the_article": Lesson(
+        mutations=(
+            Mutation("measure", "interval_s=0.5, keep_alive=False", "interval_s=0.5", "With close, short"),
+            Mutation(
+                "measure", '"short polling": lpws.ShortPolling(interval_s=0.5',
+                '"short polling": lpws.ShortPolling(keep_alive=False, interval_s=0.5',
+                "Without it, the same clients",
+            ),
+            Mutation("measure", "lpws.WebSocket()", "lpws.Reload()", "Over WebSocket, SSE, long and short"),
+        ),
+    ),
 }  # fmt: skip
