@@ -146,7 +146,9 @@ SEE = """async (number) => {
     const picture = node.querySelector("img");
     await picture?.decode();
     await drawn();
-    const [words, described] = [node.innerText, picture?.alt ?? ""];
+    // A film plays in a frame, in place of its picture, and has the same words as its title.
+    const film = node.querySelector("iframe");
+    const [words, described] = [node.innerText, picture?.alt ?? film?.title ?? ""];
     seen.push({ words, described, picture: box(picture), frame: box(node.querySelector("iframe, object")) });
   }
   cell.node.querySelector(".jp-OutputArea")?.scrollIntoView({ block: "start" });

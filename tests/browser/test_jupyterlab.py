@@ -46,8 +46,10 @@ def open_notebook(context, lab):
     yield open_
     page.evaluate(END)
     page.close()
-    # A page whose server a later cell has stopped, before the page was there, does not find it.
-    assert [said for said in complaints if "ERR_CONNECTION_REFUSED" not in said] == []
+    # A page whose server a later cell has stopped, before the page was there, does not find it; and 04
+    # drops the connections of its page, to show how it comes back.
+    expected = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING")
+    assert [said for said in complaints if not any(each in said for each in expected)] == []
 
 
 @pytest.mark.parametrize("path", PATHS, ids=[path.stem for path in PATHS])
@@ -73,8 +75,9 @@ def test_run_all(open_notebook, path, shot):
         for output, shown in zip(cell["outputs"], seen["outputs"], strict=True):
             if "image/png" in output.get("data", {}):
                 figures += 1
-                assert 200 < shown["picture"]["width"] <= seen["width"]
-                assert shown["picture"]["height"] > 50
+                box = shown["picture"] or shown["frame"]  # a film plays in a frame in place of its picture
+                assert 200 < box["width"] <= seen["width"]
+                assert box["height"] > 50
         described = [shown["described"] for shown in seen["outputs"] if shown["described"]]
         assert described == booklet.descriptions(cell["outputs"])
     assert figures >= 2
