@@ -84,7 +84,8 @@ def test_what_it_repeats():
     names = {path.stem for path in soak.subjects(notebooks=False, words=[])}
     assert {
         "test_faults",
-        "test_server",
+        "test_broadcasts",
+        "test_requests",
         "test_chat",
         "test_measure",
         "test_relay",

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from wire import CLOSE, TEXT, Stream
+from packets import CLOSE, TEXT, Stream
 
 from lpws import SSE, Event, Run, WebSocket
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 import pandas as pd
+from packets import Stream
 from watch import Watched
-from wire import Stream
 
 import lpws
 

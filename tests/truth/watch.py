@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-import wire
+import packets
 from namespaces import Namespace
 
 import lpws
@@ -19,11 +19,11 @@ class Watched:
     """A run; the connections that were on the wire; and where t = 0 of the run is on the wire's clock."""
 
     run: lpws.Run
-    streams: list[wire.Stream]
+    streams: list[packets.Stream]
     start_ns: int
     uncertain_ns: int  # how far off that may be
 
-    def run_s(self, packet: wire.Packet) -> float:
+    def run_s(self, packet: packets.Packet) -> float:
         """When a packet was on the wire [s], on the clock of the run."""
         return (packet.t_ns - self.start_ns) / 1e9
 
@@ -46,16 +46,16 @@ def watched(
         tell(fleet, line)
 
     def measure() -> lpws.Run:
-        with wire.captured(path), mock.patch.object(measurement.RemoteFleet, "tell", listen):
+        with packets.captured(path), mock.patch.object(measurement.RemoteFleet, "tell", listen):
             return lpws.measure(transport, work, **options)
 
-    path = folder / "wire.pcap"
+    path = folder / "packets.pcap"
     before_ns, early_ns = _epoch()
     run = namespace.call(measure)
     after_ns, late_ns = _epoch()
     (start,) = starts
     uncertain_ns = abs(after_ns - before_ns) + early_ns + late_ns
-    return Watched(run, wire.streams(path), before_ns + round(start * 1e9), uncertain_ns)
+    return Watched(run, packets.streams(path), before_ns + round(start * 1e9), uncertain_ns)
 
 
 def _epoch() -> tuple[int, int]:

@@ -1,0 +1,168 @@
+"""A server starts, stops and restarts, and leaves nothing behind."""
+
+import contextlib
+import errno
+import gc
+import threading
+import traceback
+
+import pytest
+from wire import POLL, Peer, Wire, ask, hold, names, stream, until
+
+from lpws.server.server import Server
+
+
+def test_a_hundred_starts_and_stops_with_every_kind_of_connection_open(nothing_left):
+    ends = []
+    for _ in range(100):
+        with contextlib.ExitStack() as wires:
+            with Server() as server:
+                idle = wires.enter_context(Wire(server))
+                idle.request(POLL)
+                assert idle.take_answer() == (204, "")
+                half = wires.enter_context(Wire(server))
+                half.send(b"GET /ha")
+                held = wires.enter_context(hold(server))
+                events = wires.enter_context(stream(server))
+                peer = wires.enter_context(Peer(server))
+                refused = wires.enter_context(Peer(server, "cursor=9"))
+                until(lambda room=server.room: len(room.streams) == 2)
+            ends.append(
+                (
+                    idle.take_all(),
+                    half.take_all(),
+                    held.take_answer()[0],
+                    events.read(),
+                    peer.closed(),
+                    refused.accepted,
+                )
+            )
+            assert not server.log
+            assert repr(server) == "<Server, stopped>"
+            opened, closed = names(server, "opened"), names(server, "closed")
+            assert len(opened) == len(closed) == 6
+    assert set(ends) == {(b"", b"", 204, b"retry: 1000\n\n", 1001, False)}
+
+
+def test_a_websocket_that_does_not_answer_the_close_is_left(nothing_left):
+    with contextlib.ExitStack() as peers:
+        with Server() as server:
+            deaf = [peers.enter_context(Peer(server, receive_buffer=4096)) for _ in range(3)]
+            until(lambda: len(server.room.streams) == 3)
+            for _ in range(20):
+                server.publish(200_000 * "x")  # so that the Close waits behind
+        assert not server.log
+        assert [name for name in names(server, "closed")] == 3 * ["closed"]
+        for peer in deaf:
+            peer.read_again()
+            peer.take_all()
+
+
+def test_starting_twice_and_stopping_twice_are_harmless(nothing_left):
+    server = Server()
+    server.stop()
+    assert server.start() is server.start()
+    port = server.port
+    with server:
+        assert server.port == port
+    server.stop()
+    with pytest.raises(RuntimeError, match="expected a running server, got a stopped one"):
+        server.publish("hi")
+    with server:  # again, with an empty room
+        assert server.publish("hi") == 1
+
+
+def test_a_name_that_is_bound_anew_stops_the_old_server(nothing_left):
+    before = set(threading.enumerate())
+    server = Server().start()
+    (old,) = set(threading.enumerate()) - before
+    wire = hold(server)
+    server = Server().start()
+    gc.collect()
+    until(lambda: not old.is_alive())
+    assert wire.take_answer() == (204, "")
+    wire.socket.close()
+    assert ask(server, POLL)[0] == 204
+    server.stop()
+
+
+def test_a_call_from_the_loop_itself_is_refused(server):
+    with pytest.raises(RuntimeError, match="expected a call from outside the loop of lpws server"):
+        server.thread.call(server.publish, "hi")
+    assert server.publish("hi") == 1
+
+
+def test_an_error_in_the_loop_keeps_its_traceback(server):
+    def stumble():
+        raise KeyError("in the loop")
+
+    with pytest.raises(KeyError, match="in the loop") as caught:
+        server.thread.call(stumble)
+    assert traceback.extract_tb(caught.tb)[-1].name == "stumble"
+
+
+def test_a_port_that_cannot_be_had(monkeypatch, nothing_left):
+    def fail(*_args, **_more):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    server = Server()
+    with monkeypatch.context() as patch:
+        patch.setattr("lpws.server.server.bind_sockets", fail)
+        sentence = r"expected a free port of 127.0.0.1, got none \(Too many open files\): shut down "
+        with pytest.raises(OSError, match=sentence) as caught:
+            server.start()
+    assert caught.value.errno == errno.EMFILE
+    with server:
+        assert ask(server, POLL)[0] == 204
+
+
+def test_a_server_that_cannot_be_made_leaves_no_port(nothing_left):
+    with pytest.raises(TypeError):
+        Server(handlers={"/x": "no handler"}).start()
+
+
+def test_bytes_and_connections_are_counted(server):
+    with Wire(server) as wire:
+        wire.request(POLL)
+        wire.request("/nowhere")
+        while b"404 Not Found\n" not in wire.data:
+            assert wire.more()
+        assert server.open == 1
+    until(lambda: names(server, "closed"))
+    sizes = {event[1]: event[7] for event in server.trace if event[1] in ("read", "written")}
+    assert sizes["written"] == len(wire.data)
+    assert sizes["read"] == sum(
+        len(f"GET {path} HTTP/1.1\r\nHost: {server.host}\r\n\r\n") for path in (POLL, "/nowhere")
+    )
+    assert server.open == 0
+
+
+def test_what_is_dropped_ends_without_a_word_and_the_server_serves_on(server):
+    with Wire(server) as stream, Wire(server) as idle:
+        stream.request("/sse")
+        idle.request(POLL)
+        until(lambda: b"\r\n\r\n" in stream.data or not stream.more())
+        until(lambda: b"\r\n\r\n" in idle.data or not idle.more())
+        said = bytes(stream.data)
+        assert server.drop() == 2
+        while stream.more():
+            pass
+        assert stream.data == said
+        assert idle.more() == b""
+    assert server.open == server.drop() == 0
+    assert ask(server, POLL)[0] == 204
+
+
+def test_a_dropped_websocket_gets_no_close_frame(server):
+    with Wire(server) as wire:
+        wire.request(
+            "/websocket", Upgrade="websocket", Connection="Upgrade", Sec_WebSocket_Version="13",
+            Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+        )  # fmt: skip
+        until(lambda: b"\r\n\r\n" in wire.data or not wire.more())
+        said = bytes(wire.data)
+        assert said.startswith(b"HTTP/1.1 101 ")
+        assert server.drop() == 1
+        while wire.more():
+            pass
+        assert wire.data == said
