@@ -255,11 +255,11 @@ def test(arguments):
     # Most tests wait, for a timer or a browser, and notebooks wait for their runs (they compute for a fifth
     # of their time): so many files at a time, in the order of their names, as two processors carry.
     pytest = ["pytest", "--dist", "loadfile", "--no-loadscope-reorder"] + cache
-    steps = [["ruff", "check"] + ruff_cache + ["."], pytest + ["-n", "3", "-p", "no:nbval", "tests"]]
+    steps = [["ruff", "check"] + ruff_cache + ["."], pytest + ["-n", "2", "-p", "no:nbval", "tests"]]
     if glob.glob(os.path.join("notebooks", "*.ipynb")):
         nbval = ["--nbval", "--nbval-sanitize-with=" + os.path.join("tests", "sanitize.cfg")]
         nbval += ["--nbval-current-env", "--nbval-cell-timeout=120"]
-        steps.append(pytest + ["-n", "4"] + nbval + ["notebooks"])
+        steps.append(pytest + ["-n", "2"] + nbval + ["notebooks"])
     failed = [" ".join(step) for step in steps if run(PYTHON, "-m", *step)]
     if failed:
         sys.exit("Failed: " + "; ".join(failed))
