@@ -9,7 +9,7 @@ A room says its port. Then it obeys, line by line:
 ``memory``
     It answers with the memory [bytes] that its process has.
 ``arrived``
-    It answers with the number of requests that have come; the rooms on Tornado only.
+    It answers with the number of clients of which a request has come; the rooms on Tornado only.
 ``cpu``
     It answers with the processor time [s] that its process has used.
 """
@@ -89,7 +89,7 @@ def obey(publish: Callable[[str], object], room: Room | None = None) -> None:
                     [kibibytes] = [line.split()[1] for line in file if line.startswith("VmRSS")]
                 print(1024 * int(kibibytes), flush=True)
             case "arrived":
-                print(room.arrived, flush=True)
+                print(len(room.arrived), flush=True)
             case "cpu":
                 print(time.process_time(), flush=True)
 
