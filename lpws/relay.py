@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
+import os
 import socket
 import struct
 import sys
@@ -101,6 +103,8 @@ class Relay:
         loop = asyncio.get_running_loop()
         with quiet(self.log):
             listener = await loop.create_server(lambda: Crossing(self).near, "127.0.0.1", 0, backlog=4096)
+            if not listener.sockets:  # asyncio passes over a socket that it cannot make
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             try:
                 yield listener.sockets[0].getsockname()
             finally:
