@@ -67,7 +67,7 @@ def fits(sentence: str, think: str, **values: Any) -> tuple[str, Callable[[Calls
         for _ in range(3):
             asked = situation(call.draw, **values)
             chosen = _transport(call(asked))
-            if isinstance(chosen, SSE | WebSocket) and not asked["streams"]:
+            if chosen.streams and not asked["streams"]:
                 raise Wrong(
                     f"chose {_short(chosen)} for {asked}",
                     "what a proxy does that waits for the end of a response",
@@ -77,7 +77,7 @@ def fits(sentence: str, think: str, **values: Any) -> tuple[str, Callable[[Calls
                 clients=1, rate_hz=asked["rate_hz"], duration_s=seconds, seed=call.draw.randrange(99)
             )
             run = simulate(chosen, work, Link(delay_s=asked["transit_s"]))
-            said_hz = 0 if isinstance(chosen, WebSocket) else asked["says_hz"]
+            said_hz = 0 if chosen.upgrades else asked["says_hz"]
             requests_hz = sum(event[1] == "request_sent" for event in run.events) / seconds + said_hz
             oldest_s = _oldest_s(run)
             if oldest_s > asked["oldest_s"] + 1e-6:

@@ -9,7 +9,6 @@ from matplotlib import rc_context
 from matplotlib.patches import Rectangle
 
 from ..run import Run
-from ..specs import SSE, WebSocket
 from ..tables import age_over_time, connections, deliveries, mean_age_s, requests
 from .film import MOST, Film
 from .labels import write
@@ -120,7 +119,7 @@ def _window(runs: Mapping[str, Run]) -> tuple[float, float]:
     """From the set-up, if it was shortly before, to a little after the last publish [s]."""
     end_s = 1.1 * max(run.workload.duration_s for run in runs.values())
     for run in runs.values():
-        if isinstance(run.transport, SSE | WebSocket):  # when its clients left, the run was over
+        if run.transport.streams:  # when its clients left, the run was over
             end_s = min(end_s, run.events[-1].t if run.events else end_s)
     set_up_s = np.nanmin([0.0, *(connections(run).opening_s.min() for run in runs.values())])
     return max(set_up_s - 0.015 * end_s, -0.25 * end_s), end_s
@@ -201,7 +200,7 @@ class _Column:
         self.client, self.server = left + SAW + 4, left + SAW + 4 + LADDER
         self.start_s, self.end_s = film.start_s, film.end_s
         self.number = client
-        self.streams = isinstance(run.transport, SSE | WebSocket)
+        self.streams = run.transport.streams
         asked, told, lines = requests(run), deliveries(run), connections(run)
         self.asked = asked[(asked.client == client) & (asked.sent_s < self.end_s)]
         self.told = told[(told.client == client) & (told.received_s <= self.end_s)]
