@@ -29,11 +29,9 @@ def memory_bytes(kind: str, transport: specs.Transport, clients: int) -> float:
         }
         before = int(room.ask("memory"))
         with RemoteFleet(spec) as fleet:
-            enough = clients
-            if not transport.persistent:  # they come as the run begins, the first again before the last
+            if not transport.persistent:  # they come as the run begins
                 fleet.tell(f"start {lpws.clock()!r}")
-                enough *= 2
-            while int(room.ask("arrived")) < enough:
+            while int(room.ask("arrived")) < clients:
                 fleet.check()
                 time.sleep(0.05)
             return (int(room.ask("memory")) - before) / clients
