@@ -23,6 +23,10 @@ def answers(scene: Scene) -> None:
             f"a request with cursor={cursor}",
             "which messages a client with this cursor lacks",
         )
+    news += scene.publish(25)
+    _ask(client, "cursor=1", cursor=1)
+    think = "how much goes into one answer: everything after the cursor"
+    expect(client, news[1:], "a client that was away for long, with cursor=1", think)
 
 
 def repeats(scene: Scene) -> None:
@@ -62,7 +66,7 @@ def begins(scene: Scene) -> None:
 def refuses(scene: Scene) -> None:
     client, newest = scene.client(), len(scene.publish(3))
     beyond = newest + scene.draw.randrange(1, 50)
-    for cursor in (beyond, -scene.draw.randrange(1, 3), "two", "1.5", ""):
+    for cursor in (beyond, -scene.draw.randrange(1, 3), "two", "1.5", "", "²"):
         _ask(client, f"cursor={cursor}", cursor=cursor)
         if (status := client.answers[-1].status) != 400:
             raise Wrong(
@@ -113,6 +117,7 @@ TASKS = {
             0.2: "that is λC, the messages per interval; with which chance does an interval have none?",
             0.18: "that is the share that finds something",
             0.8: "that would be so if no two messages ever shared an interval",
+            82: "that is in percent; a share goes from 0 to 1",
             0.9: "that is for an interval of one second",
         },
         within=0.01,

@@ -173,6 +173,7 @@ class Scene:
         self.clients: dict[int, Client] = {}
         self.sent = self.left = 0
         self.listeners = 0
+        self._said = False
         told = program.tell("serve", self.path)
         self.port, self.now_s = told["result"], told["now_s"]
 
@@ -192,8 +193,9 @@ class Scene:
         return client
 
     def text(self) -> str:
-        """What the next message says."""
-        return f"{self.draw.choice(_WORDS)} {self.draw.randrange(10_000)}"
+        """What the next message says: the first has what a page would escape."""
+        words, self._said = self.draw.choice(_WORDS) if self._said else "<b> is tea & milk", True
+        return f"{words} {self.draw.randrange(10_000)}"
 
     def publish(self, count: int = 1) -> list[Message]:
         """The messages that were published, one right after the other."""
@@ -319,6 +321,8 @@ def ids(messages: list[Message]) -> str:
         return "nothing"
     if len(numbers) == 1:
         return f"message {numbers[0]}"
+    if len(numbers) > 9:
+        return f"{len(numbers)} messages, from {numbers[0]} to {numbers[-1]}"
     return f"messages {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
@@ -346,6 +350,8 @@ def compare(got: list[Message], published: list[Message]) -> None:
     for id, text in got:
         if texts.get(id) != text:
             truth = f"which was {texts[id]!r}" if id in texts else "and there is no such one"
+            if id in texts and text == texts[id] + "\r":
+                raise Wrong(f"sent {text!r} as message {id}, {truth}", "how a line ends here: with \\n alone")
             raise Wrong(
                 f"sent {text!r} as message {id}, {truth}",
                 "the number and the text that a message has in the room, and where the next one begins",

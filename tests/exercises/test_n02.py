@@ -84,6 +84,16 @@ WRONG = {
         "with nothing, where",
     ),
     "200 and nothing": ([("self.set_status(204)", "pass")], "status 200 when there was nothing to send"),
+    "a digit that is no number": ([("isdecimal()", "isdigit()")], "raised ValueError"),
+    "half a cursor": (
+        [("text.isdecimal()", "text.replace('.', '').isdecimal()"), ("int(text)", "int(float(text))")],
+        "status 200 to cursor=1.5",
+    ),
+    "escaped for a page": (
+        [("{message.text}", "{__import__('html').escape(message.text)}")], "which was '<b> is tea & milk",
+    ),
+    "ten at most": ([("messages[int(text):]", "messages[int(text):][-10:]")], "away for long"),
+    "ends lines as a header does": ([("text}\\n", "text}\\r\\n")], "with \\n alone"),
     "no cursor is an error": ([('"cursor", "0")', '"cursor")')], "to a request without a cursor"),
     "believes every number": ([("or int(text) > newest", "")], "status 204 to cursor="),
     "breaks on a word": ([("if not text.isdecimal() or int(text) > newest", "if int(text) > newest")],
@@ -114,7 +124,7 @@ def test_a_wrong_handler_gets_the_hint_that_fits(changes, hint, capsys):
     ("task", "answer", "said"),
     [
         ("02.empty", 0.82, "✓"), ("02.empty", 0.2, "✗ not 0.2: that is λC"),
-        ("02.empty", "most", "✗ expected a"), ("02.reload", 1, "✓"), ("02.reload", 2, "✗ not 2"),
+        ("02.empty", "most", "✗ expected a"), ("02.empty", 82, "✗ not 82: that is in percent"), ("02.reload", 1, "✓"), ("02.reload", 2, "✗ not 2"),
         ("02.reload", 0.5, "✗ not 0.5: that is a timer's"),
         ("02.sleep", 1.6, "✓"), ("02.sleep", 1.0, "✗ not 1: that is the sleep"),
     ],

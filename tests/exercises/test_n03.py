@@ -191,6 +191,15 @@ WRONG = {
     "does not hold": ([(WAIT, "pass")], "answered at once (status 204), with nothing to tell"),
     "its own hold": ([(WAIT, "await asyncio.wait_for(self.woken.wait(), 20)")], " 20 s"),
     "no timeout": ([(WAIT, "await self.woken.wait()")], "still held a request"),
+    "whole seconds": ([("hold_s)", "int(hold_s))")], "the part after the point"),
+    "rounded seconds": ([("hold_s)", "round(hold_s))")], "the part after the point"),
+    "escaped for a page": (
+        [("{m.text}", "{__import__('html').escape(m.text)}")], "which was '<b> is tea & milk",
+    ),
+    "ten at most": (
+        [("self.answer(self.room.messages[cursor:])", "self.answer(self.room.messages[cursor:][-10:])")],
+        "away for long",
+    ),
     "milliseconds": ([("hold_s)", "hold_s / 1000)")], "answered after"),
     "never woken": ([("self.woken.set()", "pass")], "still held its requests after a message"),
     "polls": (
@@ -318,7 +327,7 @@ def test_a_listener_left_after_a_hold_is_counted_before_the_next_message(guard, 
     wrong = [line for line in verdict("03.hold", made(source, "Held"), capsys) if line.startswith("✗")]
     assert wrong == [
         "✗ left 2 functions in `room.listeners` after the hold of their requests was over – think about who "
-        "takes a function off the list, whichever way the request ends"
+        "takes a function out again, whichever way the request ends"
     ]
 
 
