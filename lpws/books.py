@@ -14,7 +14,7 @@ from typing import Any
 
 from . import specs
 
-#: From so many acts per second, or so many clients to be served at one moment, a server may be the limit.
+#: From this many acts per second, or this many clients to serve at one moment, a server may be the limit.
 MANY_HZ, MANY_AT_ONCE = 2_000, 300
 ALL = ("missed", "doubled", "reordered", "unknown", "failed", "pending", "unanswered", "reconnected")
 """What a run may have suffered: a message that a client missed; a copy too many; a message after a later
@@ -25,7 +25,7 @@ _AFTER_A_FAULT = ("missed", "failed", "pending", "unanswered", "reconnected")
 
 
 def heavy(transport: specs.Transport, workload: specs.Workload) -> bool:
-    """Whether a run asks for so much that the server may be the limit, and not the transport."""
+    """True if a run asks for so much that the server, and not the transport, may be the limit."""
     pause_s = getattr(transport, "interval_s", 0) or getattr(transport, "pause_s", 0)
     polls_hz = workload.clients / pause_s if pause_s and not transport.persistent else 0
     tells_hz = workload.clients * workload.rate_hz if transport.persistent else 0
@@ -34,7 +34,13 @@ def heavy(transport: specs.Transport, workload: specs.Workload) -> bool:
 
 
 class Books:
-    """The books of one `lpws.run.Run`."""
+    """The two sides' accounts of one run, and what follows from comparing them.
+
+    Parameters
+    ----------
+    run
+        A `lpws.run.Run`, whose `health` asks for its books.
+    """
 
     def __init__(self, run: Any) -> None:
         self.run = run
@@ -46,7 +52,7 @@ class Books:
         self.heavy = heavy(run.transport, run.workload)
 
     def count(self, name: str, side: str, *fields: int) -> Counter:
-        """How often each combination of these fields is in the events of this name."""
+        """Number of events of this name per value of a field, or per pair of values of two fields."""
         rows = self.rows[name, side]
         if len(fields) == 1:
             (field,) = fields
@@ -56,7 +62,7 @@ class Books:
 
     @cached_property
     def outcome(self) -> dict[str, int]:
-        """What the run suffered → how often; nothing that did not happen."""
+        """Counts of what the run suffered, by the names of `ALL`; only what happened is in it."""
         seen: set[tuple[int, int]] = set()
         newest = dict.fromkeys(range(self.run.workload.clients), 0)
         doubled = reordered = 0
@@ -78,7 +84,7 @@ class Books:
         unknown = len(seen) - got.total()
         missed = pending = 0
         for client, last in newest.items():
-            passed = bisect_left(published, last + 1)  # published up to the newest that it has
+            passed = bisect_left(published, last + 1)  # how many were published up to the client's newest
             missed += passed - got[client]
             pending += len(published) - passed
         found = {
@@ -113,7 +119,7 @@ class Books:
 
     @cached_property
     def causes(self) -> dict[str, str]:
-        """What of the outcome is explained → by what, as the run declares it."""
+        """Declared cause of each part of the outcome that has one."""
         run = self.run
         declared: list[tuple[object, tuple[str, ...], str]] = [
             *((True, ALL, cause) for cause in run.causes),
@@ -131,12 +137,12 @@ class Books:
 
     @cached_property
     def disturbed(self) -> bool:
-        """Whether something came between the two sides, so that their books need not balance."""
+        """True if something came between the two sides, so that their books need not balance."""
         return self.faulty_link or any(cause not in HANDLERS for cause in self.run.causes)
 
     @cached_property
     def transits_s(self) -> list[float]:
-        """How long each message took from its stamp at the server to its client, sorted."""
+        """Times [s] from each message's stamp at the server to its arrival at the client, sorted."""
         sent = {(row[3], row[6], row[5]): row[0] for row in self.rows["message_sent", "server"]}
         return sorted(
             row[0] - sent[row[3], row[6], row[5]]
@@ -146,9 +152,9 @@ class Books:
 
     @property
     def delayed_s(self) -> float:
-        """What nine in ten messages took at most, above a transit of the link; 0 where that says nothing.
+        """90th percentile of `transits_s` [s] beyond a transit of the link; 0 where it proves nothing.
 
-        What lies between a message's stamp at the server and the wire shows nowhere else.
+        A delay between the server's stamp and the wire is part of no lateness: it shows only here.
         """
         excused = self.disturbed or self.heavy or self.run.causes or self.run.origin != "measured"
         if excused or not self.transits_s:
@@ -157,13 +163,13 @@ class Books:
 
     @cached_property
     def faults(self) -> tuple[str, ...]:
-        """What cannot be believed, since the two sides' books do not agree."""
+        """Sentences that say where the two sides' books disagree; none for a run that declares why."""
         if self.run.origin != "measured" or self.disturbed:
             return ()
         return tuple(found for check in CHECKS for found in check(self))
 
 
-#: Causes that come between nobody's books: what a handler does, it does at the server.
+#: Causes after which the books must balance all the same: what a handler does, it does at the server.
 HANDLERS = ("a handler of the reader's",)
 
 
@@ -175,7 +181,7 @@ def _messages(books: Books) -> Iterator[str]:
     if more := (received - sent).total():
         yield f"{more} messages were received that the server has not sent"
     lost = sent - received
-    if books.heavy:  # what was on its way to clients that were let go
+    if books.heavy:  # a client that was let go may have had messages under way: none after its last count
         last = {client: message for client, message in sorted(received)}
         lost = Counter({pair: n for pair, n in lost.items() if pair[1] <= last.get(pair[0], 0)})
     if lost:

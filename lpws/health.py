@@ -1,4 +1,4 @@
-"""Whether a run is to be believed: the instrument, and what the run suffered.
+"""The health of a run, which says whether to believe it: the instrument, and what the run suffered.
 
 *The instrument* is unfit if it was late, or if its books do not balance. Each part of the laboratory
 records when it *should* have acted (``due``) and when it acted; the difference is lateness that belongs
@@ -61,7 +61,7 @@ BUSY_SHARE = 0.7
 
 @dataclass(frozen=True, repr=False)
 class Health:
-    """Lateness of each part of the laboratory, what does not balance, and what the run suffered.
+    """The verdict on a run: lateness of each part of the laboratory, books that differ, what the run suffered.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ class Health:
     faults
         What is wrong with the instrument, beside its lateness; a sentence each.
     outcome
-        What the run suffered → how often: see `lpws.books.ALL`.
+        Counts of what the run suffered, by the names of `lpws.books.ALL`.
     causes
-        What of the outcome is explained → by what, as the run declares it.
+        Declared cause of each part of the outcome that has one.
     overloaded
         The parts that were late because they computed without pause, under a load that asks for it.
     """
@@ -113,7 +113,7 @@ class Health:
         if "server loop" in overloaded:  # they share the kernel's process with it
             overloaded |= {"publisher", "link"} & lateness_s.keys()
         faults = [*books.run.faults, *books.faults]
-        # What the parts were late, they may all have been late on the way of one message.
+        # One message may have met the lateness of every part, so their sum is excused.
         if books.delayed_s >= LIMIT_S + sum(p99 for _median, p99 in lateness_s.values()):
             faults.append(f"one message in ten was {1e3 * books.delayed_s:.0f} ms late, and nothing says why")
         return cls(lateness_s, tuple(log), tuple(faults), books.outcome, books.causes, frozenset(overloaded))
@@ -126,22 +126,22 @@ class Health:
 
     @property
     def unexplained(self) -> dict[str, int]:
-        """What of the outcome has no cause that the run declares → how often."""
+        """Counts of the part of the outcome for which the run declares no cause."""
         return {what: number for what, number in self.outcome.items() if what not in self.causes}
 
     @property
     def good(self) -> bool:
-        """Whether the instrument was in time and complete, no handler failed, and all else is explained."""
+        """True if the instrument was in time and complete, no handler failed, and all else is explained."""
         return not (self.log or self.faults or self.late or self.unexplained)
 
     @property
     def resolution_s(self) -> float:
-        """Differences of latency below this [s] may be the laboratory's own; NaN if nothing is known."""
+        """Smallest difference of latency [s] to believe: the worst lateness at p99; NaN if none is known."""
         return max((p99 for _median, p99 in self.lateness_s.values()), default=float("nan"))
 
     @property
     def verdict(self) -> str:
-        """Whether the run is fit to be believed and how far, in one line without the details."""
+        """One line that says whether the run is to be believed, and how far; without the details."""
         verdict = "healthy" if self.good else "unfit"
         if self.lateness_s:
             verdict += f": trust differences of latency above {1e3 * self.resolution_s:.1f} ms"
@@ -166,7 +166,7 @@ def _median_and_p99(values: list[float]) -> tuple[float, float]:
 
 
 def _busy(ticks: list[tuple[float, float, int]]) -> bool:
-    """Whether a loop that was late computed meanwhile; else something kept it waiting."""
+    """True if a loop spent its late ticks computing; False if something else kept it waiting."""
     elapsed_s = computed_s = 0.0
     for (before_s, _, before_us), (t, late_s, used_us) in itertools.pairwise(ticks):
         if late_s >= LIMIT_S:

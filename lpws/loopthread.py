@@ -16,10 +16,9 @@ from typing import Any
 
 _LOGGERS = ("tornado.access", "tornado.application", "tornado.general")
 
-
-#: Of so many descriptors at most, one turn of a loop serves what is ready.
+#: The most descriptors that one turn of a loop serves.
 AT_ONCE = 16
-#: select() takes no descriptor from here on (FD_SETSIZE of the C library).
+#: The first descriptor that select() does not take (FD_SETSIZE of the C library).
 _FD_SETSIZE = 1024
 
 
@@ -36,13 +35,13 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 if hasattr(selectors, "EpollSelector"):
 
     class _PunctualSelector(selectors.EpollSelector):
-        """Epoll, except that it waits in select(), which counts microseconds.
+        """An epoll that waits in select(), since select() counts microseconds and epoll milliseconds.
 
-        An epoll can itself be waited for, so one descriptor is all that select() has to look at.
+        An epoll is itself a descriptor that can be waited for, so select() has only that one to look at.
 
-        Of thousands that are ready, a few are handed out in one turn of the loop: else timers, and what
-        was asked of the loop from outside, would wait until all have been served. The rest is still ready
-        when asked again (epoll's level-triggered mode), and comes before those that were served.
+        If thousands of descriptors are ready, one turn of the loop serves a few of them. If it served all,
+        timers and calls from other threads would wait until the last is done. The other descriptors are
+        still ready at the next turn (epoll is level-triggered), and come before those that were served.
         """
 
         def __init__(self) -> None:
@@ -94,18 +93,18 @@ class LoopThread:
         self._error: BaseException | None = None  # what went wrong after the start
 
     def start(self, context: AbstractAsyncContextManager) -> Any:
-        """What the context gives on entering, in the loop; raises what it raises."""
+        """Start the thread, enter the context in its loop, and return what entering gives, or raise it."""
         self._context = context
         self._thread.start()
         return self._entered.result()
 
     def call(self, function: Callable, *args: Any) -> Any:
-        """What the function returns, or raises, when the loop calls it.
+        """Let the loop call the function, wait, and return what it returns, or raise what it raises.
 
         Raises
         ------
         RuntimeError
-            If called from the loop itself, which would wait for itself, or if the loop has ended.
+            If called from the loop's own thread, which would wait for itself, or if the loop has ended.
         """
         if threading.current_thread() is self._thread:
             raise RuntimeError(f"expected a call from outside the loop of {self._thread.name}, got one in it")
@@ -124,7 +123,7 @@ class LoopThread:
         return answer.result()
 
     def post(self, function: Callable, *args: Any) -> None:
-        """Let the loop call the function, and do not wait."""
+        """Let the loop call the function, without waiting for it."""
         self._loop.call_soon_threadsafe(function, *args)
 
     def stop(self) -> None:
@@ -132,7 +131,7 @@ class LoopThread:
 
         Raises, once, what leaving the context raised.
         """
-        self._stopped = True  # should an interrupt have come while the thread was being started
+        self._stopped = True  # an interrupt may have come while the thread was being started
         if self._thread.ident is None:
             return
         wait([self._entered])
@@ -151,7 +150,7 @@ class LoopThread:
                 runner.run(self._main())
         except BaseException as error:
             if self._entered.done():
-                self._error = error  # raised by `stop`; threading would print it into whichever cell runs
+                self._error = error  # raised by `stop`: threading would print it into whichever cell runs
             else:
                 self._entered.set_exception(error)  # there was no loop to be had
 
@@ -171,10 +170,9 @@ class LoopThread:
 
 @contextmanager
 def quiet(log: deque[str]) -> Iterator[None]:
-    """Keep what this thread would print: its output would land in whichever cell is running.
+    """Keep this thread from printing: its output would land in whichever cell is running.
 
-    What a client does wrong is the client's business and is answered to the client; what is wrong
-    with a handler is noted in the log, a line each.
+    Errors of a handler are noted in the log, a line each. A client's mistake is not: the client is told.
     """
     thread = threading.get_ident()
 

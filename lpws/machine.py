@@ -1,4 +1,4 @@
-"""What a run asks of the process that it runs in: quiet, room for files, and a sign of life."""
+"""The kernel's process made ready for a run: quiet, room for open files, a progress bar."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _BAR = "{desc} {bar} {n:.0f} of {total:.0f} s"
 
 @contextlib.contextmanager
 def undisturbed() -> Iterator[None]:
-    """No garbage collection and quick changes of thread, as long as a run lasts."""
-    # The first of several runs at once sets it up, the last puts back what was before.
+    """Keep garbage collection off and thread switches quick for as long as a run lasts."""
+    # Runs may overlap: the first sets this up, the last restores what was before.
     with _lock:
         _before.append((gc.isenabled(), sys.getswitchinterval()))
         gc.disable()
@@ -30,7 +30,7 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         with _lock:
-            # The state of one that began later is the quiet one: it goes, whoever ends.
+            # A run that began later found the quiet state, so the first entry is the one to restore.
             collecting, interval_s = _before[0]
             _before.pop()
             if not _before:
@@ -40,7 +40,13 @@ def undisturbed() -> Iterator[None]:
 
 
 def make_room_for_files(number: int) -> None:
-    """Let this process open so many more files, and its children too, as far as the system allows."""
+    """Raise the limit of open files by this number, for this process and its children.
+
+    Raises
+    ------
+    RunError
+        If the system does not allow that many.
+    """
     try:
         import resource
     except ImportError:  # Windows knows no such limit
@@ -62,14 +68,14 @@ def make_room_for_files(number: int) -> None:
 
 
 def _has_frontend() -> bool:
-    """Whether somebody looks at this notebook, not nbconvert or another program that only stores it."""
+    """True if a reader looks at this notebook, False if nbconvert or the like executes it."""
     # Jupyter's server, VS Code and Colab each leave a variable in the kernels that they start.
     return any(name.startswith(("JPY_SESSION_NAME", "VSCODE_", "COLAB_")) for name in os.environ)
 
 
 @contextlib.contextmanager
 def progress(label: str, duration_s: float, passed_s: Callable[[], float]) -> Iterator[Callable[[], None]]:
-    """What to call now and then to move a progress bar, if there is somebody to see it."""
+    """Show a progress bar meanwhile, if somebody is there to see it; gives the function that moves it."""
     ipython = sys.modules.get("IPython")  # loaded already, if this is a notebook
     in_notebook = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
     watched = (in_notebook and _has_frontend()) or sys.stderr.isatty()

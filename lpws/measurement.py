@@ -1,4 +1,4 @@
-"""An experiment: a server here, clients in a process of their own, a workload between them."""
+"""Measurement, one way to a run: a server here, clients in a second process, a workload between them."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def measure(
     clients_in: str = "process",
     watch: Callable[[Iterable[Run]], object] | None = None,
 ) -> Run:
-    """The run of a workload over a transport, measured.
+    """Measure a workload over a transport; return the run.
 
     Blocks until the run is over: the kernel is idle meanwhile, so that it disturbs nothing.
 
     Parameters
     ----------
     transport, workload, link
-        What to run; without a link, clients and server are side by side on loopback.
+        The specification to run; without a link, clients and server share the loopback.
     handler
         A `tornado.web.RequestHandler` or `WebSocketHandler` of your own, in place of the transport's
         server half. If its `initialize` takes an argument `room`, it gets the room: ``room.messages``,
@@ -58,8 +58,8 @@ def measure(
         ``"process"``, or ``"thread"`` to see what clients in the kernel itself would disturb.
     watch
         A function that gets the run as far as it has come, to iterate over: first before it begins,
-        then at most two or three times a second, and last when it is over. `live` draws it. What it
-        does disturbs the run.
+        then at most two or three times per second, and last when it is over. `live` draws it. Its work
+        disturbs the run.
 
     Raises
     ------
@@ -83,8 +83,8 @@ def measure(
     if handler is not None and not (isinstance(handler, type) and issubclass(handler, RequestHandler)):
         expected = "a subclass of tornado.web.RequestHandler"
         raise TypeError(f"measure(handler=…): expected {expected}, got {handler!r}")
-    # Of each client the server has a connection, a link two, clients in the kernel their own; and of
-    # one in two there may be an old connection beside the new one.
+    # Per client the server holds one socket, a link two more, clients in the kernel another; and every
+    # second client may have an old connection beside its new one.
     each = 1.5 + (2 if link else 0) + (clients_in == "thread")
     make_room_for_files(int(workload.clients * each) + 64)
     return _Experiment(transport, workload, link, handler, clients_in).run(watch)
@@ -93,8 +93,9 @@ def measure(
 class _Experiment:
     """One call of `measure`.
 
-    All the work is done in a thread. An interrupt reaches only the thread that waits for it,
-    wherever it is at that moment, and so every context below is left in order.
+    All the work is done in a thread of its own. Python delivers an interrupt to the main thread alone,
+    which only waits here; so an interrupt comes between no two lines of the work, and every context
+    below is left in order.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class _Experiment:
     ) -> None:
         self.transport, self.workload, self.link = transport, workload, link
         self.handler = handler
-        # What does not show the key comes from no client of the run.
+        # A request without this key comes from no client of the run.
         self.key = secrets.token_urlsafe(6)
         self.server = Server(handlers={transport.path: handler} if handler else None, ticks=True)
         self.faults: list[str] = []  # of the instrument
@@ -132,16 +133,16 @@ class _Experiment:
             else:
                 looks = self._looks()
                 watch(looks)
-                for _ in looks:  # it may have looked away
+                for _ in looks:  # the watcher may have stopped iterating early
                     pass
-                # It may have closed them, too, even before the first.
+                # It may also have closed the iterator, even before the first look.
                 if self.thread.ident is None:
                     self.thread.start()
                 while not self.over.wait(0.2):
                     pass
         except BaseException:
             self.stopped.set()
-            if self.thread in threading.enumerate():  # it runs, or is about to
+            if self.thread in threading.enumerate():  # it has been started, even if it does not run yet
                 self.over.wait(READY_S)
             raise
         finally:
@@ -160,7 +161,7 @@ class _Experiment:
         return self._run()
 
     def _looks(self) -> Iterator[Run]:
-        """Start the work after the first look; the run as far as it has come, until it is over."""
+        """Start the work after the first look; yield the run as far as it has come, until it is over."""
         yield self._run()
         self.thread.start()
         pause_s = LOOK_S
@@ -199,7 +200,7 @@ class _Experiment:
         return Run(*spec, events, "measured", self.machine, log, tuple(causes), tuple(faults))
 
     def _doubts(self, events: Iterable[tuple]) -> Iterator[str]:
-        """What a handler of the reader's seems to have left undone, if no fault of the link explains it."""
+        """Sentences on what a reader's handler seems to have left undone; none if the link explains it."""
         faulty = self.link and (self.link.cut_at_s, self.link.silent_at_s) != (None, None)
         if self.handler is None or self.error or faulty or not self.over.is_set():
             return
@@ -230,9 +231,9 @@ class _Experiment:
             if self.link:
                 relay = Relay(self.link, server.port, self.events.append, server.log)
                 stack.enter_context(relay)
-            # How long [s] ten transits take, and on a busy machine.
+            # The time [s] for ten transits, more than any exchange needs even on a busy machine.
             self.far_s = 10 * self.link.delay_s if self.link else 0.0
-            # All may be answered at once, which takes the server some 0.4 ms each.
+            # All clients may be answered at the same moment, which takes the server some 0.4 ms each.
             self.grace_s = 1 + self.far_s + 0.001 * self.workload.clients
             self.clients = self.make_fleet(
                 {
@@ -264,7 +265,7 @@ class _Experiment:
             return known == number and "ready" in self.clients.said
 
         if not self._until(lambda: here() or server.log, limit_s) or server.log:
-            self._until(lambda: False, 0.5)  # should the clients have died of it, their words say more
+            self._until(lambda: False, 0.5)  # if the clients have died of it, their last words say more
             said = server.log[0] if server.log else "nothing"
             came = len(clients & server.room.arrived)
             ask = "Is the handler wrong, or the machine too busy?"
@@ -276,7 +277,7 @@ class _Experiment:
             )
 
     def _publish(self) -> int:
-        """Publish each message at its intended time; the id of the last."""
+        """Publish each message at its intended time; return the id of the last."""
         post, publish = self.server.thread.post, self.server.room.publish
         number = 0
         for number, due_s in enumerate(self.workload.due_times_s(), 1):
@@ -303,15 +304,15 @@ class _Experiment:
             if not self._until(lambda: "done" in self.clients.said, END_S + 2 * self.grace_s):
                 self.faults.append("the clients did not end when they were told to")
                 return
-        # What a client sent last is still on its way: let it arrive, so that both sides count the same.
+        # The clients' last bytes may still be on their way: let them arrive, so that both sides agree.
         self._until(lambda: not (relay and relay.crossings) and not self.server.open, 4 + self.grace_s)
 
     def _sent(self) -> int:
-        """How many messages the server has handed to clients so far."""
+        """Number of messages that the server has handed to clients so far."""
         return sum(event[1] == "message_sent" for event in list(self.server.trace))
 
     def _until(self, condition: Callable[[], bool], limit_s: float) -> bool:
-        """Whether the condition came true within the limit."""
+        """Wait until the condition is true, at most for the limit; return whether it is."""
         end = clock() + limit_s
         while not (true := condition()) and clock() < end:
             self._pause_until(clock() + 0.002)

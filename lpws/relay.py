@@ -1,8 +1,8 @@
 """The link: a TCP relay on loopback with the delay, and the faults, of a distance.
 
 On loopback a transit takes some tens of microseconds, and every transport looks alike. The relay
-keeps each chunk until it is due on the other side, and charges a round trip for a new connection,
-which the kernel's own handshake on loopback gives away free.
+keeps each chunk until it is due on the other side. A new connection takes a round trip more: over a
+distance the handshake takes one, on loopback almost no time.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .loopthread import LoopThread, quiet
 from .specs import Link
 from .trace import NONE, clock
 
-#: So much may be on its way in one direction of a connection [bytes]; more waits with its sender.
+#: The most [bytes] that may be on its way in one direction of a connection; more waits at its sender.
 MOST_BYTES = 1 << 20
 
 
 class Relay:
-    """A relay to a port of 127.0.0.1; its own port is `address`. A context manager.
+    """A relay to a port of 127.0.0.1, as a context manager; clients connect to its `address`.
 
     Parameters
     ----------
@@ -36,9 +36,9 @@ class Relay:
     port
         Where the server listens.
     record
-        Takes an event: when each chunk was due, and when it went.
+        Called with each event: when a chunk was due, and when it left.
     log
-        Takes what would be printed, a line each.
+        Gets the lines that would otherwise be printed.
     """
 
     def __init__(self, link: Link, port: int, record: Callable[[tuple], None], log: deque[str]) -> None:
@@ -61,7 +61,7 @@ class Relay:
         self._thread.stop()
 
     def begin(self, start: float) -> None:
-        """Let the faults happen, counted from `start` [s]."""
+        """Schedule the faults, counted from `start` [s]."""
         self._thread.call(self._schedule, start)
 
     def cut(self) -> None:
@@ -69,10 +69,10 @@ class Relay:
         self._thread.call(self._cut)
 
     def silence(self, silent: bool = True) -> None:
-        """Bring nothing to either side from now on, or bring what was kept back.
+        """Deliver nothing to either side from now on; or, with False, deliver what was kept back.
 
-        Neither side is told, as on a line that is dead. TCP would send again what was lost, so
-        nothing is missing once the line is alive again.
+        Neither side is told, as on a dead link. Nothing is missing once the link is alive again: over a
+        real distance TCP would send again what was lost.
         """
         self._thread.call(self._silence, silent)
 
@@ -108,14 +108,14 @@ class Relay:
             try:
                 yield listener.sockets[0].getsockname()
             finally:
-                # Who knocked last has been accepted, and a task is to take over the socket. It cannot once
-                # the listener is closed; so nobody else is accepted, and the tasks get their turn.
+                # The last connection has been accepted, and a task is about to take over its socket, which
+                # it cannot do once the listener is closed. So accept nobody else, and let the tasks run.
                 with contextlib.suppress(NotImplementedError):  # Windows
                     for knocked in listener.sockets:
                         loop.remove_reader(knocked)
                 await asyncio.sleep(0)
                 listener.close()
-                # Who was just let in is begun by a task of asyncio; it ends before the last cut.
+                # asyncio begins an accepted connection in a task; these end before the last cut.
                 others = asyncio.all_tasks() - {asyncio.current_task()}
                 for task in others:
                     task.cancel()
@@ -134,11 +134,11 @@ class Crossing:
         self.near.other, self.far.other = self.far, self.near
 
     def begin(self) -> None:
-        """Knock at the server when the handshake, a round trip and a transit, would have got there."""
+        """Connect to the server when the client's handshake, a round trip and a transit, would reach it."""
         self.relay.crossings.add(self)
         delay_s = self.relay.link.delay_s
-        # A client waits a round trip for its SYN to be answered, and what it sends then takes a
-        # transit; here it sends at once, so its first bytes are held for the round trip.
+        # Over a distance a client waits a round trip for the answer to its SYN before it sends. Here it
+        # can send at once, so the relay holds its first bytes for that round trip.
         self.near.open_at = clock() + 2 * delay_s
         self.knock = self.loop.create_task(self._knock(3 * delay_s))
 
@@ -150,7 +150,7 @@ class Crossing:
             self.reset()
 
     def reset(self) -> None:
-        """End it on both sides at once, with what is in flight."""
+        """Reset both sides at once, and drop what is in flight."""
         self.relay.crossings.discard(self)
         self.knock.cancel()
         for end in (self.near, self.far):
@@ -158,7 +158,7 @@ class Crossing:
 
 
 class End(asyncio.Protocol):
-    """One end of a crossing: sends on what arrives here, and brings what the other end has sent."""
+    """One end of a crossing: sends what arrives here into the link, and delivers what the link brings."""
 
     other: End
 
@@ -166,12 +166,13 @@ class End(asyncio.Protocol):
         self.crossing, self.relay = crossing, crossing.relay
         self.transport: asyncio.Transport | None = None
         self.open_at = 0.0  # [s]; what arrives earlier leaves as if it had arrived then
-        self.full = False  # whether its peer takes nothing at present
-        self.ready_s = 0.0  # when it was ready for the first chunk, or took some again
-        self.heard_all = self.said_all = self.lost = False  # the end came in, went out; all is over here
-        self.chunks: deque[tuple[float, bytes | None]] = deque()  # when due here, what; None: the end
-        self.size = 0  # bytes in them
-        self.timer: asyncio.TimerHandle | None = None  # for the first of them
+        self.full = False  # whether the peer's buffer is full (backpressure)
+        self.ready_s = 0.0  # when the peer last began to take data again
+        self.heard_all = self.said_all = False  # whether a FIN came in here, went out here
+        self.lost = False  # whether the connection is gone
+        self.chunks: deque[tuple[float, bytes | None]] = deque()  # (due here [s], data; None is a FIN)
+        self.size = 0  # bytes in the chunks
+        self.timer: asyncio.TimerHandle | None = None  # rings when the first chunk is due
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
@@ -200,7 +201,7 @@ class End(asyncio.Protocol):
             self.send(None)
 
     def reset(self) -> None:
-        """Drop the connection, so that its peer hears of a reset and not of an orderly end."""
+        """Drop the connection so that its peer gets a reset (RST), not an orderly end (FIN)."""
         self.lost = True
         if self.transport is not None and not self.transport.is_closing():
             # SO_LINGER, on and 0 s: the kernel sends RST in place of FIN.
@@ -220,12 +221,12 @@ class End(asyncio.Protocol):
             self.transport.pause_reading()
 
     def wait(self, due: float) -> None:
-        """Come again when the first chunk is due; one timer is enough."""
+        """Set the one timer to the first chunk's due time."""
         if self.timer is not None:
             self.timer.cancel()
         self.timer = self.crossing.loop.call_later(due - clock(), self.bring)
 
-    # The transport calls these two when its peer does not take what is written, and when it does again.
+    # asyncio's transport calls these two when its write buffer is full, and when it has room again.
 
     def pause_writing(self) -> None:
         self.full = True
@@ -235,9 +236,9 @@ class End(asyncio.Protocol):
         self.bring()
 
     def bring(self) -> None:
-        """Hand over the chunks that are due, and come again for the next."""
+        """Deliver the chunks that are due, and set the timer for the next."""
         if self.transport is None or self.relay.silent or self.full:
-            return  # connection_made, the end of the silence or resume_writing comes back here
+            return  # connection_made, the end of the silence or resume_writing calls this again
         while self.chunks and not self.full:
             due, data = self.chunks[0]
             now = clock()
@@ -254,7 +255,7 @@ class End(asyncio.Protocol):
                 self._say_end()
                 continue
             number = next(self.relay.numbers)
-            due = max(due, self.relay.spoke_s, self.ready_s)  # what waited by intention is not late
+            due = max(due, self.relay.spoke_s, self.ready_s)  # a chunk kept back on purpose is not late
             self.relay.record((due, "due", "link", NONE, NONE, number, NONE, NONE))
             self.relay.record((now, "relayed", "link", NONE, NONE, number, NONE, len(data)))
             self.transport.write(data)

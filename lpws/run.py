@@ -28,21 +28,21 @@ class Run:
     Parameters
     ----------
     transport, workload, link
-        What was run; `link` is None where clients and server are side by side on loopback.
+        The specification that was run; `link` is None where clients and server share the loopback.
     events
         All events of both sides, sorted by time; t = 0 is the start, when publishing begins.
-        What has t < 0 prepared the start (connections of the clients, say).
+        Events with t < 0 prepared the start: the clients' connections, for example.
     origin
         ``"measured"`` or ``"simulated"``.
     machine
-        Where it was measured: system, processors, versions.
+        The machine on which it was measured: system, processors, versions.
     log
-        What the server had to say about faulty requests and handlers, if anything.
+        Lines that the server logged about faulty requests and handlers.
     causes
-        What came between the two sides and is declared: a handler of the reader's, a crash, a proxy.
-        What follows from the specification (a link that is cut, no cursor) need not be said again.
+        Declared causes beyond the specification: a handler of the reader's, a crash, a proxy. What
+        follows from the specification itself (a link that is cut, no cursor) is not repeated here.
     faults
-        What went wrong with the instrument, as far as it noticed; a sentence each.
+        Sentences about what went wrong with the instrument, as far as it noticed.
     """
 
     transport: specs.Transport
@@ -72,7 +72,7 @@ class Run:
 
     @cached_property
     def health(self) -> Health:
-        """Whether the run is fit to be believed."""
+        """The verdict on the run: whether to believe it, and how far."""
         return Health.of(self.events, self.log, Books(self))
 
     def __repr__(self) -> str:
@@ -88,12 +88,15 @@ class RunError(RuntimeError):
 
 
 def save(runs: dict[str, Run], path: str | Path) -> None:
-    """Write runs, each under its label, to one file, times rounded to microseconds; `load` reads it."""
+    """Write runs, by label, to one file that `load` reads.
+
+    Times are rounded to microseconds. The same runs make the same file, byte by byte.
+    """
     text = json.dumps({label: _to_dict(run) for label, run in runs.items()}, separators=(",", ":"))
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")  # a disk that is full must not cost the old file
+    # Written beside the old file and then put in its place: a full disk must not destroy a recording.
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        # mtime=0: the same runs make the same file.
         beside.write_bytes(gzip.compress(text.encode(), mtime=0))
         beside.replace(path)
     finally:
@@ -101,7 +104,7 @@ def save(runs: dict[str, Run], path: str | Path) -> None:
 
 
 def load(path: str | Path) -> dict[str, Run]:
-    """The runs that `save` wrote, label → run.
+    """The runs that `save` wrote, by label.
 
     Raises
     ------
@@ -120,7 +123,12 @@ def load(path: str | Path) -> dict[str, Run]:
 
 
 def load_run(name: str) -> dict[str, Run]:
-    """The recorded runs of one experiment, ``data/NAME.json.gz``: label → run.
+    """The recorded runs of one experiment, by label.
+
+    Parameters
+    ----------
+    name
+        Of the recording: ``data/NAME.json.gz``.
 
     Raises
     ------
@@ -179,7 +187,7 @@ def _from_dict(data: dict) -> Run:
 
 
 def _version(name: str) -> str | None:
-    """That of a package; of one that is not installed, as uvloop on Windows, None."""
+    """Version of a package; None if it is not installed, as uvloop is not on Windows."""
     try:
         return version(name)
     except PackageNotFoundError:
@@ -187,7 +195,7 @@ def _version(name: str) -> str | None:
 
 
 def machine() -> dict:
-    """This machine and the versions that matter to a measurement."""
+    """System, number of processors, and versions that matter to a measurement, by name."""
     packages = ("tornado", "httptools", "picows", "uvloop", "numpy", "pandas", "matplotlib")
     return {
         "system": f"{platform.system()} {platform.machine()}",
@@ -195,11 +203,3 @@ def machine() -> dict:
         "python": platform.python_version(),
         **{name: found for name in packages if (found := _version(name))},
     }
-
-
-def _version(name: str) -> str | None:
-    """Version of a package; None if it is not there, as uvloop is not on Windows."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -1,4 +1,4 @@
-"""What to run, as frozen value objects: transports, workload, link. No sockets here.
+"""Specifications of a run, as frozen value objects: transports, workload, link. No sockets here.
 
 The random choices of a run (when messages are published, when each client first polls, how long
 a reader waits before the next reload) are drawn here from the seed, so that a measured and a

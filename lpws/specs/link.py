@@ -1,4 +1,4 @@
-"""The distance, and its faults."""
+"""The link: the distance between clients and server, and its faults."""
 
 from __future__ import annotations
 

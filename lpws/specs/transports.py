@@ -1,4 +1,4 @@
-"""The five transports, and what can be chosen of each."""
+"""The five transports, their parameters, and the behavior in which they differ."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .fields import flag, number
 
 
 class Transport:
-    """What every transport tells of itself; each of the five says where it differs."""
+    """The behavior that all transports have in common; each of the five overrides what differs."""
 
-    path: str  #: of its server half
+    path: str  #: path of its server half
     label: str  #: its name in figures and tables
     persistent = False  #: whether a client is connected before the first message
     streams = False  #: whether one response, or one WebSocket, brings every message
-    upgrades = False  #: whether that begins with a response of its own (101 Switching Protocols)
+    upgrades = False  #: whether its stream begins with a response of its own (101 Switching Protocols)
     at_random = False  #: whether a client may by chance not have asked again when the run ends
     keep_alive = True  #: whether a connection serves more than one request
     cursor = True  #: whether a request names the last message that its client has
@@ -25,7 +25,7 @@ class Transport:
     patience_s = 0.0  #: seconds after the last message in which every client should have it
 
     def first_due_s(self, seed: int, client: int) -> float:
-        """Time [s] from the start of the run at which a client first asks; 0 if it is connected before."""
+        """Time [s] from the start of a run to a client's first request; 0 if it is connected before."""
         return 0.0
 
 

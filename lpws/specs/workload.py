@@ -1,4 +1,4 @@
-"""What is published, to whom and when."""
+"""The workload: the messages to publish, their times, and the number of clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .fields import number
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """What is published, and to how many clients.
+    """The messages that are published, and the number of clients that are to get them.
 
     Parameters
     ----------
