@@ -61,7 +61,7 @@ BUSY_SHARE = 0.7
 
 @dataclass(frozen=True, repr=False)
 class Health:
-    """The verdict on a run: lateness of each part of the laboratory, books that differ, what the run suffered.
+    """The verdict on a run: lateness of each part, books that differ, and what the run suffered.
 
     Parameters
     ----------

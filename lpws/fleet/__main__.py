@@ -143,9 +143,9 @@ async def _first(*awaitables: Awaitable) -> None:
 
 
 def _quiet(fleet: Fleet, tasks: list[asyncio.Task]) -> bool:
-    """Whether no client waits for an answer; those that do not wait are let go.
+    """Let go the clients that wait for no answer; return whether that was all of them.
 
-    Nothing that is asked stays without its answer, so that both sides count the same.
+    A client that waits is left until it is answered, so that both sides count the same.
     """
     asking = [client.asking for client in fleet.clients]
     for task, busy in zip(tasks, asking, strict=True):

@@ -51,7 +51,7 @@ class RemoteFleet:
         self.reader.join()
 
     def launch(self) -> tuple[BinaryIO, BinaryIO]:
-        """Where to write commands and where to read reports, of a fleet that has just begun."""
+        """Start the fleet; return the pipe for its commands and the pipe of its reports."""
         with contextlib.ExitStack() as stack:
             self.last_words = stack.enter_context(tempfile.TemporaryFile())
             with _undebugged():
@@ -74,14 +74,14 @@ class RemoteFleet:
         self.last_words.close()
 
     def death(self) -> str:
-        """What is known of an unexpected end."""
+        """Sentence on an unexpected end: exit status and last words."""
         code = self._exit_status()
         self.last_words.seek(0)
         lines = self.last_words.read().decode(errors="replace").strip().splitlines()
         return f"exit status {code}; their last words: {lines[-1] if lines else 'none'}"
 
     def _exit_status(self) -> int:
-        """How the process ended; it is helped if it does not."""
+        """Wait for the process, kill it if it does not end, and return its exit status."""
         try:
             return self.process.wait(timeout=END_S)
         except subprocess.TimeoutExpired:
@@ -130,7 +130,7 @@ def _undebugged() -> contextlib.AbstractContextManager:
 
 
 def _paths() -> list[str]:
-    """Where the kernel looks for modules, but not the folder that it is in at the moment."""
+    """The kernel's module search path, without its current folder."""
     # Readers put paths of pathlib there, which Python itself passes over.
     return [path for path in sys.path if path and isinstance(path, str)]
 

@@ -25,7 +25,7 @@ from .handlers import MOST, RoomHandler
 
 
 def entry(path: str, kind: type[RequestHandler], room: Room) -> tuple:
-    """What an application is told of a handler: its path, its class, what its `initialize` gets."""
+    """Entry of a handler in Tornado's application: path, class, arguments of `initialize`."""
     if issubclass(kind, RoomHandler):  # it records by itself
         return path, kind, {"room": room}
     return path, recorded(kind, room), {"room": room} if _takes_room(kind) else {}

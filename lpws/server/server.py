@@ -53,7 +53,7 @@ class GuardedApplication(Application):
 
 
 class LetIn(OutputTransform):
-    """What lets the pages of one other origin, and of no other, read the answers (Fetch standard §3.3)."""
+    """The header that lets pages of one other origin read the answers (CORS; Fetch standard §3.3)."""
 
     def __init__(self, request: HTTPServerRequest, origin: str) -> None:
         self.origin = origin
@@ -156,7 +156,7 @@ class Server:
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
+        """True from `start` to `stop`."""
         return self._thread is not None
 
     @property
@@ -171,7 +171,7 @@ class Server:
 
     @property
     def open(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return len(self._streams)
 
     @property
@@ -229,7 +229,7 @@ class Server:
 
 
 def _grown(trace: list[tuple]) -> Callable[[], bool]:
-    """Whether something was recorded since the last tick that was wanted."""
+    """A function that is true if something was recorded since it was last true."""
     seen = 0
 
     def grown() -> bool:

@@ -1,4 +1,4 @@
-"""What the operating system's own TCP counted of a connection (``TCP_INFO``; Linux, without root)."""
+"""A connection's bytes as the operating system's own TCP counted them (``TCP_INFO``; Linux, without root)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def _tcp_info(connection: socket.socket) -> tuple[int, ...]:
 
 
 def payload_bytes(connection: socket.socket) -> tuple[int, int] | None:
-    """Bytes that the kernel took in from the peer, and that it took over for the peer.
+    """Bytes that the kernel received from the peer, and that it accepted from the program.
 
-    What it has not yet handed to the program, or to the wire, is counted; what it sent again is
-    counted once. Neither SYN nor FIN is, though both have a number in TCP's sequence (RFC 9293 §3.4).
-    To be asked last, before the connection is closed: the error of a reset is taken from the socket.
+    Bytes still in its buffers count, and retransmitted bytes count once. SYN and FIN do not count, though
+    each takes a number in TCP's sequence (RFC 9293 §3.4). Ask last, right before the connection is closed:
+    asking takes the error of a reset from the socket.
 
     Returns
     -------
@@ -34,8 +34,8 @@ def payload_bytes(connection: socket.socket) -> tuple[int, int] | None:
     if sys.platform != "linux":
         return None
     try:
-        # The state is read outside the lock under which the rest is: it goes with a number of bytes
-        # that is the same before it and after it.
+        # Linux fills in tcpi_state without the lock that protects the byte counts, so read until the
+        # count is the same twice: the state between the two belongs to it.
         _, received, *_ = _tcp_info(connection)
         while (info := _tcp_info(connection))[1] != received:
             received = info[1]
@@ -46,5 +46,5 @@ def payload_bytes(connection: socket.socket) -> tuple[int, int] | None:
         return None
     if reset not in (None, errno.EPIPE, errno.ECONNRESET):
         return None  # whether there was a FIN, nothing says any more
-    # A FIN is the last that was received, and stands in the number.
+    # A FIN that was received stands in the count, as if it were a byte.
     return received - (state == _CLOSE_WAIT or reset == errno.EPIPE), sent - again + unsent

@@ -1,4 +1,8 @@
-"""What Server-Sent Events and WebSocket share: a response that does not end, and messages for all at once."""
+"""Streams, the common base of SSE and WebSocket: a response that does not end, and one message for all.
+
+Performance: this module is what a message to thousands of clients costs. The plain version packs and
+writes each message once per client; see `Broadcast` and `lpws.server.stream.CountedStream.send`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,12 @@ from ..trace import clock
 from ..wire import sizes
 from .room import Room
 
-#: What makes of messages the bytes that go on the wire.
+#: A function from messages to the bytes that go on the wire.
 Pack = Callable[[Iterable[Message]], bytes]
 
 
 class StreamHandler:
-    """A server half whose response goes on for as long as the client stays, and brings it every message."""
+    """A server half whose response lasts as long as the client stays, and carries every message."""
 
     @staticmethod
     def pack(messages: Iterable[Message]) -> bytes:
@@ -23,13 +27,21 @@ class StreamHandler:
         raise NotImplementedError
 
     def join(self, cursor: int | None, flush_s: float = 0.0) -> None:
-        """Send what came after the cursor; from now on send every message, gathered for so long [s]."""
+        """Send the messages after the cursor, if there is one; then follow the room.
+
+        Parameters
+        ----------
+        cursor
+            Id of the last message that the client has; None if it wants only what comes from now on.
+        flush_s
+            How long [s] messages are gathered before they go together.
+        """
         last = self.room.mailbox.last
         if cursor is not None:
             self.send_all(self.room.mailbox.since(cursor))
-        self.broadcast = Broadcast.of(self.room, self.pack, flush_s)  # last: all before it may fail
+        self.broadcast = Broadcast.of(self.room, self.pack, flush_s)  # not earlier: sending may fail
         self.broadcast.members[self] = self.send
-        self.broadcast.window.join(self, last)  # with what it missed, it has everything until there
+        self.broadcast.window.join(self, last)  # it now has every message up to the last
         self.room.streams.add(self)
 
     def part(self) -> None:
@@ -44,30 +56,33 @@ class StreamHandler:
             self.send(self.pack(messages), sizes(messages))
 
     def send(self, data: bytes, carried: list[tuple[int, int]]) -> None:
-        """Send bytes, which carry messages of these ids and sizes, unless nothing may be said any more."""
+        """Send bytes and record the messages in them, each an id and a size, unless the stream is over."""
         stream = self.stream
         if not stream.over:
-            record = self.room.record  # at once, and not by a method: it is what a broadcast does most
+            # Performance: recorded here, where the plain version would call `self.record`. This loop runs
+            # once per message and client.
+            record = self.room.record
             for id, size in carried:
                 t = clock()
                 record((t, "message_sent", "server", self.client, self.connection, self.number, id, size))
             stream.send(data)
 
     def end(self) -> None:
-        """End the stream, since the server stops or the client has gone."""
+        """End the stream, because the server stops or the client has gone."""
         raise NotImplementedError
 
 
 class Broadcast:
-    """All streams of a room that pack messages in one way, and gather them for equally long.
+    """The streams of a room that pack messages alike and gather them for equally long.
 
-    What they are sent is packed once for all of them.
+    Performance: a message is packed once for all of them, not once per client.
     """
 
     def __init__(self, room: Room, pack: Pack, flush_s: float) -> None:
         self.room, self.pack, self.window = room, pack, Window(flush_s)
-        # Who → its `send`, in the order in which they came. To look a method up in each of thousands
-        # of handlers would take longer than to call it: they are not in the processor's cache.
+        # Performance: handler → its bound `send`, in order of arrival. The plain version would look the
+        # method up in each handler; with thousands of them, each look-up misses the processor's cache and
+        # takes longer than the call itself.
         self.members: dict[StreamHandler, Callable] = {}
 
     @classmethod
@@ -98,7 +113,7 @@ class Broadcast:
         messages, late = self.window.close()
         data, carried = self.pack(messages), sizes(messages)
         for member, send in list(self.members.items()):
-            if late and member in late:  # it came while they were gathered, and has the first of them
+            if late and member in late:  # it joined while they were gathered, and has the first of them
                 member.send_all(late[member])
             else:
                 send(data, carried)

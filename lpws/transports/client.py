@@ -1,4 +1,4 @@
-"""A client: its cursor, its connections, what it records; and what it shares with the others of its run."""
+"""A client with its cursor and connections, and the session that the clients of one run share."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from .connection import Connection, Socket, StreamConnection
 
 @dataclass
 class Session:
-    """What the clients of one run share: where the server is, the counters, the record, how far they are.
+    """The state that the clients of one run share: the server's address, counters, the record, progress.
 
     Parameters
     ----------
     transport
-        What every client is to do.
+        The transport that every client uses.
     seed
         Of every random choice.
     numbers
-        Those of its clients.
+        Numbers of the clients.
     address
-        Where to connect: the server, or the link that leads to it.
+        Host and port to connect to: the server's, or the link's that leads to it.
     host
         The server's own name and port, for the ``Host`` header.
     grace_s
-        How long a few transits may take [s].
+        Time [s] to allow for a few transits.
     record
-        Takes an event.
+        Called with each event.
     prefix
-        What every path of the server begins with: its token, if it has one.
+        Beginning of every path of the server: a slash and its token, if it has one.
     key
-        What every request shows, so that the server knows it from a stranger's; empty if it asks for none.
+        Argument ``run`` of every request, by which the server tells it from a stranger's; may be empty.
     connections, requests
-        Where the next number comes from.
+        Counters that give the next number.
     """
 
     transport: Transport
@@ -61,10 +61,10 @@ class Session:
         self.question = f"{self.path}?" + (f"run={self.key}&" if self.key else "")
         self.loop = asyncio.get_running_loop()
         self.start: asyncio.Future[float] = self.loop.create_future()
-        self.unready = set(self.numbers)  # who is not connected yet
+        self.unready = set(self.numbers)  # clients that are not connected yet
         self.ready = asyncio.Event()
         self.last: int | None = None  # id of the last message of the run, once it is known
-        self.behind = set(self.numbers)  # who does not have it
+        self.behind = set(self.numbers)  # clients that do not have it
         self.finished = asyncio.Event()
         self.broken = self.loop.create_future()  # raises what must end the run
         self.opening: set[asyncio.Task] = set()  # connections that are being made
@@ -98,12 +98,12 @@ class Client:
 
     @property
     def transport(self) -> Transport:
-        """What it is to do."""
+        """The transport that it uses."""
         return self.session.transport
 
     @property
     def seed(self) -> int:
-        """Of every random choice of the run."""
+        """Seed of every random choice of the run."""
         return self.session.seed
 
     def record(
@@ -131,7 +131,9 @@ class Client:
 
     def received(self, messages: Iterable[tuple[int, int]], connection: int, request: int, t: float) -> None:
         """Record messages, each an id and a size [bytes], and move the cursor past them."""
-        record, client = self.session.record, self.number  # at once: this loop is what a burst costs
+        # Performance: recorded here, where the plain version would call `self.record`: a burst of messages
+        # costs the fleet this loop and little else.
+        record, client = self.session.record, self.number
         for message, size in messages:
             record((t, "message_received", "client", client, connection, request, message, size))
             self.cursor = message
@@ -160,7 +162,7 @@ class Client:
         return await asyncio.shield(self.session.start)
 
     async def sleep_until(self, t: float) -> None:
-        """Sleep until the clock shows `t` [s]; what is late already is not delayed by a turn of the loop."""
+        """Sleep until the clock shows `t` [s]; return at once, without a turn of the loop, if it is past."""
         if (rest_s := t - clock()) > 0:
             await asyncio.sleep(rest_s)
 
@@ -181,7 +183,7 @@ class Client:
             opening.add(task)
             task.add_done_callback(opening.discard)
             try:
-                # Shielded, since the server may know of it already: it is opened, and then closed.
+                # Shielded, since the server may have accepted it already: it is opened, and then closed.
                 await asyncio.shield(task)
             except asyncio.CancelledError:
                 http.wanted = False
@@ -191,18 +193,18 @@ class Client:
     async def ask(
         self, query: str = "", *, due: float | None = None, close: bool = False, timeout_s: float = 10.0
     ) -> bool:
-        """Whether a request was answered; its messages are recorded.
+        """Send a request and record the messages of its answer; return whether it was answered.
 
         Parameters
         ----------
         query
             Further arguments of the request, each with its ``&``.
         due
-            When the request should be sent [s], if it is sent at intended times.
+            Intended time [s] of the request, for transports that ask at intended times.
         close
             Whether the connection is to serve this request only.
         timeout_s
-            How long the server may take for the answer [s]; the way there and back comes on top.
+            Time [s] that the server may take for the answer; the session's `grace_s` comes on top.
 
         Raises
         ------
@@ -235,13 +237,13 @@ class Client:
         return False
 
     def refused(self, status: int) -> None:
-        """Take note of an answer that opens no stream; before the start it ends the run, since all wait."""
+        """End the run if the start barrier waits for the stream that this answer refuses."""
         if status and not self.session.start.done():
             path = self.session.transport.path
             self.session.fail(ConnectionError(f"expected {path} to let the clients in, it answered {status}"))
 
     def drop(self) -> None:
-        """Give up the present connection, if any: what it may still bring is too late."""
+        """Abort the present connection, if any: an answer that it may still bring is too late."""
         if self.http is not None and self.http.open:
             self.http.open = False
             self.http.transport.abort()
@@ -262,7 +264,7 @@ class Client:
         opening.add(task)
         task.add_done_callback(opening.discard)
         try:
-            # Shielded: the loop does not forget a socket that is closed while it connects.
+            # Shielded: a socket that is closed while it connects stays registered with the loop.
             self.websocket = await asyncio.shield(task)
         except asyncio.CancelledError:  # the run is over
             task.add_done_callback(_hang_up)
@@ -302,7 +304,7 @@ class Client:
         return websocket
 
     def close(self) -> None:
-        """Close what is open, after what was sent."""
+        """Close the open connection, after the data that was sent."""
         if self.http is not None and self.http.open:
             self.http.close()
         if self.websocket is not None and not self.websocket.is_disconnected:

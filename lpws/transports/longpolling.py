@@ -15,11 +15,11 @@ MOST_S = 300.0
 
 
 class Handler:
-    """The server half: what is new, now or within the hold."""
+    """The server half: answer with what is new, now or within the hold."""
 
     async def get(self) -> None:
         if self.stream.closed():
-            return  # request and goodbye came together: on_connection_close will not be called
+            return  # the client is gone with its request, and on_connection_close will not be called
         self.answer(await self.room.ask(self, self.cursor(), self.seconds("hold", MOST_S)))
 
     def on_connection_close(self) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Handler:
-    """The server half: what is new, at once."""
+    """The server half: answer at once with what is new."""
 
     async def get(self) -> None:
         self.answer(await self.room.ask(self, self.cursor(), hold_s=0))

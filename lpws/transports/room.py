@@ -18,18 +18,18 @@ EARLY_S = 0.001 + 2 * get_clock_info("monotonic").resolution
 
 
 class Room:
-    """A mailbox with people around it: requests that are held, and followers who get every message.
+    """A mailbox with its listeners: requests that are held, and followers that get every message.
 
     Parameters
     ----------
     record
-        Takes an event.
+        Called with each event.
     hosts
         The values of ``Host`` that a request may have.
     origin
         The one other origin whose pages may reach this room, if any.
     prefix
-        What every path begins with: a slash and a token, if there is one.
+        Beginning of every path: a slash and a token, if there is one.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Room:
         discards it when its client has gone.
     """
 
-    #: What a handler raises when its client has just gone; the server says it.
+    #: Errors that a handler raises when its client has just gone; the server sets them.
     gone: tuple[type[Exception], ...] = ()
 
     def __init__(
@@ -60,7 +60,7 @@ class Room:
         self.waiting: dict[object, asyncio.Future[list[Message]]] = {}
 
     def refusal(self, request: Any) -> str | None:
-        """Why the request is refused; None if it is not.
+        """The reason to refuse the request; None if it is let in.
 
         A page of the web must not reach into the kernel. A name that was made to point here (DNS
         rebinding) shows in ``Host``, a foreign page in ``Origin`` (RFC 6455 §10.2). Another user of
@@ -87,7 +87,7 @@ class Room:
             return "Unknown Client"
         if self.prefix:
             start = request.path[: len(self.prefix) + 1].encode()
-            # How long it takes says nothing about how much of it is right.
+            # Compared in constant time: how long it takes does not tell how much of the token is right.
             if not compare_digest(start, f"{self.prefix}/".encode()):
                 return "Wrong Token"
         return None
@@ -99,12 +99,12 @@ class Room:
 
     @property
     def busy(self) -> bool:
-        """Whether a request is held or a stream is open."""
+        """True if a request is held or a stream is open."""
         return bool(self.waiting or self.streams)
 
     def publish(self, text: str) -> int:
-        """Id of the message that the text became, after it was handed to all who listen."""
-        size = len(text.encode())  # first, since it raises for what is no text
+        """Publish a text to everyone who listens; return the id of its message."""
+        size = len(text.encode())  # first, since a lone surrogate raises here
         message, released = self.mailbox.publish(text)
         self.record((clock(), "published", "server", NONE, NONE, NONE, message.id, size))
         for who in released:
@@ -114,13 +114,23 @@ class Room:
                 take(message)
             except self.gone:
                 pass  # its client has just gone
-            except Exception:  # one that fails keeps nothing from the others
+            except Exception:  # one listener that fails must not keep the message from the others
                 said = f"a listener failed on message {message.id}"
                 logging.getLogger("tornado.application").exception(said)
         return message.id
 
     async def ask(self, who: object, cursor: int | None, hold_s: float) -> list[Message]:
-        """The messages for a request: at once if there are any, or when its hold ends; then maybe none."""
+        """Messages for a request: at once if there are any, else when one comes or the hold ends.
+
+        Parameters
+        ----------
+        who
+            Key of the request, until it is answered.
+        cursor
+            Id of the last message that the client has; None if it keeps no cursor.
+        hold_s
+            The longest time [s] to hold the request; the answer is then empty.
+        """
         news = self.mailbox.ask(who, cursor, hold_s, clock())
         if news is not None:
             return news
@@ -135,18 +145,18 @@ class Room:
             self.mailbox.leave(who)
 
     def expire(self, who: object) -> None:
-        """Answer a request with nothing, since its hold has ended."""
+        """Answer a request with nothing, because its hold has ended."""
         if self.mailbox.expire(clock() + EARLY_S, [who]):
             self.answer(who, [])
 
     def answer(self, who: object, messages: list[Message]) -> None:
-        """Let the held request go on with these messages."""
+        """Release the held request with these messages."""
         answer = self.waiting[who]
         if not answer.done():
             answer.set_result(messages)
 
     def leave(self, who: object) -> None:
-        """Let a held request go on with nothing, since its client has gone."""
+        """Release a held request, if it is one, with nothing, because its client has gone."""
         if who in self.waiting:
             self.answer(who, [])
 

@@ -45,21 +45,21 @@ class Handler(StreamHandler):
 
     @property
     def chunked(self) -> bool:
-        """Whether the body is made of chunks, as Tornado then begins and ends it; HTTP/1.0 knows none."""
+        """True if the body is in chunked coding, which HTTP/1.0 lacks; Tornado writes its first and last."""
         return self.request.version == "HTTP/1.1"
 
     @property
     def pack(self) -> Pack:
-        """What makes of messages what goes on the wire, chunk and all: it goes past Tornado."""
+        """Function from messages to bytes on the wire, with the chunk that Tornado would make."""
         return to_chunk if self.chunked else to_events
 
     def tell(self, fields: str) -> None:
-        """Send fields that are no message."""
+        """Send fields that carry no message."""
         data = fields.encode()
         self.send(chunk(data) if self.chunked else data, [])
 
     def end(self) -> None:
-        """End the stream, since the server stops or the client has gone."""
+        """End the stream, because the server stops or the client has gone."""
         self.gone.set()
 
     def on_connection_close(self) -> None:
@@ -68,7 +68,7 @@ class Handler(StreamHandler):
 
 
 class Parser:
-    """What an event stream says, line by line; a lone CR as line end is not known here.
+    """A parser of event streams, for line ends LF and CRLF but not for a lone CR.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Parser:
         self.retry_s = 1.0
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next piece of the stream; events that it completes are handed on."""
+        """Parse the next piece of the stream; hand on the events that it completes."""
         *lines, self.rest = (self.rest + chunk).split(b"\n")
         for line in lines:
             self._line(line.removesuffix(b"\r").decode())
@@ -94,7 +94,7 @@ class Parser:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if not line:  # a blank line dispatches the event
-            if self.data and self.type in ("", "message"):  # others are for those who listen to them
+            if self.data and self.type in ("", "message"):  # events of other types need listeners
                 self.take(self.id, "\n".join(self.data))
             self.data, self.type = [], ""
         elif name == "data":

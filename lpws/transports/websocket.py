@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_key(text: str) -> bool:
-    """Whether this is the key of a handshake: 16 bytes in base64 (RFC 6455 §4.1).
+    """True if the text is the key of a handshake: 16 bytes in base64 (RFC 6455 §4.1).
 
     >>> is_key("dGhlIHNhbXBsZSBub25jZQ==")  # RFC 6455 §1.3
     True
@@ -28,7 +28,7 @@ def is_key(text: str) -> bool:
 
 
 class Handler(StreamHandler):
-    """The server half: what the client missed, then every message; what it says is published."""
+    """The server half: send what the client missed, then every message; publish what the client sends."""
 
     pack = staticmethod(to_frame)
 
@@ -62,7 +62,7 @@ class Handler(StreamHandler):
             self.room.publish(message)
 
     def end(self) -> None:
-        """Close it, since the server stops."""
+        """Close the WebSocket, because the server stops."""
         self.close(1001)  # RFC 6455 §7.4.1: going away
 
     def farewell(self) -> bytes:
