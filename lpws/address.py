@@ -178,7 +178,7 @@ def live_page(
 
 
 def _jupyter() -> dict:
-    """What the Jupyter server that started this kernel says of itself; empty if there is none."""
+    """The record that this kernel's Jupyter server keeps of itself; empty if there is none."""
     try:
         from jupyter_core.paths import jupyter_runtime_dir
     except ImportError:
@@ -198,7 +198,7 @@ def _jupyter() -> dict:
 
 
 def _read(path: Path) -> dict:
-    """What a Jupyter server has written down of itself; empty if there is nothing of the kind."""
+    """The record of a Jupyter server in this file; empty if it holds none."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -239,7 +239,7 @@ def _ask(jupyter: dict, path: str) -> int | None:
 
 
 def _hands_on(jupyter: dict) -> bool:
-    """Whether JupyterLab hands on what comes to ``/proxy/PORT/``, as far as it can be asked."""
+    """True if JupyterLab hands on requests to ``/proxy/PORT/``, as far as it can be asked."""
     if not jupyter:  # it is elsewhere, under a hub; what is installed here tells most
         return find_spec("jupyter_server_proxy") is not None
     with _somebody() as port:
@@ -271,7 +271,7 @@ def _somebody() -> Iterator[int]:
 
 
 def _serves_others(jupyter: dict) -> bool:
-    """Whether the browser of this Jupyter server may be on another machine."""
+    """True if the browser of this Jupyter server may be on another machine."""
     if not jupyter:
         return False
     return (
@@ -282,7 +282,7 @@ def _serves_others(jupyter: dict) -> bool:
 
 
 def _is_open_to_others(port: int | None) -> bool:
-    """Whether this port can be reached by another address of this machine than its loopback.
+    """True if this port can be reached by another address of this machine than its loopback.
 
     A Jupyter server that was told to listen to all of them (``--ip='*'``) says "localhost" of itself.
     """

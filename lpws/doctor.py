@@ -1,4 +1,4 @@
-"""What is wrong with an environment, in plain words, and what to type: ``python -m lpws doctor``.
+"""The doctor, ``python -m lpws doctor``: faults of an environment in plain words, each with its cure.
 
 Nothing but the standard library is imported until it is known that the rest is there.
 """
@@ -46,7 +46,7 @@ class Finding:
 
     @property
     def fault(self) -> bool:
-        """Whether something is wrong."""
+        """True if something is wrong."""
         return bool(self.cure) and not self.hint
 
     def __str__(self) -> str:
@@ -108,7 +108,7 @@ def without(variable: str) -> str:
 
 
 def python(version: tuple[int, ...] = tuple(sys.version_info)) -> Iterator[Finding]:
-    """Whether this Python is new enough."""
+    """Look at the version of this Python."""
     found = ".".join(map(str, version[:3]))
     if version[:2] < (3, 11):
         yield Finding(f"this is Python {found}, and lpws needs 3.11 or newer", set_up())
@@ -117,7 +117,7 @@ def python(version: tuple[int, ...] = tuple(sys.version_info)) -> Iterator[Findi
 
 
 def packages() -> Iterator[Finding]:
-    """Whether every package that lpws and its notebooks ask for is there, new enough, and whole."""
+    """Look at every package that lpws and its notebooks ask for: is it there, new enough, and whole?"""
     try:
         wanted = importlib.metadata.requires("lpws") or []
     except importlib.metadata.PackageNotFoundError:
@@ -179,7 +179,7 @@ IMPORTED = (
 
 
 def _import_error(name: str) -> str:
-    """What is wrong with a package that cannot be imported."""
+    """The reason why a package cannot be imported; empty if it can."""
     try:
         importlib.import_module(name)
     except Exception as error:  # whatever a torn package may raise
@@ -195,7 +195,7 @@ def _on_python_path(found: importlib.metadata.Distribution) -> str:
 
 
 def kernel() -> Iterator[Finding]:
-    """Whether JupyterLab would start its Python kernel with this Python."""
+    """Look whether JupyterLab would start its Python kernel with this Python."""
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError:
@@ -223,7 +223,7 @@ def _rename(folder: str, name: str) -> str:
 
 
 def loopback() -> Iterator[Finding]:
-    """Whether a server can be reached on 127.0.0.1."""
+    """Try to reach a server on 127.0.0.1."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(2)
@@ -245,7 +245,7 @@ def loopback() -> Iterator[Finding]:
 
 
 def proxy() -> Iterator[Finding]:
-    """Whether a proxy would come between a client and 127.0.0.1."""
+    """Look for a proxy that would come between a client and 127.0.0.1."""
     proxies = urllib.request.getproxies()
     if "http" in proxies and not urllib.request.proxy_bypass("127.0.0.1"):
         yield Finding(
@@ -258,7 +258,7 @@ def proxy() -> Iterator[Finding]:
 
 
 def files() -> Iterator[Finding]:
-    """Whether enough files may be open at once."""
+    """Look at how many files may be open at once."""
     try:
         import resource
     except ImportError:  # Windows knows no such limit
@@ -274,7 +274,7 @@ def files() -> Iterator[Finding]:
 
 
 def processors() -> Iterator[Finding]:
-    """Whether server and clients have a processor each."""
+    """Look whether server and clients have a processor each."""
     try:
         number = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS, not on Windows
@@ -289,7 +289,7 @@ def processors() -> Iterator[Finding]:
 
 
 def recordings() -> Iterator[Finding]:
-    """Whether the recorded runs can be read."""
+    """Try to read the recorded runs."""
     from .run import DATA, load
 
     number = 0
@@ -313,7 +313,7 @@ def recordings() -> Iterator[Finding]:
 
 
 def transports() -> Iterator[Finding]:
-    """Whether clients of every transport are served."""
+    """Try to serve clients of every transport."""
     from . import specs
     from .measurement import measure
     from .run import RunError
@@ -332,7 +332,7 @@ def transports() -> Iterator[Finding]:
 
 
 def trial() -> Iterator[Finding]:
-    """What a run of two seconds says of this machine."""
+    """Measure for two seconds, and pass on the run's verdict on this machine."""
     from . import specs
     from .measurement import measure
     from .run import RunError

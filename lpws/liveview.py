@@ -50,7 +50,7 @@ def live(runs: Iterable[Run]) -> Figure:
 
 
 def describe(run: Run) -> str:
-    """What the figure of the run shows, in words that are the same each time."""
+    """Description of the run's figure, in words that are the same each time."""
     clients = f"{run.workload.clients} client" + "s" * (run.workload.clients != 1)
     return (
         f"Two panels over {run.workload.duration_s:g} s of {run.label} with {clients}. Above, the "

@@ -1,4 +1,4 @@
-"""What only a notebook needs: claims, guesses, figures with their description."""
+"""Parts of a notebook: claims, guesses, figures with their description."""
 
 from __future__ import annotations
 

@@ -91,6 +91,13 @@ def save(runs: dict[str, Run], path: str | Path) -> None:
     """Write runs, by label, to one file that `load` reads.
 
     Times are rounded to microseconds. The same runs make the same file, byte by byte.
+
+    Parameters
+    ----------
+    runs
+        The runs, each under a label.
+    path
+        Of the file, ``NAME.json.gz``; what it held is replaced, unless writing fails.
     """
     text = json.dumps({label: _to_dict(run) for label, run in runs.items()}, separators=(",", ":"))
     path = Path(path)

@@ -192,7 +192,7 @@ def test_ticks_do_not_touch_over_four_decades():
 
 
 def luminance(color):
-    """Of a colour on a screen (WCAG 2.2)."""
+    """Of a color on a screen (WCAG 2.2)."""
     parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(color)]
     return np.dot([0.2126, 0.7152, 0.0722], parts)
 
@@ -209,9 +209,9 @@ def test_spread_keeps_order_and_distance():
     rng = np.random.default_rng(1)
     for _ in range(100):
         wanted, heights = rng.uniform(0, 100, 6), rng.uniform(5, 15, 6)
-        centres = spread(wanted, heights, 0, 100)
+        centers = spread(wanted, heights, 0, 100)
         order = np.argsort(wanted)
-        edges = np.column_stack([centres - heights / 2, centres + heights / 2])[order]
+        edges = np.column_stack([centers - heights / 2, centers + heights / 2])[order]
         assert (edges[1:, 0] - edges[:-1, 1] > -1e-6).all()
         assert edges.min() > -1e-6
         assert edges.max() < 100 + 1e-6

@@ -172,7 +172,7 @@ def test_exercises_know_right_from_wrong(path, hints):
 
 
 def test_the_recorded_race_is_the_one_of_the_notebook(monkeypatch):
-    """Grey and coloured lines are runs of one specification."""
+    """Gray and colored lines are runs of one specification."""
     asked, namespace = [], {"lpws": lpws}
     monkeypatch.setattr(lpws, "measure", lambda *spec: asked.append(spec))
     for cell in booklet.code(booklet.paths()[0]):

@@ -46,7 +46,7 @@ def noise(share, n):
 
 
 def rate_hz(run):
-    """Realised rate of messages."""
+    """Realized rate of messages."""
     return len(pick(run, "published", "server")) / run.workload.duration_s
 
 
@@ -103,12 +103,12 @@ def test_short_polling(rate, keep_alive):
         assert form_cdf == pytest.approx(q, abs=0.02)
     answers = pick(run, "response_sent", "server")
     full = [event for event in answers if event[-1]]
-    realised = rate_hz(run)
-    form = models.nonempty_share(rate_hz=realised, interval_s=interval_s)
+    realized = rate_hz(run)
+    form = models.nonempty_share(rate_hz=realized, interval_s=interval_s)
     assert len(full) / len(answers) == pytest.approx(form, **within)
     # Had the server kept only the newest, one message a full answer would have been seen.
     seen = len(full) / work.clients / len(pick(run, "published", "server"))
-    assert seen == pytest.approx(models.newest_seen_share(rate_hz=realised, interval_s=interval_s), **within)
+    assert seen == pytest.approx(models.newest_seen_share(rate_hz=realized, interval_s=interval_s), **within)
     first = {event[5]: event[0] for event in pick(run, "due", "client")}
     trips = [t - first[number] for t, _, _, _, _, number, _, _ in pick(run, "request_received", "server")]
     assert trips == pytest.approx([D + reach_s] * len(trips))
@@ -221,7 +221,7 @@ def test_crossover(gap_s):
             "client",
         )
 
-    assert long_hz(1) == pytest.approx(1.0, rel=0.03)  # the rate is not quite the realised one
+    assert long_hz(1) == pytest.approx(1.0, rel=0.03)  # the rate is not quite the realized one
     assert long_hz(0.8) < 0.95
     assert long_hz(1.25) > 1.02
 

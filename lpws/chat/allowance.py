@@ -23,7 +23,7 @@ class Allowance:
     full_s: float = -inf
 
     def take(self, now_s: float, pace_s: float, burst_s: float) -> float:
-        """How long [s] to wait for a token; if 0, it is taken."""
+        """Take a token if there is one; return the time [s] to wait for it, 0 if it was taken."""
         full_s = max(self.full_s, now_s)
         wait_s = full_s - now_s - burst_s
         if wait_s > 0:

@@ -59,7 +59,7 @@ class ChatHandler(Guest):
             raise HTTPError(400, reason=f"Expected a JSON object with {', '.join(kinds)}") from None
 
     def person(self, secret: str) -> Person:
-        """Whose secret it is; 409 if they have to come in first."""
+        """The person whose secret the request shows; 409 if they have to come in first."""
         person = self.room.roster.people.get(secret)
         if person is None:
             raise HTTPError(409, reason="Come in first")
@@ -127,7 +127,7 @@ class Clock(ChatHandler):
 
 
 class Report(ChatHandler):
-    """What a page recorded, on the server's clock, for the trace."""
+    """The report of a page: the events that it recorded, on the server's clock, for the trace."""
 
     def post(self) -> None:
         given = self.take(secret=str, key=str, events=list)
@@ -158,7 +158,7 @@ class Report(ChatHandler):
 
 
 class Listening(Guest):
-    """What all of them have in common: the room knows who listens."""
+    """The common base of all listening handlers: the room knows who listens."""
 
     async def get(self) -> None:
         patience_s = self.seconds("patience", 3600) + self.room.times.away_s
@@ -174,7 +174,7 @@ class Listening(Guest):
 
     @property
     def line(self) -> str:
-        """What a stream says of itself, since a page cannot see the headers of its answer."""
+        """The first line of a stream, in place of the answer's headers, which a page cannot read."""
         return json.dumps({"kind": "beat", "connection": self.connection})
 
 

@@ -12,7 +12,7 @@ MOST_SAID = 50
 
 
 def is_time(value: Any) -> bool:
-    """Whether it can be a time [s] of the server's clock; NaN and infinity cannot."""
+    """True if the value can be a time [s] of the server's clock; NaN and infinity cannot."""
     return type(value) in (int, float) and abs(value) < 1e12
 
 

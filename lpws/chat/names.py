@@ -46,7 +46,7 @@ def plain(name: str) -> str:
 
 
 def look(name: str) -> str:
-    """What names that are easily taken for each other have in common.
+    """The skeleton of a name, equal for names that are easily taken for each other.
 
     >>> look("Ada") == look("ADA") == look("\\u0410d\\u0430")  # two of its letters are Cyrillic
     True

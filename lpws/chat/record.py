@@ -1,4 +1,4 @@
-"""What one person of a chat did and got, as a run of one client."""
+"""The record of one person of a chat, as a run of one client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ChatRun(Run):
 
     @cached_property
     def health(self) -> Health:
-        """Whether the run is fit to be believed."""
+        """The verdict on the run."""
         return Health.of([event for event in self.events if event[1:3] != ("due", "publisher")], self.log)
 
 
@@ -78,5 +78,5 @@ def run_of(
 
 
 def _later(message: int, since: int) -> bool:
-    """Whether an event is of no message, or of one that was told later."""
+    """True if an event is of no message, or of one that was told later."""
     return message == NONE or message > since

@@ -52,7 +52,7 @@ class Times:
 
 
 class Refusal(HTTPError):
-    """Why the room does not take something, as HTTP says it.
+    """A refusal of the room: its reason, as an HTTP status.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ PACE_S, AT_ONCE = 0.25, 250
 
 
 class Done(dict[str, int]):
-    """What became of each of a person's letters, by its key; the latest `MOST_DONE` of them.
+    """The outcome of each of a person's letters, by its key; the latest `MOST_DONE` of them.
 
     Examples
     --------
@@ -110,12 +110,12 @@ class Roster:
 
     @property
     def everybody(self) -> list[Person]:
-        """Who is remembered, in the order in which they first came."""
+        """Everybody who is remembered, in the order in which they first came."""
         return sorted(list(self.people.values()), key=lambda person: person.number)
 
     @property
     def here(self) -> list[Person]:
-        """Who is here, in the order in which they first came."""
+        """The people who are here, in the order in which they first came."""
         return [person for person in self.everybody if person.here]
 
     def enter(self, secret: str, name: str, by: str, now_s: float, last: int, patience_s: float) -> bool:

@@ -61,12 +61,12 @@ class ChatServer(Server):
 
     @property
     def people(self) -> list[Person]:
-        """Who is here, in the order in which they came."""
+        """The people who are here, in the order in which they came."""
         return self.room.roster.here
 
     @property
     def said(self) -> list[dict]:
-        """What was said, oldest first: each with `name`, `by`, `text` and when it was `typed`."""
+        """The messages, oldest first: each with `name`, `by`, `text` and when it was `typed`."""
         return [message for message in record.told(self.room) if message["kind"] == "said"]
 
     def collect(self) -> None:
@@ -74,7 +74,7 @@ class ChatServer(Server):
         self.thread.call(self.room.tell, "report")
 
     def cut(self) -> int:
-        """How many connections were open; all of them are closed now, as a failing network does."""
+        """Close every open connection, as a failing network does; return how many."""
 
         def close() -> int:
             streams = list(self._streams)
@@ -85,7 +85,7 @@ class ChatServer(Server):
         return self.thread.call(close)
 
     def run(self, name: str, link: Link | None = None, after: int = 0) -> Run:
-        """What one person did and got, as a run: since they came, or chose another transport.
+        """The run of one person, from their arrival or their latest choice of a transport.
 
         Parameters
         ----------

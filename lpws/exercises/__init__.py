@@ -1,4 +1,4 @@
-"""What the notebooks ask of their reader, and how an answer or a program is judged.
+"""The exercises of the notebooks, and the judge of an answer or a program.
 
 A module for each notebook, ``n03`` for notebook 03, holds its tasks. A program is run in a process of its
 own (`program`, `child`), on a clock of its own (`clock`), and is watched from outside (`observer`).

@@ -1,4 +1,4 @@
-"""Whether an answer is right."""
+"""The judge of an answer: a number, a word, a choice."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_of_a_kind(answer: Any, right: Any) -> bool:
-    """Whether both are numbers, or one is what the other is; to Python, True is a number."""
+    """True if both are numbers or of one type; True and False are no numbers here, as they are to Python."""
     if _is_number(right):
         return _is_number(answer)
     return isinstance(answer, type(right))

@@ -151,7 +151,7 @@ class Child:
         self.race = (turns, text)
 
     def do_census(self, order: Order) -> None:
-        """How many requests are still in memory."""
+        """Count the requests that are still in memory."""
         gc.collect()
         self.result = sum(type(thing) is self.program for thing in gc.get_objects())
 

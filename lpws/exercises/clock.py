@@ -119,7 +119,7 @@ class Clock:
 
 
 class Order:
-    """What the observer waits for: that a time has come, and that the program has nothing left to do.
+    """An order of the observer: go on until a time has come and the program has nothing left to do.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ class Loop(asyncio.SelectorEventLoop):
         return self.clock.monotonic()
 
     def rest(self, timeout: float | None, select: Callable[[float | None], list]) -> list:
-        """What the loop may go on with, now that it would wait for so long."""
+        """Find something to do for a loop that would wait for so long [s]; let time pass if need be."""
         clock, order = self.clock, self.order
         if order is None:
             return select(None)
@@ -177,7 +177,7 @@ class Loop(asyncio.SelectorEventLoop):
         return []
 
     def _threads(self, select: Callable[[float | None], list]) -> list:
-        """What comes from the program's threads until they rest, too, or until it takes too long."""
+        """Wait until the program's threads rest or take too long; return what they have for the loop."""
         clock, end_s, rested = self.clock, _really_s() + _PATIENCE_S, 0
         before = clock.looks.copy()
         while not self.impatient and rested < 2:
@@ -200,7 +200,7 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 def _has_no_work(frame: FrameType) -> bool:
-    """Whether a thread is one of a pool's that waits for something to do."""
+    """True if a thread belongs to a pool and waits for something to do."""
     return frame.f_code.co_name == "_worker" and frame.f_code.co_filename.endswith("thread.py")
 
 

@@ -40,7 +40,7 @@ def workload(value: Any) -> Workload:
 
 
 def requests(name: str, work: Workload) -> int:
-    """How many requests the clients make in a simulated run."""
+    """Number of requests that the clients make in a simulated run."""
     run = simulate(_CONTENDERS[name], work, Link(delay_s=0.025))
     return sum(event[1] == "request_sent" and event[2] == "client" for event in run.events)
 

@@ -34,7 +34,7 @@ class Waiter(Calls):
         self.stalled = False  # whether somebody had a whole answer and did not go on
 
     def two(self, bodies: list[bytes], size: int, name: str = "Content-Length") -> Any:
-        """What the function returns for these bodies, which come in pieces of `size` bytes."""
+        """Result of the function for these bodies, which come in pieces of `size` bytes."""
         answers = [
             f"HTTP/1.1 200 OK\r\nX-Tea: ready\r\n{name}: {len(body)}\r\nServer: check\r\n\r\n".encode() + body
             for body in bodies

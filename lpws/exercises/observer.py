@@ -1,4 +1,4 @@
-"""What looks at a reader's handler from outside: clients, a room to publish in, and the time that passes."""
+"""The observer of a reader's handler: clients, a room to publish in, and the time that passes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WORDS = ["tea is ready", "it is cold", "rain at four", "who has the key?", "ça
 
 
 class Wrong(Exception):
-    """What a program did wrong, and what to think about."""
+    """A sentence on what a program did wrong, with a hint."""
 
     def __init__(self, happened: str, think: str) -> None:
         super().__init__(f"{happened} – think about {think}")
@@ -38,7 +38,7 @@ _THINK = {
 
 
 def raised(error: str, when: str = "") -> Wrong:
-    """What is said of an error in the program."""
+    """Sentence on an error in the program."""
     think = next((think for kind, think in _THINK.items() if error.startswith(kind)), None)
     return Wrong(f"raised {error}{when}", think or "what that line expects, and whether it is always so")
 
@@ -116,7 +116,7 @@ class Client:
         self.answers.append(answer._replace(at_s=at_s))
 
     def half(self) -> bytes:
-        """What has come of an answer that is not complete."""
+        """The part that has come of an answer that is not complete."""
         self.socket.setblocking(False)
         with suppress(OSError):
             self.data += self.socket.recv(65_536)
@@ -193,7 +193,7 @@ class Scene:
         return client
 
     def text(self) -> str:
-        """What the next message says: the first has what a page would escape."""
+        """Text of the next message; the first has characters that a page would escape."""
         words, self._said = self.draw.choice(_WORDS) if self._said else "<b> is tea & milk", True
         return f"{words} {self.draw.randrange(10_000)}"
 
@@ -214,7 +214,7 @@ class Scene:
         self._heed(self.program.tell("settle", self.sent, self.left, seconds))
 
     def waiting(self, at_most: int = -1) -> int:
-        """How many requests the server still keeps in memory; a thread may need a moment to let go."""
+        """Number of requests that the server still keeps in memory; a thread may need a moment to let go."""
         for pause_s in (0.0, 0.02, 0.1, 0.2):
             time.sleep(pause_s)
             told = self.program.tell("census")
@@ -270,7 +270,7 @@ class Calls:
         pass
 
     def __call__(self, *arguments: Any) -> Any:
-        """What the function returns, as plain values.
+        """Call the function in the process; return its result, as plain values.
 
         Raises
         ------

@@ -94,7 +94,7 @@ class Program:
             self._control.close()
 
     def tell(self, *order: Any, within_s: float = PATIENCE_S) -> dict[str, Any]:
-        """How things stand when the process has carried out the order.
+        """Let the process carry out an order; return its report.
 
         Raises
         ------
@@ -159,7 +159,7 @@ class Program:
                     self.printed += data.decode(errors="replace")[: _SHOWN + 1 - len(self.printed)]
 
     def words(self) -> str:
-        """What the program printed, cut."""
+        """The output that the program printed, cut."""
         cut = "\n… (and so on)" if len(self.printed) > _SHOWN else ""
         return self.printed[:_SHOWN].rstrip() + cut
 
@@ -183,7 +183,7 @@ class _Plain(pickle.Unpickler):
 
 
 def _paths() -> list[str]:
-    """Where the process looks for modules: as the kernel does, but beside the notebook last.
+    """The process's module search path: the kernel's, but with the notebook's folder last.
 
     A ``random.py`` that lies there must not come before the library's.
     """

@@ -107,7 +107,7 @@ class Make:
 
 
 def a_handler(module: str = "tornado.web", name: str = "RequestHandler") -> Callable[[Any], str | None]:
-    """What keeps a thing from being a handler, named since only a task that asks for one loads Tornado."""
+    """A check that a thing is a handler, by name, since only a task that asks for one may load Tornado."""
 
     def problem(thing: Any) -> str | None:
         kind = getattr(import_module(module), name)
@@ -119,7 +119,7 @@ def a_handler(module: str = "tornado.web", name: str = "RequestHandler") -> Call
 
 
 def a_function(arguments: str) -> Callable[[Any], str | None]:
-    """What keeps a thing from being a function of these arguments."""
+    """A check that a thing is a function of these arguments."""
 
     def problem(thing: Any) -> str | None:
         count = len(arguments.split(", "))
@@ -147,14 +147,14 @@ async def _empty_too() -> None: ...
 
 
 def _is_empty(thing: Any) -> bool:
-    """Whether nothing has been written yet into the body of the function, or of a class's methods."""
+    """True if nothing has been written yet into the body of the function, or of a class's methods."""
     parts: Iterable[Any] = vars(thing).values() if isinstance(thing, type) else [thing]
     functions = [part for part in parts if inspect.isfunction(part) and part.__name__ != "initialize"]
     return bool(functions) and all(map(_says_nothing, functions))
 
 
 def _says_nothing(function: FunctionType) -> bool:
-    """Whether the function has a body of words, dots and ``pass`` only."""
+    """True if the body of the function is nothing but words, dots and ``pass``."""
     consts = set(map(repr, function.__code__.co_consts)) - {"None", "Ellipsis", repr(function.__doc__)}
     return not consts and _steps(function) in (_steps(_empty), _steps(_empty_too))
 

@@ -38,7 +38,7 @@ def freshness(
     title: str | None = None,
     ax=None,
 ):
-    """How old what a client knows is, over time: a filled sawtooth, whose area is the mean age.
+    """Draw the age of a client's knowledge over time: a filled sawtooth, whose area is the mean age.
 
     Parameters
     ----------

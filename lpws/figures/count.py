@@ -127,8 +127,8 @@ def _label_ends(ax, end_s: float, ends: list[tuple]) -> None:
     # Of equal lines, the first of the dict is on top.
     wanted = pixels[:, 1] - 1e-6 * np.arange(len(ends))
     to_data = ax.transData.inverted().transform
-    centres = spread(wanted, heights, low, high)
-    for text, (x, y), centre, (_, style, _) in zip(texts, pixels, centres, ends, strict=True):
-        text.set_position(to_data((x + gap, centre)))
-        corners = to_data([(x + 3, y), (x + gap - 4, centre)])
+    centers = spread(wanted, heights, low, high)
+    for text, (x, y), center, (_, style, _) in zip(texts, pixels, centers, ends, strict=True):
+        text.set_position(to_data((x + gap, center)))
+        corners = to_data([(x + 3, y), (x + gap - 4, center)])
         ax.plot(*corners.T, color=style.color, linewidth=0.8, label="_leader", zorder=1)

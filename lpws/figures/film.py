@@ -128,7 +128,7 @@ class Film:
 
     @cached_property
     def png(self) -> bytes:
-        """How it ends."""
+        """The last picture of the film, as PNG."""
         for artist in self.passing:
             artist.set_visible(False)
         try:

@@ -109,7 +109,7 @@ def gap_strip(
 
 
 def _held(run: Run, client: int, end_s: float) -> pd.DataFrame:
-    """When the server held a request of the client: ``begin_s``, ``end_s``."""
+    """Times at which the server held a request of the client: ``begin_s``, ``end_s``."""
     asked = requests(run)
     asked = asked[(asked.client == client) & asked.received_s.notna()]
     return pd.DataFrame({"begin_s": asked.received_s, "end_s": asked.answered_s.fillna(end_s)})

@@ -27,30 +27,30 @@ def room_on_the_right(ax, start_s: float, end_s: float, texts: list, gap: float 
 
 
 def spread(wanted: np.ndarray, heights: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Centres near the wanted ones, in the same order, of things that do not overlap.
+    """Centers near the wanted ones, in the same order, of things that do not overlap.
 
-    Neighbours that would overlap become one thing, centred on what they want; until none do.
+    Neighbors that would overlap become one thing, centered on what they want; until none do.
 
     >>> spread(np.array([0.0, 1.0, 9.0]), np.array([2.0, 2.0, 2.0]), -10, 10).tolist()
     [-0.5, 1.5, 9.0]
     """
     order = np.argsort(wanted, kind="stable")
-    blocks = []  # (centre, height, members)
+    blocks = []  # (center, height, members)
     for index in order:
         block = (wanted[index], heights[index], [index])
         while True:
-            centre, height, members = block
-            centre = min(max(centre, low + height / 2), max(high - height / 2, low + height / 2))
-            block = (centre, height, members)
-            if not blocks or blocks[-1][0] + blocks[-1][1] / 2 <= centre - height / 2 + 1e-9:
+            center, height, members = block
+            center = min(max(center, low + height / 2), max(high - height / 2, low + height / 2))
+            block = (center, height, members)
+            if not blocks or blocks[-1][0] + blocks[-1][1] / 2 <= center - height / 2 + 1e-9:
                 break
             before = blocks.pop()
-            mean = np.average([before[0], centre], weights=[len(before[2]), len(members)])
+            mean = np.average([before[0], center], weights=[len(before[2]), len(members)])
             block = (mean, before[1] + height, before[2] + members)
         blocks.append(block)
     result = np.empty(len(wanted))
-    for centre, height, members in blocks:
-        edge = centre - height / 2
+    for center, height, members in blocks:
+        edge = center - height / 2
         for index in members:
             result[index] = edge + heights[index] / 2
             edge += heights[index]

@@ -118,7 +118,7 @@ def _percent(share: float) -> str:
 
 
 def _limits(curves: list, guess_s: float | None, log: bool | None) -> tuple[float, float, bool]:
-    """Where the time axis begins and ends [s], and whether it is logarithmic."""
+    """Begin and end [s] of the time axis, and whether it is logarithmic."""
     there = [age_s for age_s, _, _ in curves if len(age_s)]
     if not there:
         return (1e-3, 1.0, True) if log else (0.0, max(1.0, 2 * (guess_s or 0)), False)

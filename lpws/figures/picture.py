@@ -63,7 +63,7 @@ def page_width(figure: Figure) -> int:
 
 
 def frame(figure: Figure) -> Bbox:
-    """What the picture shows of the figure [inches]: all that is drawn, flush left."""
+    """The part of the figure that the picture shows [inches]: all that is drawn, flush left."""
     settle(figure)
     with matplotlib.rc_context(LOOK):
         figure.draw_without_rendering()

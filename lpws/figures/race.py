@@ -126,7 +126,7 @@ def _window(runs: Mapping[str, Run]) -> tuple[float, float]:
 
 
 def _words(runs: Mapping[str, Run]) -> str:
-    """What the film shows, the same words for each run of one specification."""
+    """Description of the film, in the same words for each run of one specification."""
     return (
         f"Ladders in one clock, one per transport: {', '.join(runs)}. The same messages are published at "
         "the same moments, and a line that sweeps down writes what follows: requests go from the client to "
@@ -174,7 +174,7 @@ def _title(figure, title: str, runs: Mapping[str, Run], messages: int) -> None:
 
 
 def _key(ax) -> None:
-    """What the marks are, beside the title."""
+    """Draw the key of the marks, beside the title."""
     figure, ink = ax.figure, TRANSPORT_STYLE["long polling"].ink
     key = figure.add_axes((1 - 4.0 / figure.get_figwidth(), 0.905, 3.9 / figure.get_figwidth(), 0.08))
     key.set(xlim=(0, 390), ylim=(52, 0))

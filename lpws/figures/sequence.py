@@ -35,7 +35,7 @@ def ladder(
     title: str | None = None,
     ax=None,
 ):
-    """What went between one client and the server, time downward and to scale.
+    """Draw all that went between one client and the server, time downward and to scale.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def ladder(
 
 
 def _around_the_oldest(run: Run, told: pd.DataFrame) -> tuple[float, float]:
-    """A window [s] around the message that was oldest on arrival, wide enough to see its neighbours."""
+    """A window [s] around the message that was oldest on arrival, wide enough to see its neighbors."""
     least_s = max(14 * run.delay_s, 0.005)
     missed = told[(told.state == "missed") & told.due_s.notna()]
     if len(missed):  # infinitely old
@@ -250,6 +250,6 @@ def _published(ax, told: pd.DataFrame, window_s: tuple[float, float]) -> None:
 
 
 def _height(ax, duration_s: float) -> float:
-    """How high [points] a duration is on the figure."""
+    """Height [points] of a duration on the figure."""
     start_s, end_s = sorted(ax.get_ylim())
     return duration_s / (end_s - start_s) * ax.get_window_extent().height * 72 / ax.figure.dpi

@@ -33,7 +33,7 @@ for _face in sorted((Path(__file__).parent / "fonts").glob("*.ttf")):
 
 @dataclass(frozen=True)
 class Style:
-    """How a run is drawn.
+    """The look of a run: color, line and marker.
 
     Parameters
     ----------

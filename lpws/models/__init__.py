@@ -17,7 +17,7 @@ All share one vocabulary. Every argument is a number or an array, every result i
 
 Latency is one-way, published → received. Servers and networks take no time but the transit: a form
 breaks where the server saturates or where d varies by as much as the effect. A timer is not Poisson:
-messages further apart than G never meet the gap of a long poll. A short run needs its realised rate.
+messages further apart than G never meet the gap of a long poll. A short run needs its realized rate.
 """
 
 from .connections import connections_opened_hz, long_polling_connections_open, short_polling_connections_open

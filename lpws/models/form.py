@@ -1,4 +1,4 @@
-"""What closed forms are made with: the check of their arguments, and the one mean that many need."""
+"""Helpers of the closed forms: the check of their arguments, and the one mean that many need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def closed_form(formula: Callable) -> Callable:
-    """The formula on arrays, with its arguments checked; a float where only numbers came in."""
+    """The formula for arrays and numbers, with its arguments checked; numbers alone give a float."""
     names = list(signature(formula).parameters)
 
     @wraps(formula)

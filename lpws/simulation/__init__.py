@@ -1,6 +1,6 @@
 """A run in virtual time: the mailbox and the events of a measurement, without sockets and without waiting.
 
-Who is answered, and when, the same `lpws.mailbox` decides as in a measurement; the network is a delay, and
+`lpws.mailbox` decides who is answered and when, as in a measurement. The network is a constant delay, and
 the server takes no time.
 """
 
@@ -15,7 +15,7 @@ from .client import Client
 from .server import Server
 from .world import World
 
-#: From so many events on it takes long to look for garbage among them.
+#: The number of events from which it takes long to look for garbage among them.
 MANY = 100_000
 #: Objects that Python itself has put out of the reach of the garbage collection: 375 in Python 3.12.1.
 _FROZEN = gc.get_freeze_count()
@@ -24,7 +24,12 @@ _FROZEN = gc.get_freeze_count()
 def simulate(transport: Transport, workload: Workload, link: Link | None = None) -> Run:
     """The run that `measure` would return if nothing took time but the transits of the link.
 
-    It makes the same random choices as the measurement, and ends as that does.
+    It makes the same random choices as the measurement, and ends like one.
+
+    Parameters
+    ----------
+    transport, workload, link
+        The specification to run; without a link, a transit takes no time. The link may have no faults.
 
     Raises
     ------
@@ -48,9 +53,9 @@ def simulate(transport: Transport, workload: Workload, link: Link | None = None)
         events = lived(World(transport, workload, link.delay_s if link else 0.0))
         run = Run(transport, workload, link, events, origin="simulated")
         del events
-        # All else is gone by now, and they are there to stay. Frozen and thawed they count as old: else
-        # the next look for garbage, which is soon, would go through all of them.
-        if len(run.events) > MANY and gc.get_freeze_count() <= _FROZEN:  # else the reader's
+        # Performance: only the events are left, and they stay. Frozen and thawed, they are in the oldest
+        # generation; without this the next collection, which is soon, would go through all of them.
+        if len(run.events) > MANY and gc.get_freeze_count() <= _FROZEN:  # more are the reader's own
             gc.freeze()
             gc.unfreeze()
     return run
@@ -71,7 +76,7 @@ def lived(world: World) -> list[tuple]:
     for client in clients:
         client.leave()
     world.run_until(world.now_s + world.delay_s)
-    # They refer to the world, which is freed at once if it does not refer to them.
+    # The acts refer to the world. Without them there is no cycle, and the world is freed at once.
     world.acts.clear()
     world.crossing.clear()
     return world.events

@@ -1,4 +1,4 @@
-"""The clients of a simulation: what a client can do, and what it does over each transport."""
+"""The clients of a simulation: the acts of a client, and its life over each transport."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from .world import REQUEST_BYTES, World
 
 
 class Client:
-    """What a client can do.
+    """One simulated client: its acts, and the life that its transport gives it.
 
-    What it does is a generator, and to go on is an act. It yields the time at which it wants to be
-    woken, or nothing to be sent what arrives: news, and the size of the response unless it does not end.
+    Its life is a generator, and each step of it is an act of the world. It yields the time [s] at which it
+    wants to be woken; or None, to be sent the next thing that arrives: messages, and the size of the
+    response, unless that does not end.
     """
 
     __slots__ = ("world", "server", "events", "number", "connection", "request", "cursor", "life", "go_on")
@@ -31,7 +32,7 @@ class Client:
 
     @property
     def done(self) -> bool:
-        """Whether it has the last message of the run, which nobody knows before the end."""
+        """True if it has the last message of the run, which nobody knows before the end."""
         return self.cursor == self.world.last and self.world.now_s >= self.world.end_s
 
     def connect(self) -> Iterator:
@@ -43,7 +44,7 @@ class Client:
         self.events.append((world.now_s, "opened", "client", self.number, self.connection, NONE, NONE, NONE))
 
     def ask(self, cursor: int | None, due_s: float | None = None) -> Iterator:
-        """Send a request, on the connection that there is or on a new one, and wait for what arrives."""
+        """Send a request, on the present connection or on a new one, and wait for the answer."""
         world, number = self.world, self.number
         self.request = request = next(world.requests)
         if due_s is not None:

@@ -17,7 +17,7 @@ REQUEST_BYTES, HEAD_BYTES = 90, 160
 
 
 class World:
-    """What both sides share: the time, the list of acts, the trace, and the distance between them."""
+    """The world that both sides share: the time, the acts to come, the trace, and the distance."""
 
     def __init__(self, transport: Transport, workload: Workload, delay_s: float) -> None:
         self.transport, self.workload, self.delay_s = transport, workload, delay_s

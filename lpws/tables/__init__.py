@@ -1,4 +1,4 @@
-"""Tidy frames of a run: one row an event, a connection, a request, a delivery, a run.
+"""Tidy tables of a run: one row per event, connection, request, delivery, or run.
 
 Pure functions of the trace; nothing is recorded twice. Times are seconds from the start of the run
 and NaN means "did not happen"; -1 stands in a column of whole numbers that does not apply.

@@ -1,4 +1,4 @@
-"""How old what a client knows is, moment by moment."""
+"""The age of a client's knowledge, moment by moment."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from .request import requests
 
 
 def age_over_time(run: Run, client: int = 0, *, until_s: float | None = None) -> pd.DataFrame:
-    """Age of what a client knows, as the corners of a line: a sawtooth.
+    """Age of a client's knowledge over time, as the corners of a sawtooth.
 
-    The age at t is t minus the latest moment of the server up to which the client knows all that
-    was published. A response, with news or without, tells all up to the moment when it was sent.
-    While the server holds a request, and on a stream, silence tells it too: "there was nothing, one
-    transit ago". (So the connection is supposed to be alive; the silence of a dead one tells nothing.
-    And what a server forgets, as without a cursor, no age can show.) At t = 0 a client knows all.
+    The age at t is t minus the latest moment up to which the client knows everything that was published.
+    A response, with messages or without, tells everything up to the moment when it was sent. While the
+    server holds a request, and on a stream, silence tells as much: "nothing was published until one
+    transit ago". That takes a connection that is alive: the silence of a dead one tells nothing. A message
+    that is lost for good, as without a cursor, does not show in an age. At t = 0 a client knows everything.
 
     Parameters
     ----------
     run
         The run.
     client
-        Whose knowledge.
+        Number of the client.
     until_s
-        When to stop [s]; if not given, when publishing ends.
+        End of the line [s]; if not given, the end of publishing.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def age_over_time(run: Run, client: int = 0, *, until_s: float | None = None) ->
         if at_s <= until_s and of_s > known_s:
             corners += [(at_s, at_s - known_s), (at_s, at_s - of_s)]
             known_s = of_s
-        # From then on knowledge grows with time, as long as the client waits for what would come at once.
+        # From then on knowledge grows with time, as long as the client waits on a held request or stream.
         end_s = min(held_until_s, until_s)
         if end_s > max(at_s, known_s + run.delay_s):
             corners += [(max(at_s, known_s + run.delay_s), run.delay_s), (end_s, run.delay_s)]
@@ -49,14 +49,20 @@ def age_over_time(run: Run, client: int = 0, *, until_s: float | None = None) ->
 
 
 def mean_age_s(run: Run, client: int = 0, *, until_s: float | None = None) -> float:
-    """Mean age [s] of what a client knows: the area under `age_over_time`, over its time."""
+    """Mean age [s] of a client's knowledge: the area under `age_over_time`, divided by its duration.
+
+    Parameters
+    ----------
+    run, client, until_s
+        As `age_over_time` takes them.
+    """
     line = age_over_time(run, client, until_s=until_s)
     area = (np.diff(line.t_s) * (line.age_s.to_numpy()[1:] + line.age_s.to_numpy()[:-1])).sum() / 2
     return float(area / line.t_s.iloc[-1])
 
 
 def _told(run: Run, client: int, until_s: float) -> list[tuple[float, float, float]]:
-    """What the client learns, in time: at which moment [s], of which, and how long it goes on learning."""
+    """Moments at which the client learns something, sorted: (at [s], all up to [s], and on until [s])."""
     asked = requests(run)
     asked = asked[(asked.client == client) & asked.received_s.notna()]
     told = [(r.response_s, r.answered_s, -np.inf) for r in asked.itertuples() if r.response_s <= until_s]

@@ -11,7 +11,7 @@ from .trace import check_side, event_table, first, once
 
 
 def connections(run: Run, side: str = "client") -> pd.DataFrame:
-    """One row a connection, as one side saw it.
+    """One row per connection, as one side saw it.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def connections(run: Run, side: str = "client") -> pd.DataFrame:
 
 
 def open_over_time(run: Run, side: str = "client") -> pd.DataFrame:
-    """How many connections one side has open: one row a change.
+    """Number of connections that one side has open, one row per change.
 
     The client counts from the moment when it begins to connect, the server from the accept.
 

@@ -71,7 +71,7 @@ def deliveries(run: Run) -> pd.DataFrame:
 
 
 def _sent_s(sent: pd.DataFrame, row_of_sent: np.ndarray, result: pd.DataFrame) -> np.ndarray:
-    """When each row was sent: by the request that brought it or, if none did, the first time."""
+    """Time [s] at which each row was sent: by the request that brought it or, if none did, the first time."""
     t = sent.t.to_numpy()
     row, first = np.unique(row_of_sent, return_index=True)
     first_s = _filled(len(result), np.nan, row, t[first])
@@ -82,12 +82,12 @@ def _sent_s(sent: pd.DataFrame, row_of_sent: np.ndarray, result: pd.DataFrame) -
 
 
 def _row(frame: pd.DataFrame, ids: np.ndarray, clients: np.ndarray) -> np.ndarray:
-    """Where an event's message and client are in the table of all messages × all clients."""
+    """Row of each event's message and client in the table of all messages × all clients."""
     return np.searchsorted(ids, frame.message) * len(clients) + np.searchsorted(clients, frame.client)
 
 
 def _filled(n: int, missing: float, where: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """An array of n values, all missing but those."""
+    """An array of n values, all missing but those given, shape (n,)."""
     result = np.full(n, missing)
     result[where] = values
     return result

@@ -10,8 +10,15 @@ from .trace import check_side, event_table
 def processor_time_s(run: Run, side: str = "server") -> float:
     """Processor time [s] that the thread of one side's loop used while messages were published.
 
-    Of the clients it is that of all together. Ticks say it, so that it is known to the distance of two
-    ticks at either end.
+    The clients' loop is one for all of them. The time is read off the loop's ticks, and so may be off by
+    the distance of two ticks at either end.
+
+    Parameters
+    ----------
+    run
+        A measured run.
+    side
+        ``"server"`` or ``"client"``.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from .trace import event_table, first, once
 
 
 def requests(run: Run) -> pd.DataFrame:
-    """One row a request, what both sides saw of it side by side.
+    """One row per request, with what both sides saw of it.
 
     Returns
     -------

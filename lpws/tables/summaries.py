@@ -1,4 +1,4 @@
-"""What a race shows."""
+"""The summary of a race, one row per run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .request import requests
 
 
 def summary(runs: Run | Mapping[str, Run]) -> pd.DataFrame:
-    """One row a run: what a race shows.
+    """Counts and latencies of each run, one row per run.
 
     Parameters
     ----------

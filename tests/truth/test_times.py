@@ -42,7 +42,7 @@ def test_events_are_in_the_same_order_on_the_wire_and_at_both_ends(seen):
 
 @pytest.mark.parametrize("side", ["server", "client"])
 def test_a_clock_that_is_off_is_noticed(seen, side):
-    """By twice the median distance, towards the packets: half of the events are out of order then."""
+    """By twice the median distance, toward the packets: half of the events are out of order then."""
     name = {"server": "message_sent", "client": "message_received"}[side]
     table = distances(seen)
     off_s = 2 * SENSE[name] * table[table["name"] == name].distance_s.median()
