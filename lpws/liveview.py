@@ -9,8 +9,8 @@ from IPython.display import DisplayHandle
 from matplotlib.figure import Figure
 
 from .figures.pair import SIZE, connections_and_latency
+from .figures.panel import Drawing
 from .figures.picture import DPI, PAGE_DPI, bundle
-from .figures.style import Drawing
 from .run import Run
 
 

@@ -26,8 +26,9 @@ from .frame import frame_bits
 from .gap import gap_strip
 from .latency import ecdf
 from .pair import connections_and_latency
+from .panel import axes, entitle
 from .race import replay
 from .sequence import ladder
 from .size import bytes_to_scale
-from .style import FAINT, GRAY, INK, PALE, TRANSPORT_STYLE, Style, axes, entitle
+from .style import FAINT, GRAY, INK, PALE, TRANSPORT_STYLE, Style
 from .style import GRAY as GREY

@@ -9,22 +9,10 @@ from matplotlib import rc_context
 
 from ..run import Run
 from ..tables import age_over_time, mean_age_s
+from .arguments import check_client, labeled
 from .labels import write
-from .style import (
-    FAINT,
-    GRAY,
-    INK,
-    LARGE,
-    LOOK,
-    MEDIUM,
-    PALE,
-    SMALL,
-    axes,
-    check_client,
-    entitle,
-    labelled,
-    styles,
-)
+from .panel import axes, entitle
+from .style import FAINT, GRAY, INK, LARGE, LOOK, MEDIUM, PALE, SMALL, styles
 
 ROOM = 0.35  # free height between two rows, as a share of the highest tooth
 
@@ -57,7 +45,7 @@ def freshness(
     -------
     Axes
     """
-    runs = labelled(runs)
+    runs = labeled(runs)
     check_client(runs, client)
     of_transport = styles(runs)
     lines = {label: age_over_time(run, client, until_s=until_s) for label, run in runs.items()}

@@ -10,21 +10,11 @@ from matplotlib import rc_context
 
 from ..run import Run
 from ..tables import connections, events, requests
+from ..tables.trace import check_side
+from .arguments import check_client, check_window, labeled
 from .labels import room_on_the_right
-from .style import (
-    INK,
-    LOOK,
-    MEDIUM,
-    SMALL,
-    axes,
-    check_client,
-    check_side,
-    check_window,
-    entitle,
-    label_time,
-    labelled,
-    styles,
-)
+from .panel import axes, entitle, label_time
+from .style import INK, LOOK, MEDIUM, SMALL, styles
 
 
 @rc_context(LOOK)
@@ -68,7 +58,7 @@ def lifelines(
     check_side(side)
     if clients is not None and not isinstance(runs, Run):
         raise ValueError(f"expected a single run with clients={clients!r}, got {runs!r}")
-    runs = labelled(runs)
+    runs = labeled(runs)
     for number in [client] if clients is None else clients:
         check_client(runs, number)
     of_transport = styles(runs)

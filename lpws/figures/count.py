@@ -9,19 +9,11 @@ from matplotlib import rc_context
 
 from ..run import Run
 from ..tables import connections, open_over_time, requests
+from ..tables.trace import check_side
+from .arguments import labeled
 from .labels import room_on_the_right, size_of, spread
-from .style import (
-    INK,
-    LOOK,
-    MEDIUM,
-    SMALL,
-    axes,
-    check_side,
-    entitle,
-    label_time,
-    labelled,
-    styles,
-)
+from .panel import axes, entitle, label_time
+from .style import INK, LOOK, MEDIUM, SMALL, styles
 
 WHAT = {
     "opened": ("Connections opened so far", "connections opened"),
@@ -62,7 +54,7 @@ def timeline(
     check_side(side)
     if what not in WHAT:
         raise ValueError(f"expected what='opened', 'open' or 'requests', got {what!r}")
-    runs = labelled(runs)
+    runs = labeled(runs)
     of_transport = styles(runs)
     end_s = max(run.workload.duration_s for run in runs.values())
     ax = axes(ax, 7.5, 4)

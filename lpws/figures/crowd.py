@@ -10,8 +10,10 @@ from matplotlib.figure import Figure
 
 from ..run import Run
 from ..tables import deliveries
+from .arguments import check_window, labeled
 from .labels import write
-from .style import GRAY, INK, LOOK, MEDIUM, axes, check_window, entitle, labelled, styles
+from .panel import axes, entitle
+from .style import GRAY, INK, LOOK, MEDIUM, styles
 
 FEW = 60  # clients that still have a column each to be seen
 
@@ -39,7 +41,7 @@ def rain(
     Figure
         Its ``axes`` are the panels.
     """
-    runs = labelled(runs)
+    runs = labeled(runs)
     start_s, end_s = check_window(window_s or (0.0, max(run.workload.duration_s for run in runs.values())))
     panels = np.ravel(axes(None, 7.5, 5.2, columns=len(runs), sharey=True, gridspec_kw={"wspace": 0.12}))
     panels[0].set_ylim(end_s, start_s)

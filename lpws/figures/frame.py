@@ -8,7 +8,8 @@ from matplotlib import rc_context
 from matplotlib.patches import Rectangle
 
 from .labels import write
-from .style import GRAY, INK, LOOK, MEDIUM, SMALL, TRANSPORT_STYLE, axes, entitle
+from .panel import axes, entitle
+from .style import GRAY, INK, LOOK, MEDIUM, SMALL, TRANSPORT_STYLE
 
 ACROSS = 32  # bits in a row, as RFC 6455 §5.2 draws them
 ROWS = 6  # of which a long frame shows its beginning

@@ -8,21 +8,10 @@ from matplotlib import rc_context
 
 from ..run import Run
 from ..tables import deliveries, requests
+from .arguments import check_client, check_window
 from .labels import write
-from .style import (
-    GRAY,
-    INK,
-    LARGE,
-    LOOK,
-    MEDIUM,
-    PALE,
-    TRANSPORT_STYLE,
-    axes,
-    check_client,
-    check_window,
-    entitle,
-    warn,
-)
+from .panel import axes, entitle, warn
+from .style import GRAY, INK, LARGE, LOOK, MEDIUM, PALE, TRANSPORT_STYLE
 
 HIGH = 0.62  # of a strip, where the next one is 1 below
 

@@ -9,8 +9,10 @@ from matplotlib import rc_context
 
 from ..run import Run
 from ..tables import STATES, deliveries
+from .arguments import labeled
 from .labels import Placer
-from .style import GRAY, INK, LOOK, MEDIUM, PALE, SMALL, axes, entitle, labelled, styles
+from .panel import axes, entitle
+from .style import GRAY, INK, LOOK, MEDIUM, PALE, SMALL, styles
 
 
 @rc_context(LOOK)
@@ -50,8 +52,8 @@ def ecdf(
     -------
     Axes
     """
-    runs = labelled(runs)
-    recorded = {} if recorded is None else labelled(recorded)
+    runs = labeled(runs)
+    recorded = {} if recorded is None else labeled(recorded)
     for label, model in (models or {}).items():
         if not callable(model):
             raise TypeError(f"expected a function of the latency as the model of {label!r}, got {model!r}")

@@ -10,7 +10,8 @@ from ..run import Run
 from ..tables import deliveries
 from .count import steps
 from .labels import write
-from .style import GRAY, INK, LOOK, MEDIUM, SMALL, TRANSPORT_STYLE, Drawing, axes, entitle, label_time, warn
+from .panel import Drawing, axes, entitle, label_time, warn
+from .style import GRAY, INK, LOOK, MEDIUM, SMALL, TRANSPORT_STYLE
 
 #: Width and height of the figure [inches].
 SIZE = (7.5, 4.8)

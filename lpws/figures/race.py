@@ -10,23 +10,11 @@ from matplotlib.patches import Rectangle
 
 from ..run import Run
 from ..tables import age_over_time, connections, deliveries, mean_age_s, requests
+from .arguments import check_client, check_window, labeled
 from .film import MOST, Film
 from .labels import write
-from .style import (
-    FAINT,
-    GRAY,
-    INK,
-    LARGE,
-    LOOK,
-    MEDIUM,
-    SMALL,
-    TRANSPORT_STYLE,
-    Drawing,
-    check_client,
-    check_window,
-    labelled,
-    styles,
-)
+from .panel import Drawing
+from .style import FAINT, GRAY, INK, LARGE, LOOK, MEDIUM, SMALL, TRANSPORT_STYLE, styles
 
 #: From one ladder to the next; room for the sawtooth; from client to server; where messages are published.
 PITCH, SAW, LADDER, NEWS = 190, 76, 84, -42
@@ -73,7 +61,7 @@ def replay(
     ValueError
         If more than 200 messages would move.
     """
-    runs = labelled(runs)
+    runs = labeled(runs)
     check_client(runs, client)
     start_s, end_s = _window(runs) if window_s is None else check_window(window_s)
     wide = len(runs) * PITCH - 16

@@ -8,20 +8,10 @@ from matplotlib import rc_context
 
 from ..run import Run
 from ..tables import connections, deliveries, requests
+from .arguments import check_client, check_window
 from .labels import size_of
-from .style import (
-    GRAY,
-    INK,
-    LOOK,
-    MEDIUM,
-    PALE,
-    SMALL,
-    axes,
-    check_client,
-    check_window,
-    entitle,
-    styles,
-)
+from .panel import axes, entitle
+from .style import GRAY, INK, LOOK, MEDIUM, PALE, SMALL, styles
 
 CLIENT, SERVER = 0.0, 1.0  # where the life-lines stand
 

@@ -10,7 +10,8 @@ from matplotlib import rc_context
 from matplotlib.collections import PolyCollection
 
 from .labels import write
-from .style import GRAY, INK, LARGE, LOOK, MEDIUM, PALE, SMALL, TRANSPORT_STYLE, Style, axes, entitle
+from .panel import axes, entitle
+from .style import GRAY, INK, LARGE, LOOK, MEDIUM, PALE, SMALL, TRANSPORT_STYLE, Style
 
 HEAD = "#cdc9c2"  # bytes that are no message
 MOST = 5000  # squares in one figure; more bytes share one
