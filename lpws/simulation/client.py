@@ -55,9 +55,9 @@ class Client:
                 self.events.append(due)
         if self.connection == NONE:
             yield from self.connect()
-        line = self.connection
+        connection = self.connection
         self.events.append(
-            (world.now_s, "request_sent", "client", number, line, request, NONE, REQUEST_BYTES)
+            (world.now_s, "request_sent", "client", number, connection, request, NONE, REQUEST_BYTES)
         )
         world.cross(self.server.take, (self, request, cursor))
         self.receive((yield))
@@ -67,11 +67,12 @@ class Client:
     def receive(self, arrived: tuple[list[Message], int]) -> None:
         """Take what has arrived: a response, or what is new on a stream."""
         news, size = arrived
-        now_s, number, line, request = self.world.now_s, self.number, self.connection, self.request
+        now_s, number, connection, request = self.world.now_s, self.number, self.connection, self.request
+        events = self.events
         if size != NONE:
-            self.events.append((now_s, "response_received", "client", number, line, request, NONE, size))
+            events.append((now_s, "response_received", "client", number, connection, request, NONE, size))
         for id, text in news:
-            self.events.append((now_s, "message_received", "client", number, line, request, id, len(text)))
+            events.append((now_s, "message_received", "client", number, connection, request, id, len(text)))
             self.cursor = id
         if news and self.cursor == self.world.last:
             self.world.delivered()

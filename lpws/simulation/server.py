@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..mailbox import Mailbox, Message, Window
 from ..specs import SSE, WebSocket
@@ -14,15 +14,19 @@ from ..trace import NONE
 from ..wire import to_chunk, to_frame, to_lines
 from .world import HEAD_BYTES, REQUEST_BYTES, World
 
-if TYPE_CHECKING:
-    from .client import Client
-
 #: How each stream packs messages.
 PACKS: dict[type, Callable[[Iterable[Message]], bytes]] = {SSE: to_chunk, WebSocket: to_frame}
 
 
+class Client(Protocol):
+    """A client as the server knows it: its number, and the act that brings it what was sent."""
+
+    number: int
+    go_on: Callable
+
+
 @dataclass(slots=True, eq=False)
-class Line:
+class Connection:
     """The server's end of a connection."""
 
     client: Client
@@ -37,66 +41,66 @@ class Server:
 
     def __init__(self, world: World) -> None:
         self.world, self.events, self.mailbox = world, world.events, Mailbox()
-        self.lines: dict[Client, Line] = {}
+        self.connections: dict[Client, Connection] = {}
         self.numbers = count()
         self.log_bytes = [0]  # of the log up to each message, as it goes on the wire
-        self.followers: dict[Line, None] = {}  # who is sent every message, in the order in which they came
+        self.followers: dict[Connection, None] = {}  # the open streams, in order of arrival
         self.window = Window(world.transport.flush_s)
         self.pack = PACKS.get(type(world.transport))
         self.hold_s = world.transport.hold_s
-        self.expiry_s = -math.inf  # up to when the ends of holds are planned
+        self.expiry_s = -math.inf  # the latest act that ends holds is planned for then
 
     def accept(self, client: Client) -> None:
-        """The last packet of a handshake has arrived."""
-        self.lines[client] = line = Line(client, next(self.numbers))
-        self.events.append((self.world.now_s, "opened", "server", NONE, line.number, NONE, NONE, NONE))
+        """Accept a connection: the last packet of its handshake has arrived."""
+        self.connections[client] = connection = Connection(client, next(self.numbers))
+        self.events.append((self.world.now_s, "opened", "server", NONE, connection.number, NONE, NONE, NONE))
 
     def take(self, question: tuple[Client, int, int | None]) -> None:
-        """A request has arrived, with its cursor: answer it, or hold it."""
+        """Take a request that has arrived, with its cursor: answer it, or hold it."""
         client, request, cursor = question
-        if client not in self.lines:  # the handshake's last packet came right before it
+        if client not in self.connections:  # the handshake's last packet came right before it
             self.accept(client)
-        line, now_s = self.lines[client], self.world.now_s
-        line.request = request
-        line.read_bytes += REQUEST_BYTES
+        connection, now_s = self.connections[client], self.world.now_s
+        connection.request = request
+        connection.read_bytes += REQUEST_BYTES
         self.events.append(
-            (now_s, "request_received", "server", client.number, line.number, request, NONE, NONE)
+            (now_s, "request_received", "server", client.number, connection.number, request, NONE, NONE)
         )
         if self.world.transport.streams:
-            self.follow(line, cursor)
+            self.follow(connection, cursor)
             return
-        news = self.mailbox.ask(line, cursor, self.hold_s, now_s)
+        news = self.mailbox.ask(connection, cursor, self.hold_s, now_s)
         if news is not None:
-            self.answer(line, news)
-        elif now_s + self.hold_s > self.expiry_s:  # holds that end together are looked at together
+            self.answer(connection, news)
+        elif now_s + self.hold_s > self.expiry_s:  # one act ends all holds up to its time
             self.expiry_s = now_s + self.hold_s
             self.world.at(self.expiry_s, self.expire)
 
-    def follow(self, line: Line, cursor: int) -> None:
+    def follow(self, connection: Connection, cursor: int) -> None:
         """Begin a stream: send what came after the cursor, and from now on every message."""
         if self.world.transport.upgrades:
-            self.answer(line, [])  # the 101
+            self.answer(connection, [])  # the 101
         else:
-            line.written_bytes += HEAD_BYTES  # the head of a response that does not end
+            connection.written_bytes += HEAD_BYTES  # the head of a response that does not end
         if missed := self.mailbox.since(cursor):
-            self.send(line, missed, len(self.pack(missed)))
-        self.window.join(line, self.mailbox.last)
-        self.followers[line] = None
+            self.send(connection, missed, len(self.pack(missed)))
+        self.window.join(connection, self.mailbox.last)
+        self.followers[connection] = None
 
     def expire(self, _) -> None:
-        """Holds end, if no message came first."""
-        for line in self.mailbox.expire(self.world.now_s):
-            self.answer(line, [])
+        """End the holds whose time is over; answer their requests empty."""
+        for connection in self.mailbox.expire(self.world.now_s):
+            self.answer(connection, [])
 
     def publish(self, text: str) -> None:
-        """A message is due: it enters the log, and goes to all who wait."""
+        """Append a message that is due to the log; send it to every client that waits."""
         message, released = self.mailbox.publish(text)
         self.log_bytes.append(self.log_bytes[-1] + len(to_lines([message])))
         now_s, id = self.world.now_s, message.id
         self.events.append((now_s, "due", "publisher", NONE, NONE, NONE, id, NONE))
         self.events.append((now_s, "published", "server", NONE, NONE, NONE, id, len(text)))
-        for line in released:
-            self.answer(line, [message])
+        for connection in released:
+            self.answer(connection, [message])
         if self.followers and self.window.take(message):
             if self.window.flush_s:
                 self.world.at(now_s + self.window.flush_s, self.flush)
@@ -107,48 +111,49 @@ class Server:
         """Send what was gathered on every stream."""
         messages, late = self.window.close()
         size = len(self.pack(messages))
-        for line in self.followers:
-            if line in late:
-                self.send(line, late[line], len(self.pack(late[line])))
+        for connection in self.followers:
+            if connection in late:
+                self.send(connection, late[connection], len(self.pack(late[connection])))
             else:
-                self.send(line, messages, size)
+                self.send(connection, messages, size)
 
-    def send(self, line: Line, messages: list[Message], size: int) -> None:
+    def send(self, connection: Connection, messages: list[Message], size: int) -> None:
         """Send messages on a stream, packed into so many bytes."""
-        self.hand_over(line, messages)
-        line.written_bytes += size
-        self.world.cross(line.client.go_on, (messages, NONE))
+        self.hand_over(connection, messages)
+        connection.written_bytes += size
+        self.world.cross(connection.client.go_on, (messages, NONE))
 
-    def answer(self, line: Line, news: list[Message]) -> None:
+    def answer(self, connection: Connection, news: list[Message]) -> None:
         """Send a response with these messages."""
-        world, now_s, client = self.world, self.world.now_s, line.client
-        self.hand_over(line, news)
+        world, now_s, client = self.world, self.world.now_s, connection.client
+        self.hand_over(connection, news)
         # Ids of a response follow each other.
         body_bytes = self.log_bytes[news[-1].id] - self.log_bytes[news[0].id - 1] if news else 0
-        self.events.append(
-            (now_s, "response_sent", "server", client.number, line.number, line.request, NONE, body_bytes)
-        )
+        number, request = connection.number, connection.request
+        event = (now_s, "response_sent", "server", client.number, number, request, NONE, body_bytes)
+        self.events.append(event)
         size = HEAD_BYTES + body_bytes
-        line.written_bytes += size
+        connection.written_bytes += size
         world.cross(client.go_on, (news, size))
         if not world.keep_alive:
             self.close(client)
 
-    def hand_over(self, line: Line, messages: list[Message]) -> None:
+    def hand_over(self, connection: Connection, messages: list[Message]) -> None:
         """Record that messages are handed to a connection."""
-        now_s, number, connection, request = self.world.now_s, line.client.number, line.number, line.request
+        now_s, client = self.world.now_s, connection.client.number
+        number, request = connection.number, connection.request
         for id, text in messages:
-            self.events.append((now_s, "message_sent", "server", number, connection, request, id, len(text)))
+            self.events.append((now_s, "message_sent", "server", client, number, request, id, len(text)))
 
     def close(self, client: Client) -> None:
-        """The connection ends, if this side has not ended it before."""
-        if line := self.lines.pop(client, None):
-            self.mailbox.leave(line)
-            self.window.leave(line)
-            self.followers.pop(line, None)
-            now_s, number = self.world.now_s, line.number
+        """End the connection, if this side has not ended it before."""
+        if connection := self.connections.pop(client, None):
+            self.mailbox.leave(connection)
+            self.window.leave(connection)
+            self.followers.pop(connection, None)
+            now_s, number = self.world.now_s, connection.number
             self.events += (
-                (now_s, "read", "server", NONE, number, NONE, NONE, line.read_bytes),
-                (now_s, "written", "server", NONE, number, NONE, NONE, line.written_bytes),
+                (now_s, "read", "server", NONE, number, NONE, NONE, connection.read_bytes),
+                (now_s, "written", "server", NONE, number, NONE, NONE, connection.written_bytes),
                 (now_s, "closed", "server", NONE, number, NONE, NONE, NONE),
             )
