@@ -147,6 +147,70 @@ def test_an_import_against_the_order_is_noticed(tmp_path, monkeypatch):
     assert list(imported(file)) == ["notebook", "figures", "run", "server"]
 
 
+def circle(imports):
+    """The modules that import each other in a circle; ``imports`` has, by module, those that it imports."""
+    rest = {name: set(others) for name, others in imports.items()}
+    while ends := [name for name, others in rest.items() if not others & rest.keys()]:
+        for name in ends:
+            del rest[name]
+    return set(rest)
+
+
+def neighbors(path):
+    """The modules of its own folder that a file imports, wherever in the file, for a type alone too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+
+
+FOLDERS = sorted({path.parent for path in FILES} - {HOME})
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
+def test_inside_a_folder_nobody_imports_in_a_circle(folder):
+    files = {path.stem: path for path in folder.glob("*.py")}
+    assert circle({name: {*neighbors(path)} & files.keys() for name, path in files.items()}) == set()
+
+
+def test_a_circle_is_noticed():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == {"a", "b", "c"}
+    assert circle({"a": {"b", "d"}, "b": {"c"}, "c": {"d"}, "d": set()}) == set()
+
+
+# ------------------------------------------------------------------------------------ size
+
+#: Lines of code at most, without blank lines, comments and docstrings. The core is all that has no bound of
+#: its own: from the trace to the tables and models, the notebook's few calls, the doctor.
+MOST_LINES = {"core": 4500, "figures": 1800, "chat": 900}
+#: The exercises grow with the lessons; the services are part two's.
+UNBOUNDED = {"exercises", "services"}
+HAVE_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def code_lines(source):
+    """Number of the lines of code in a source."""
+    words = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, HAVE_DOCSTRINGS) and ast.get_docstring(node, clean=False) is not None:
+            words |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = enumerate(map(str.strip, source.splitlines()), 1)
+    return sum(bool(line) and not line.startswith("#") and number not in words for number, line in lines)
+
+
+def test_the_laboratory_stays_small():
+    found = dict.fromkeys(MOST_LINES, 0)
+    for path in FILES:
+        place = part(module_name(path))
+        if place not in UNBOUNDED:
+            found[place if place in found else "core"] += code_lines(path.read_text(encoding="utf-8"))
+    assert {place: lines for place, lines in found.items() if lines > MOST_LINES[place]} == {}
+    assert min(found.values()) > 500  # so that the count itself is seen to work
+
+
+def test_lines_of_code_are_counted():
+    assert code_lines('"""What\n\nit is."""\n\nimport os  # a remark\n\n# another\nx = """a\nb"""\n') == 3
+
+
 # ------------------------------------------------------------------------------ public names
 
 
@@ -246,6 +310,59 @@ def test_every_module_says_what_it_is(path):
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     assert text
     assert text.splitlines()[0].endswith((".", "?"))
+
+
+#: A question is no name: the first line of a docstring names a result, or is an imperative.
+QUESTION = re.compile(r"(What|Whether|Who|Whom|Whose|When|Where|Why|How|Which|If|That)\b")
+
+
+def documented(tree):
+    """Every module, class and function that has a docstring: name, docstring."""
+    for node in ast.walk(tree):
+        if isinstance(node, HAVE_DOCSTRINGS) and (text := ast.get_docstring(node)):
+            yield getattr(node, "name", "the module"), text
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_a_docstring_begins_with_a_result_or_an_imperative(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert [(name, text.splitlines()[0]) for name, text in documented(tree) if QUESTION.match(text)] == []
+
+
+def test_a_docstring_that_begins_with_a_question_is_noticed():
+    tree = ast.parse('def f():\n    """Whether it is."""\n\ndef g():\n    """True if it is."""\n')
+    assert [name for name, text in documented(tree) if QUESTION.match(text)] == ["f"]
+
+
+@pytest.mark.parametrize("name", [name for name in lpws.__all__ if inspect.isfunction(getattr(lpws, name))])
+def test_a_public_function_explains_its_parameters(name):
+    """One that takes a single thing may say in its first line what that is."""
+    function = getattr(lpws, name)
+    parameters = inspect.signature(function).parameters
+    parameters = [name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD]
+    if len(parameters) > 1:
+        _, _, section = inspect.getdoc(function).partition("Parameters\n----------\n")
+        headings = re.findall(r"(?m)^\S.*$", section)
+        assert [each for each in parameters if each not in re.findall(r"\w+", " ".join(headings))] == []
+
+
+#: Words that American English spells otherwise. `GREY`, a name in two notebooks, is an alias of `GRAY`.
+BRITISH = re.compile(
+    r"(?i:colour|centre|behaviour|favourite|neighbour|artefact|licence|labelled(?!by)|modelled|travelled"
+    r"|(real|organ|recogn|normal|serial|initial|summar|minim|maxim|optim)is(e|ed|es|ing)\b)|\b[Gg]rey\b"
+)
+MAPS = [ROOT / "README.md", *(each for folder in ("lpws", "tests") for each in (ROOT / folder).rglob("*.md"))]
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *MAPS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_spelling_is_american(path):
+    if path.name != "test_package.py":  # which has the words themselves
+        assert [found[0] for found in BRITISH.finditer(path.read_text(encoding="utf-8"))] == []
+
+
+def test_another_spelling_is_noticed():
+    found = BRITISH.finditer("a Grey centre, realised: gray, center, exercise, GREY")
+    assert [each[0] for each in found] == ["Grey", "centre", "realised"]
 
 
 def test_events_have_the_names_of_the_table():
