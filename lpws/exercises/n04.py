@@ -28,6 +28,11 @@ def _judge(call: Calls, pieces: list[bytes], expected: list[tuple[str, str]], th
         raise Wrong(f"returned {found!r:.60} for {shown}", "what is asked for: a list of events")
     events = [tuple(event) if isinstance(event, list | tuple) else event for event in found]
     if events != expected:
+        if all(isinstance(event, tuple) and len(event) == 2 for event in events):
+            if not all(isinstance(part, str) for event in events for part in event):
+                think = "what an id and a text are in Python: both are of type str"
+            elif [event[::-1] for event in events] == expected:
+                think = "which of the two comes first"
         raise Wrong(f"found {events!r:.120} in {shown}, where {expected!r:.120} was said", think)
 
 
@@ -56,6 +61,10 @@ def any_line_end(call: Calls) -> None:
                 pieces.append(b": the next line\r")
             think = "the three ways to end a line, and a piece that ends within one"
             _judge(call, pieces, [("3", f"{first}\nmore"), ("4", second)], think)
+    text = "tea\u2028and\x85milk\x0b"  # which `str.splitlines` takes apart
+    _judge(
+        call, [f"data: {text}\n\n".encode()], [("", text)], "the three ways to end a line: there is no fourth"
+    )
 
 
 def many_lines(call: Calls) -> None:
@@ -63,24 +72,31 @@ def many_lines(call: Calls) -> None:
     stream = "id: 1\n" + "".join(f"data: {line}\n" for line in lines) + "\n"
     think = "what two data lines of one event make together"
     _judge(call, [stream.encode()], [("1", "\n".join(lines))], think)
+    _judge(call, [f"data: {lines[0]}\ndata:\n\n".encode()], [("", f"{lines[0]}\n")], think)
 
 
 def no_data(call: Calls) -> None:
     stream = "id: 5\n\n\n\nevent: tea\n\ndata: here\n\n"
     think = "which blocks are events, and for how long an id holds"
     _judge(call, [stream.encode()], [("5", "here")], think)
+    _judge(
+        call, [b"id: 6\ndata:\n\n"], [("6", "")], "the difference between no data and a text that is empty"
+    )
 
 
 def keeps_id(call: Calls) -> None:
     number = str(call.draw.randint(10, 99))
     stream = f"data: before\n\nid: {number}\ndata: one\n\ndata: two\n\nid: é-1\ndata: three\n\n"
-    expected = [("", "before"), (number, "one"), (number, "two"), ("é-1", "three")]
-    _judge(call, [stream.encode()], expected, "for how long an id holds, and what it is before the first")
+    stream += "id:\ndata: four\n\n"
+    expected = [("", "before"), (number, "one"), (number, "two"), ("é-1", "three"), ("", "four")]
+    think = "for how long an id holds, what it is before the first, and whether it may be empty"
+    _judge(call, [stream.encode()], expected, think)
 
 
 def other_lines(call: Calls) -> None:
-    stream = ": a comment\nretry: 500\nid: 1\n:data: no\ndatas: no\ndata: yes\nnonsense\n: more\n\n"
-    think = "what to do with comments, and with fields one does not know"
+    stream = ": a comment\nretry: 500\nid: 1\n:data: no\ndatas: no\nData: no\ndata : no\n"
+    stream += "data: yes\nnonsense\n: more\n\n"
+    think = "what to do with comments, and with fields that are not known, to the letter"
     _judge(call, [stream.encode()], [("1", "yes")], think)
 
 

@@ -35,7 +35,7 @@ def opens(scene: Scene) -> None:
 def tells(scene: Scene) -> None:
     clients = [_join(scene, 0) for _ in range(3)]
     cursor = 0
-    for count in (1, 1, 3):
+    for count in (1, 1, 12):
         news = scene.publish(count)
         for client in clients:
             _expect(client, news, f"a client that joined with cursor={cursor}",
@@ -43,8 +43,8 @@ def tells(scene: Scene) -> None:
 
 
 def catches_up(scene: Scene) -> None:
-    news = scene.publish(4)
-    for cursor in (0, scene.draw.choice([1, 2, 3]), 4):
+    news = scene.publish(11)
+    for cursor in (0, scene.draw.randrange(1, 10), 11):  # of two digits, too
         client = _join(scene, cursor)
         _expect(client, news[cursor:], f"a client that joined with cursor={cursor}", "what a client lacks")
         live = scene.publish(2)
@@ -68,7 +68,7 @@ def misses_nothing(scene: Scene) -> None:
 def publishes(scene: Scene) -> None:
     clients = [_join(scene, 0) for _ in range(3)]
     for client in (clients[0], clients[2]):
-        text = scene.text()
+        text = f" {scene.text()}  "  # spaces are part of what it says
         client.send_frame(TEXT, text.encode())
         news = [Message(len(scene.published) + 1, text)]
         scene.published += news
@@ -78,9 +78,19 @@ def publishes(scene: Scene) -> None:
 
 
 def refuses_bytes(scene: Scene) -> None:
+    for data in (b"\x00\xff", b""):
+        _refuses(scene, data)
+
+
+def _refuses(scene: Scene, data: bytes) -> None:
     client, other = _join(scene, 0), _join(scene, 0)
-    client.send_frame(BINARY, b"\x00\xff")
-    client.hear()
+    try:
+        client.send_frame(BINARY, data)
+        client.hear()
+    except Wrong as wrong:
+        if "WebSocketClosedError" in wrong.happened:
+            raise Wrong(wrong.happened, "what runs after `close`, which does not end the method") from None
+        raise
     if not client.ended:
         raise Wrong("kept a client that sent bytes", "what `on_message` is given, text or bytes")
     if client.code != 1003:
@@ -88,6 +98,9 @@ def refuses_bytes(scene: Scene) -> None:
         raise Wrong(f"closed the connection of a client that sent bytes {how}", "the code that says why")
     if got := other.hear():
         raise Wrong(f"sent {got[0].payload[:40]!r} to the others when a client sent bytes", "who hears what")
+    for each in (client, other):
+        each.leave()
+    scene.settle()
 
 
 def forgets(scene: Scene) -> None:
@@ -136,7 +149,7 @@ _THINK = {
     "short": "which bytes are the length, which the key, and what the key does to byte number n",
     "long": "what 126 and 127 mean in the place of the length",
     "many": "where a frame ends",
-    "parts": "what FIN and opcode 0 say, and which frames are not messages at all",
+    "parts": "what FIN and opcode 0 say, where a frame may end, and which frames are not messages at all",
 }
 
 
@@ -162,18 +175,31 @@ def _frames(cases: str, draw) -> list[tuple[bytes, list[bytes], str]]:
         ]
     if cases == "many":
         texts = [some(draw.randrange(1, 200)) for _ in range(3)]
-        return [(b"".join(send(TEXT, text) for text in texts), texts, "three frames"), (b"", [], "no bytes")]
+        three = b"".join(send(TEXT, text) for text in texts)
+        mixed = b"".join(map(send, (TEXT, BINARY, TEXT), texts))
+        return [
+            (three, texts, "three frames"),
+            (mixed, texts, "a frame of text, one of bytes and one of text"),
+            (b"", [], "no bytes"),
+        ]
     a, b, c = (some(draw.randrange(3, 9)) for _ in range(3))
+    tea = "déjà vu ☕".encode()
     parts = send(TEXT, a, False) + send(PING, b"?") + send(0, b, False) + send(0, c)
     return [
         (send(TEXT, a, False) + send(0, b), [a + b], "two frames of one message"),
         (parts + send(TEXT, c), [a + b + c, c], "three frames of one message with a ping between them"),
+        (
+            send(TEXT, tea[:2], False) + send(0, tea[2:]),
+            [tea],
+            "two frames, the first of which ends within a letter",
+        ),
     ]
 
 
 TASKS = {
     "handler": Make(
-        stub="the methods are still empty: begin with `open`, and with who is to be called with each message",
+        stub="the methods are still empty: begin with `open`: "
+        "which function should the room call with each message?",
         expected=a_handler("tornado.websocket", "WebSocketHandler"),
         stages=[
             [("accepts the handshake", opens)],

@@ -108,7 +108,8 @@ class WebClient(Client):
                 more = self.socket.recv(1_000_000)
             except TimeoutError:
                 raise Wrong(
-                    "did not read on after a client had spoken", "what `on_message` waits for, and who waits"
+                    "did not read on after a client had spoken",
+                    "what `open` and `on_message` wait for, and who waits",
                 ) from None
             except OSError:
                 more = b""

@@ -100,6 +100,18 @@ class Recorded(RequestHandler):
 class RecordedSocket(Recorded):
     """The same for WebSockets, which go past every `Response` once they are open."""
 
+    def open(self, *given: Any, **named: Any) -> Any:
+        self.recorded_in.goodbyes.add(self._going_away)
+        return super().open(*given, **named)
+
+    def on_close(self) -> None:
+        self.recorded_in.goodbyes.discard(self._going_away)
+        super().on_close()
+
+    def _going_away(self) -> None:
+        # Not `self.close`, which a reader may have written anew.
+        WebSocketHandler.close(self, 1001)  # RFC 6455 §7.4.1
+
     def write_message(self, message: Any, binary: bool = False) -> Any:
         t = clock()  # before it leaves
         written = super().write_message(message, binary)  # raises if nothing can be sent any more

@@ -54,6 +54,7 @@ class Room:
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
         self.streams: set[Any] = set()  # the `StreamHandler`s at present: SSE and WebSocket
         self.listeners: set[Callable[[Message], object]] = set()  # the same, of plain Tornado handlers
+        self.goodbyes: set[Callable[[], None]] = set()  # what closes each WebSocket of a plain handler
         self.key = b""  # what the clients of a run show as ``run=…``; empty if everybody may ask
         self.strangers: Counter[int] = Counter()  # connection → how many requests without it came
         self.arrived: set[int] = set()  # the clients of which a request has come
@@ -99,8 +100,8 @@ class Room:
 
     @property
     def busy(self) -> bool:
-        """True if a request is held or a stream is open."""
-        return bool(self.waiting or self.streams)
+        """True if a request is held, or a stream or a WebSocket is open."""
+        return bool(self.waiting or self.streams or self.goodbyes)
 
     def publish(self, text: str) -> int:
         """Publish a text to everyone who listens; return the id of its message."""
@@ -166,3 +167,5 @@ class Room:
             self.leave(who)
         for stream in list(self.streams):
             stream.end()
+        for say_goodbye in list(self.goodbyes):
+            say_goodbye()

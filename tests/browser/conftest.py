@@ -53,6 +53,11 @@ def browser():
         yield browser
 
 
+def _parting(error):
+    """Whether a request of JupyterLab's own ended with its page, which it does not catch."""
+    return error.error.message == "Failed to fetch" and "/static/lab/" in (error.error.stack or "")
+
+
 @contextlib.contextmanager
 def windows(browser, **options):
     """Opens pages, each in a window and a profile of its own, in which there may be no error.
@@ -65,12 +70,7 @@ def windows(browser, **options):
         context = browser.new_context(
             **{"viewport": {"width": 1000, "height": 760}, "reduced_motion": "reduce"} | options
         )
-        # JupyterLab's own requests end with its page, and it does not catch that.
-        context.on(
-            "weberror",
-            lambda error: errors.append(str(error.error))
-            if "/static/lab/" not in (error.error.stack or "") else None,
-        )
+        context.on("weberror", lambda error: errors.append(str(error.error)) if not _parting(error) else None)
         context.set_default_timeout(20_000)
         contexts.append(context)
         return context.new_page()

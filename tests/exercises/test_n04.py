@@ -81,7 +81,7 @@ WRONG = {
         [("data = []\n            elif", "data = []; last_id = ''\n            elif")],
         "for how long an id holds",
     ),
-    "a number": ([("last_id = value", "last_id = int(value)")], "where [('1'"),
+    "a number": ([("last_id = value", "last_id = int(value)")], "both are of type str"),
     "empty events": ([("if data:", "if True:")], "which blocks are events"),
     "what is left": ([("    return found", "    return found + ([(last_id, data[0])] if data else [])")],
                      "what if the stream ends before"),
@@ -93,6 +93,32 @@ WRONG = {
         [('held = "\\r" if text.endswith("\\r") else ""', 'held = ""'), ('.removesuffix("\\r")', "")],
         "a piece that ends within one",
     ),
+    "str.splitlines": (
+        [('    return found', '''    out, data, last_id = [], [], ""
+    for line in b"".join(pieces).decode().splitlines():
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            if data:
+                out.append((last_id, "\\n".join(data)))
+            data = []
+        elif name == "data":
+            data.append(value)
+        elif name == "id":
+            last_id = value
+    return out''')],
+        "there is no fourth",
+    ),
+    "an empty text": ([("if data:", 'if "".join(data):')], "the difference between no data and a text"),
+    "an empty id": ([('elif name == "id"', 'elif name == "id" and value')], "whether it may be empty"),
+    "None before the first": ([('"", [], []', "None, [], []")], "both are of type str"),
+    "any case": ([('name == "data"', 'name.lower() == "data"')], "to the letter"),
+    "a space before the colon": ([('name == "data"', 'name.strip() == "data"')], "to the letter"),
+    "no line end at the end": ([('"\\n".join(data)', '"\\n".join(data).rstrip()')], "what two data lines"),
+    "bytes": ([("last_id, \"\\n\".join(data)", "last_id.encode(), \"\\n\".join(data).encode()")],
+              "both are of type str"),
+    "the text first": ([("(last_id, \"\\n\".join(data))", "(\"\\n\".join(data), last_id)")],
+                       "which of the two"),
     "texts only": ([("found.append((last_id, ", "found.append((")], "was said"),
 }  # fmt: skip
 

@@ -124,7 +124,7 @@ SAID = "self.room.publish(message)"
 WRONG = {
     "nobody listens": ([(LISTEN, "pass\n")], "did not send message 1 to a client that joined with cursor=0"),
     "one message": ([(TELL, f"{TELL}; self.room.listeners.discard(self.tell)")], "for how long"),
-    "text only": ([(TELL, "self.write_message(message.text)")], "where a client expects a frame such as"),
+    "text only": ([(TELL, "self.write_message(message.text)")], "the number"),
     "bytes": ([(TELL, TELL[:-1] + ".encode(), binary=True)")], "in a frame with opcode 2"),
     "json": ([(TELL, 'self.write_message({"id": message.id})')], "where a client expects a frame such as"),
     "twice": ([(TELL, f"{TELL}; {TELL}")], "more than once to"),
@@ -154,6 +154,16 @@ WRONG = {
                 "answered the handshake with status 403"),
     "a mistake": ([("self.tell(message)", "self.told(message)")], "raised AttributeError"),
     "a listener that is never awaited": ([("def tell", "async def tell")], "nobody awaits"),
+    "strips": ([(SAID, SAID.replace("message", "message.strip()"))], "the text that a message has"),
+    "one digit": ([('get_query_argument("cursor")', 'get_query_argument("cursor")[0]')], "which lacked"),
+    "ten, then no more": (
+        [(TELL, f"{TELL}\n        if message.id == 10: self.room.listeners.discard(self.tell)")],
+        "for how long",
+    ),
+    "takes no bytes": ([("isinstance(message, bytes)", "message and isinstance(message, bytes)")], "bytes"),
+    "goes on after close": ([("            return\n", "")], "which does not end the method"),
+    "waits in open": ([("def open(self):\n", "async def open(self):\n        await asyncio.sleep(5)\n"),
+                       ("from tornado", "import asyncio\nfrom tornado")], "what `open` and"),
     "waits": ([(SAID, "await asyncio.sleep(5); " + SAID), ("def on_message", "async def on_message"),
                ("from tornado", "import asyncio\nfrom tornado")], "did not read on"),
 }  # fmt: skip
@@ -201,6 +211,16 @@ WRONG_DECODERS = {
     "little endian": ([('"big"', '"little"')], "what 126 and 127 mean"),
     "the first only": ([("data = data[end:]", "data = b''")], "where a frame ends"),
     "control frames too": ([("if opcode < 8", "if True")], "which frames are not messages"),
+    "each part decoded": (
+        [('parts = [], b""', 'parts = [], ""'), ("parts += payload", "parts += payload.decode()"),
+         ("parts.decode()", "parts"), ('                parts = b""', '                parts = ""')],
+        "where a frame may end",
+    ),
+    "text by its first byte": (
+        [("if opcode < 8:\n", "if opcode < 8:\n            if opcode == 1: parts = b''\n"),
+         ('                parts = b""\n', "")],
+        "where a frame ends",
+    ),
     "each part a message": ([("if fin", "if True")], "what FIN and opcode 0 say"),
     "one text": ([("return messages", "return messages[0]")], "returned 'Hello'"),
     "no list": ([("return messages", "return None")], "returned None"),

@@ -1,5 +1,6 @@
 """A server starts, stops and restarts, and leaves nothing behind."""
 
+import asyncio
 import contextlib
 import errno
 import gc
@@ -7,7 +8,9 @@ import threading
 import traceback
 
 import pytest
+from tornado.websocket import WebSocketHandler
 from wire import POLL, Peer, Wire, ask, hold, names, stream, until
+from wsproto.events import CloseConnection
 
 from lpws.server.server import Server
 
@@ -42,6 +45,54 @@ def test_a_hundred_starts_and_stops_with_every_kind_of_connection_open(nothing_l
             opened, closed = names(server, "opened"), names(server, "closed")
             assert len(opened) == len(closed) == 6
     assert set(ends) == {(b"", b"", 204, b"retry: 1000\n\n", 1001, False)}
+
+
+class Slow(WebSocketHandler):
+    """Its `open` does not end, so that Tornado never reads the answer to a Close."""
+
+    async def open(self):
+        await asyncio.Event().wait()
+
+
+class Willful(WebSocketHandler):
+    """Has things of its own under such names."""
+
+    def open(self, *_):
+        self.end = self.goodbye = None
+
+    def close(self, *_):
+        raise ZeroDivisionError
+
+
+class Fails(WebSocketHandler):
+    """Makes a mistake when its client has gone."""
+
+    def on_close(self):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("kind", [WebSocketHandler, Slow, Willful])
+def test_a_stopping_server_says_goodbye_to_plain_websockets(kind, nothing_left):
+    with contextlib.ExitStack() as peers:
+        with Server(handlers={"/plain": kind}) as server:
+            three = [peers.enter_context(Peer(server, path="/plain")) for _ in range(3)]
+            until(lambda: len(server.room.goodbyes) == 3)
+            assert server.room.busy
+            ended = threading.Thread(target=server.stop)
+            ended.start()
+            assert [peer.closed() for peer in three] == [1001] * 3  # going away
+            ended.join()
+        assert not server.log
+
+
+@pytest.mark.parametrize("kind", [WebSocketHandler, Fails])
+def test_a_plain_websocket_that_has_ended_is_forgotten(kind, nothing_left):
+    with Server(handlers={"/plain": kind}) as server:
+        with Peer(server, path="/plain") as polite, Peer(server, path="/plain"):
+            until(lambda: len(server.room.goodbyes) == 2)
+            polite.send(polite.protocol.send(CloseConnection(code=1000)))
+            assert polite.closed() == 1000
+        until(lambda: not server.room.goodbyes)
 
 
 def test_a_websocket_that_does_not_answer_the_close_is_left(nothing_left):
