@@ -107,7 +107,7 @@ def ids_and_sizes(body: bytes) -> tuple[tuple[int, int], ...]:
     Raises
     ------
     ValueError
-        If the body does not hold messages with ids from 1, one a line. The last line may lack its end.
+        If the body does not hold messages with ids from 1, one per line. The last line may lack its end.
 
     Examples
     --------

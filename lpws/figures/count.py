@@ -1,4 +1,4 @@
-"""Timeline: counts over time, one line a run."""
+"""Timeline: counts over time, one line per run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def timeline(
     title: str | None = None,
     ax=None,
 ):
-    """A count over the time of publishing, one line a run.
+    """Draw a count over the time of publishing, one line per run.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The gap: when nobody waits at the server, and what is published then."""
+"""The gap: the time in which no request waits at the server, and the messages published in it."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def gap_strip(
     title: str | None = None,
     ax=None,
 ):
-    """The time of one client as lines of text: colored while the server holds a request, white in the gap.
+    """Draw one client's time as strips: colored while the server holds a request, white in the gap.
 
-    A ring is a message that a held request waited for; a black dot one that was published in the gap
-    and never arrived, a black ring one that was published in the gap and had to wait.
+    A ring is a message that found a held request. In the gap, a black ring is a message that had to wait,
+    and a black dot one that never arrived.
 
     Parameters
     ----------
     run
         A run of long polling.
     client
-        Whose requests.
+        Number of the client.
     rows
-        Into how many strips the time is cut.
+        Number of strips into which the time is cut, like lines of text.
     window_s
-        From when to when [s]; if not given, while messages are published.
+        Begin and end [s]; if not given, the time in which messages are published.
     title
-        Instead of the title that the figure chooses.
+        A title in place of the figure's own.
     ax
         Axes to draw on; new ones if not given.
 

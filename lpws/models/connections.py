@@ -1,7 +1,8 @@
 """Connections, open and opened.
 
-Open ones by Little's law: how many a second, times how long each. SSE, WebSocket and keep-alive
-hold one a client and open none.
+Open ones by Little's law: the number opened per second times how long each is open. SSE, WebSocket and
+keep-alive hold one per client and open none. A connection counts at the server while its program has the
+socket; the kernel keeps the state of a handshake before that and of a close after it, a round trip each.
 """
 
 from __future__ import annotations

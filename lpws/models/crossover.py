@@ -1,4 +1,4 @@
-"""Short polling against long polling: where they cost the same, and when one is never worse."""
+"""Short polling against long polling: where they cost the same, and a pause that makes them comparable."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ def crossover_hz(*, interval_s, gap_s):
 def dominant_pause(*, interval_s, delay_s, handshakes=0):
     """Pause [s] that makes the gap of long polling as long as the interval of short polling, G = C.
 
-    With it long polling has the same greatest latency, never more requests and never a worse mean:
-    r ≤ 1/G always, and p ≤ 1.
+    With it long polling has the same greatest latency and never more requests (r ≤ 1/G), and for random,
+    independent messages never a worse mean (p ≤ 1). For bursts the mean can be worse: of B messages at
+    once, long polling has d + C(B − 1)/B (see `burst_latency`), short polling d + C/2.
 
     >>> dominant_pause(interval_s=1.0, delay_s=0.025, handshakes=1)
     0.9

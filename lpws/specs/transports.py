@@ -38,7 +38,8 @@ class Reload(Transport):
     pause_s
         Mean of the exponential pause [s] between a response and the next request.
     keep_alive
-        Whether the next request uses the connection of the last one.
+        Whether the next request uses the connection of the last one, as in a browser. It does not by
+        default, so that a run shows what a new connection per request costs.
     """
 
     pause_s: float = 1.0

@@ -125,7 +125,7 @@ class Client:
         Raises
         ------
         ValueError
-            If it does not hold messages with ids from 1, one a line.
+            If it does not hold messages with ids from 1, one per line.
         """
         self.received(ids_and_sizes(body), connection, request, t)
 
