@@ -30,3 +30,17 @@ def edited(source, *changes):
         assert old in source, old
         source = source.replace(old, new)
     return source
+
+
+def assert_hinted(task, thing, hint, capsys):
+    """Fail unless a program is found wrong, with something to think about each time, and once this hint."""
+    lines = verdict(task, thing, capsys)
+    wrong = [line for line in lines if line.startswith("✗")]
+    assert any(hint in line for line in wrong), lines
+    assert all(" – think about " in line for line in wrong), lines
+
+
+def assert_says(task, answer, said, capsys):
+    """Fail unless the verdict on an answer is one line that begins like this."""
+    [line] = verdict(task, answer, capsys)
+    assert line.startswith(said)
