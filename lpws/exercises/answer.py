@@ -34,12 +34,23 @@ def verdict(answer: Any, right: Any, hints: Mapping[Any, str] | None = None, wit
         return f"✗ expected {kind}, got {answer!r}"
     else:
         room = within * abs(right) if _is_number(right) else 0
-        good = answer == right or (room and right - room <= answer <= right + room)
+        good = _same(answer, right) or (room and right - room <= answer <= right + room)
     if good:
         return "✓ that is right"
-    hint = next((hint for wrong, hint in (hints or {}).items() if answer == wrong), None)
+    hint = next((hint for wrong, hint in (hints or {}).items() if _same(answer, wrong)), None)
     said = f"{answer:.3g}" if isinstance(answer, float) else f"{answer}"
     return f"✗ not {said}{': ' + hint if hint else ''}"
+
+
+def _same(answer: Any, value: Any) -> bool:
+    """Whether both are equal; a name may be written with capitals, or a hyphen for the blank."""
+    if isinstance(answer, str) and isinstance(value, str):
+        return _plain(answer) == _plain(value)
+    return answer == value
+
+
+def _plain(name: str) -> str:
+    return name.strip(" ").casefold().replace("-", " ").replace("_", " ")
 
 
 def _is_number(value: Any) -> bool:

@@ -104,9 +104,13 @@ class Child:
         """Keep what the program raised, with the line of the cell that it came from."""
         if isinstance(error, asyncio.CancelledError):
             return
-        own = [
-            frame for frame in traceback.extract_tb(error.__traceback__)
-            if frame.filename.startswith("<") or "ipykernel" in frame.filename
+        frames = traceback.extract_tb(error.__traceback__)
+        # Frames of the library's own generated code look like a cell's: "<frozen codecs>", or the "<string>"
+        # in which a dataclass has its `__init__`.
+        own = [frame for frame in frames if "ipykernel" in frame.filename] or [
+            frame for frame in frames
+            if frame.filename.startswith("<") and not frame.filename.startswith("<frozen")
+            and frame.name != "__init__"
         ]  # fmt: skip
         where = f" in line {own[-1].lineno} of the cell" if own else ""
         said = f": {error}" if str(error) else ""

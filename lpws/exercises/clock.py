@@ -4,19 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import importlib.abc
+import importlib.machinery
 import selectors
 import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType
+from functools import partial
+from types import FrameType, ModuleType
 
 _really_sleep, _really_wait, _really_s = time.sleep, threading.Condition.wait, time.monotonic
 #: How long [s] nothing may come from a thread that rests, and how long one that works is waited for.
 _GRACE_S, _PATIENCE_S = 0.005, 1.5
 #: After so many turns of the loop in which no time passes, or so many timers, the program does not rest.
 _TURNS = 3000
+
+
+class _Unpatched(importlib.abc.MetaPathFinder):
+    """Lets a package be imported with the `datetime` that its compiled modules were built for.
+
+    While pandas is imported, its compiled modules take `datetime.datetime` for the library's own type, and a
+    subclass in its place ends the process (a segmentation fault).
+    """
+
+    def __init__(self, package: str, real: type[datetime.datetime]) -> None:
+        self.package, self.real = package, real
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != self.package:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = partial(self._execute, spec.loader.exec_module)
+        return spec
+
+    def _execute(self, execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+        virtual, datetime.datetime = datetime.datetime, self.real
+        try:
+            execute(module)
+        finally:
+            datetime.datetime = virtual
 
 
 class Clock:
@@ -115,6 +144,7 @@ class Clock:
 
         now.__name__ = now.__qualname__ = "datetime"
         datetime.datetime = now
+        sys.meta_path.insert(0, _Unpatched("pandas", datetime.datetime.__base__))
         threading.Condition.wait = lambda condition, timeout=None: clock.wait(condition, timeout)
 
 

@@ -82,6 +82,7 @@ TASKS = {
             8: "that is one client; there are ten",
             20: "that is how many they open per second",
             40: "that is one poll per second and client; they poll every half second",
+            90: "that has a poll at the beginning and one at the end; four seconds are eight intervals",
         },
     ),
     "log": Quick(

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from .observer import Calls, Wrong
-from .program import Program
+from .program import Program, Unfit
 from .task import Make, Quick, a_function
 
 #: How long [s] a client may think about its next request, once it has a whole answer.
@@ -31,10 +31,17 @@ class Waiter(Calls):
     def __init__(self, program: Program, draw: random.Random) -> None:
         super().__init__(program, draw)
         self.asked: list[tuple[int, str]] = []  # number of the connection, head of the request
+        self.pause_s = 0.0
         self.stalled = False  # whether somebody had a whole answer and did not go on
 
-    def two(self, bodies: list[bytes], size: int, name: str = "Content-Length") -> Any:
-        """Result of the function for these bodies, which come in pieces of `size` bytes."""
+    def two(
+        self, bodies: list[bytes], size: int, name: str = "Content-Length", pause_s: float = 0.0
+    ) -> Any:
+        """Result of the function for these bodies, in pieces of `size` bytes.
+
+        In the first answer, `pause_s` pass between the first piece and the next.
+        """
+        self.pause_s = pause_s
         answers = [
             f"HTTP/1.1 200 OK\r\nX-Tea: ready\r\n{name}: {len(body)}\r\nServer: check\r\n\r\n".encode() + body
             for body in bodies
@@ -82,6 +89,8 @@ class Waiter(Calls):
                 for start in range(0, len(answer), size):
                     line.sendall(answer[start : start + size])
                     over.wait(0.002)  # so that the pieces come one by one; nothing depends on it
+                    if start == 0 and len(self.asked) == 1:
+                        over.wait(self.pause_s)
             return bool(data)
         except OSError:
             return False
@@ -96,6 +105,13 @@ def reads_exactly(waiter: Waiter) -> None:
     _judge(waiter, [first + b"\r\n\r\nGET /first", b"\r\n" * 9 + b"0"], 7)
 
 
+def waits(waiter: Waiter) -> None:
+    # As long as a client may think: who reads "until nothing more comes" has either given up by then, or
+    # has not gone on after a whole answer.
+    _judge(waiter, [b"slow " * 40, b"quick"], 150, pause_s=_PATIENCE_S, think="who says that an answer is "
+           "complete: the length, or a silence")  # fmt: skip
+
+
 def reads_all(waiter: Waiter) -> None:
     _judge(waiter, [b"ab" * 4000, b"c" * waiter.draw.randrange(9000, 12_000)], 3000)
 
@@ -106,25 +122,42 @@ def reads_nothing(waiter: Waiter) -> None:
 
 def any_case(waiter: Waiter) -> None:
     name = waiter.draw.choice(["content-length", "CONTENT-LENGTH"])
-    _judge(waiter, [b"small letters", b"too"], 10_000, name)
+    _judge(waiter, [b"small letters", b"too"], 10_000, name,
+           think="in which letters a server may write the name of a header (RFC 9110 §5.1)")  # fmt: skip
 
 
-def _judge(waiter: Waiter, bodies: list[bytes], size: int, name: str = "Content-Length") -> None:
+def _judge(
+    waiter: Waiter,
+    bodies: list[bytes],
+    size: int,
+    name: str = "Content-Length",
+    pause_s: float = 0.0,
+    think: str = "where a body begins, how long it is, and whether one `recv` brings all of it",
+) -> None:
     """Raise `Wrong` unless the function asks as it should, and returns these bodies."""
     waiter.asked.clear()
+    ended = Wrong
     try:
-        found = waiter.two(bodies, size, name)
-    except Wrong:
+        found = waiter.two(bodies, size, name, pause_s)
+    except (Wrong, Unfit) as reason:
         if not waiter.stalled:
             raise
-        found = None
+        found, ended = None, type(reason)
     heads = [head for _, head in waiter.asked]
     paths = [head.split(" ")[1] if head.count(" ") > 1 else head[:30] for head in heads]
+    silence = Wrong("did not wait for the second half of the first answer", think)
+    if pause_s and paths == ["/first"]:
+        raise silence
     if waiter.stalled:
-        if not heads:
-            raise Wrong("sent no complete request", "the line that ends the head of a request")
-        which = "first" if len(heads) == 1 else "second"
-        raise Wrong(f"read on although the {which} answer was complete", _ENDS)
+        if pause_s:
+            what = silence
+        elif heads:
+            which = "first" if len(heads) == 1 else "second"
+            what = Wrong(f"read on although the {which} answer was complete", _ENDS)
+        else:
+            what = Wrong("sent no complete request", "the line that ends the head of a request")
+        # A program that overlooked the end of the connection has been ended: nothing more can be tried.
+        raise what if ended is Wrong else Unfit(str(what))
     if paths[:2] != ["/first", "/second"][: len(paths)] or len(paths) != 2:
         asked = ", ".join(paths) or "nothing"
         raise Wrong(f"asked for {asked}", "what is to be asked for, and in which order")
@@ -148,7 +181,7 @@ def _judge(waiter: Waiter, bodies: list[bytes], size: int, name: str = "Content-
                 f"returned {len(got):,} bytes ({got[:20]!r} …) for a body of {len(body):,}"
                 if isinstance(got, bytes)
                 else f"returned {got!r:.60} for a body",
-                "where a body begins, how long it is, and whether one `recv` brings all of it",
+                think,
             )
 
 
@@ -160,6 +193,7 @@ TASKS = {
             [("asks twice over one connection, and brings both bodies", asks)],
             [
                 ("reads bodies that come in small pieces, and not a byte more", reads_exactly),
+                ("waits for an answer that pauses halfway", waits),
                 ("reads long bodies to their end", reads_all),
                 ("goes on after an answer with an empty body", reads_nothing),
                 ("finds the length however its name is spelled", any_case),
@@ -174,6 +208,8 @@ TASKS = {
             0.8: "that is TCP and the files; over https there is one more round trip",
             0.5: "that counts one way only; each exchange takes two",
             1.8: "that would be a new connection for each file",
+            1.2: "that is TLS 1.2; TLS 1.3 needs one round trip less",
+            1000: "that is in milliseconds",
         },
         within=0.01,
     ),
@@ -182,6 +218,8 @@ TASKS = {
         {
             100: "that is how many are opened per second; how long does each live?",
             5: "that is the request and its answer; the client has begun to connect before",
+            2.5: "that is one transit; how many pass from the first hello to the end of the answer?",
+            0.1: "that is how long each lives, in seconds; how many of them live at once?",
             0: "each lives for a moment, and there are a hundred per second",
         },
         within=0.01,

@@ -34,11 +34,15 @@ _THINK = {
     "coroutine": "who awaits it",
     "a listener that is a coroutine": "what the room does with its listeners: it calls them",
     "WebSocketClosedError": "who takes a client off the list when it has gone",
+    "RuntimeError: asyncio.run() cannot": "the loop that runs already, here as in a notebook: write "
+    "`async def`, or do without a loop",
 }
 
 
 def raised(error: str, when: str = "") -> Wrong:
     """Sentence on an error in the program."""
+    if error.startswith("TypeError: your function returned "):
+        return Wrong(error.removeprefix("TypeError: your function ") + when, "what was asked for")
     think = next((think for kind, think in _THINK.items() if error.startswith(kind)), None)
     return Wrong(f"raised {error}{when}", think or "what that line expects, and whether it is always so")
 

@@ -26,6 +26,18 @@ GOOD = {
             return lpws.Workload(pattern="bursts", burst=5, rate_hz=0.5, duration_s=60)
     """,
     "a coroutine": edited(LOSE, ("def lose", "async def lose")),
+    "a search by simulation": """
+        import lpws
+        ways = {"short polling": lpws.ShortPolling(interval_s=1), "long polling": lpws.LongPolling(hold_s=20)}
+        def count(name, work):
+            return len(lpws.requests(lpws.simulate(ways[name], work, lpws.Link(delay_s=0.025))))
+        def lose(name):
+            [other] = set(ways) - {name}
+            for rate_hz in 0.1, 0.3, 1, 3, 10:
+                work = lpws.Workload(clients=2, rate_hz=rate_hz, duration_s=10)
+                if count(name, work) >= 2 * count(other, work):
+                    return work
+    """,
     "an object": """
         import lpws
         class Lose:
@@ -61,6 +73,11 @@ WRONG = {
          ("return lpws.Workload(clients=5, rate_hz=20, duration_s=10)", "return Workload()")],
         "what describes messages",
     ),
+    "the class": (
+        [("return lpws.Workload(clients=5, rate_hz=20, duration_s=10)", "return lpws.Workload")],
+        "✗ returned <class 'lpws.specs.workload.Workload'>, of which a check can make nothing",
+    ),
+    "text as a number": ([("rate_hz=20", "rate_hz='20'")], "got '20' in line 7 of the cell"),
     "too much": ([(MANY, "rate_hz=1000, duration_s=3600")], "too many to simulate here"),
     "out of range": ([("rate_hz=20", "rate_hz=-1")], "raised ValueError: Workload(rate_hz=…)"),
     "a spelling": ([("rate_hz=20", "rate=20")], "raised TypeError"),
@@ -88,6 +105,8 @@ def test_what_cannot_be_called_is_said(thing, said, capsys):
     ("task", "answer", "said"),
     [
         ("00.connections", 80, "✓"), ("00.connections", 10, "✗ not 10: that is with keep-alive"),
+        ("00.connections", 90, "✗ not 90: that has a poll at the beginning and one at the end"),
+        ("00.log", "Long-Polling", "✓"), ("00.log", "websocket", "✗ not websocket: that is one request"),
         ("00.log", "long polling", "✓"), ("00.log", "SSE", "✗ not SSE: that is one request"),
         ("00.log", "short polling", "✗ not short polling: that is answered at once"),
     ],

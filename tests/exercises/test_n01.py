@@ -70,7 +70,7 @@ GOOD = {
 def test_a_good_function_passes(source, capsys):
     lines = verdict("01.two", made(source, "two"), capsys)
     assert is_right(lines), lines
-    assert len(lines) == 5
+    assert len(lines) == 6
 
 
 def test_who_has_not_begun_is_told_what_to_do(capsys):
@@ -99,8 +99,19 @@ WRONG = {
          ("            line.sendall", f"          {CONNECT}\n            line.sendall")],
         "opened a second connection",
     ),
-    "one spelling": ([('name.lower() == b"content-length"', 'name == b"Content-Length"')], "a body of 13"),
+    "one spelling": ([('name.lower() == b"content-length"', 'name == b"Content-Length"')], "in which le"),
     "text": ([("reader.read(length))", "reader.read(length).decode('latin-1'))")], "anybody decodes it"),
+    "one byte too many": ([("read(length)", "read(length + 1)")], "read on although the first answer"),
+    "deaf to the end": (
+        [("reader.readline().strip():", "reader.readline().strip() or not reader.peek():"),
+         ("read(length)", "read(length + 1)")],
+        "read on although the first answer was complete",
+    ),
+    "a loop in the loop": (
+        [("def two(port):", "import asyncio\ndef two(port):\n    async def none(): pass\n"
+          "    asyncio.run(none())")],
+        "here as in a notebook: write `async def`",
+    ),
     "the first only": ([("return tuple(bodies)", "return bodies[0]")], "two bodies"),
     "stops at an empty body": (
         [("bodies.append(reader", "if not length: return bodies\n            bodies.append(reader")],
@@ -115,10 +126,35 @@ def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
     assert_hinted("01.two", made(edited(TWO, *changes), "two"), hint, capsys)
 
 
+def test_a_silence_is_not_the_end_of_an_answer(capsys):
+    source = """
+        import socket
+
+        def two(port):
+            bodies = []
+            with socket.create_connection(("127.0.0.1", port)) as line:
+                line.settimeout(0.4)  # less than the pause, and more than a busy machine makes
+                for path in (b"first", b"second"):
+                    line.sendall(b"GET /" + path + b" HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+                    data = b""
+                    try:
+                        while True:
+                            data += line.recv(4096)
+                    except TimeoutError:
+                        bodies.append(data.partition(b"\\r\\n\\r\\n")[2])
+            return bodies
+    """
+    lines = verdict("01.two", made(source, "two"), capsys)
+    [wrong] = [line for line in lines if line.startswith("✗")]
+    assert wrong.startswith("✗ did not wait for the second half of the first answer"), lines
+
+
 @pytest.mark.parametrize(
     ("task", "answer", "said"),
     [
         ("01.far", 1, "✓"), ("01.far", 0.6, "✗ not 0.6: that is the three files"), ("01.far", 7, "✗ not 7"),
+        ("01.far", 1.2, "✗ not 1.2: that is TLS 1.2"), ("01.far", 1000, "✗ not 1000: that is in milli"),
+        ("01.open", 2.5, "✗ not 2.5: that is one transit"), ("01.open", 0.1, "✗ not 0.1: that is how long"),
         ("01.open", 10, "✓"), ("01.open", 100, "✗ not 100: that is how many are opened"),
         ("01.open", "ten", "✗ expected a number"),
     ],
