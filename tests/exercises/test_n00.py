@@ -26,17 +26,12 @@ GOOD = {
             return lpws.Workload(pattern="bursts", burst=5, rate_hz=0.5, duration_s=60)
     """,
     "a coroutine": edited(LOSE, ("def lose", "async def lose")),
-    "a search by simulation": """
-        import lpws
-        ways = {"short polling": lpws.ShortPolling(interval_s=1), "long polling": lpws.LongPolling(hold_s=20)}
-        def count(name, work):
-            return len(lpws.requests(lpws.simulate(ways[name], work, lpws.Link(delay_s=0.025))))
+    "with pandas": """
+        import lpws, pandas
         def lose(name):
-            [other] = set(ways) - {name}
-            for rate_hz in 0.1, 0.3, 1, 3, 10:
-                work = lpws.Workload(clients=2, rate_hz=rate_hz, duration_s=10)
-                if count(name, work) >= 2 * count(other, work):
-                    return work
+            table = pandas.DataFrame({"name": ["short polling", "long polling"], "rate_hz": [0.1, 20]})
+            [rate_hz] = table[table.name == name].rate_hz
+            return lpws.Workload(clients=5, rate_hz=float(rate_hz), duration_s=20)
     """,
     "an object": """
         import lpws

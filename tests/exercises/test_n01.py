@@ -145,8 +145,7 @@ def test_a_silence_is_not_the_end_of_an_answer(capsys):
             return bodies
     """
     lines = verdict("01.two", made(source, "two"), capsys)
-    [wrong] = [line for line in lines if line.startswith("✗")]
-    assert wrong.startswith("✗ did not wait for the second half of the first answer"), lines
+    assert any("the length, or a silence" in line for line in lines if line.startswith("✗")), lines
 
 
 @pytest.mark.parametrize(
