@@ -43,7 +43,7 @@ def verdict(answer: Any, right: Any, hints: Mapping[Any, str] | None = None, wit
 
 
 def _same(answer: Any, value: Any) -> bool:
-    """Whether both are equal; a name may be written with capitals, or a hyphen for the blank."""
+    """True if both are equal; a name may be written with capitals, or a hyphen for the blank."""
     if isinstance(answer, str) and isinstance(value, str):
         return _plain(answer) == _plain(value)
     return answer == value

@@ -23,7 +23,7 @@ _TURNS = 3000
 
 
 class _Unpatched(importlib.abc.MetaPathFinder):
-    """Lets a package be imported with the `datetime` that its compiled modules were built for.
+    """Importer of a package with the `datetime` that its compiled modules were built for.
 
     While pandas is imported, its compiled modules take `datetime.datetime` for the library's own type, and a
     subclass in its place ends the process (a segmentation fault).
