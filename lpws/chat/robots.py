@@ -17,7 +17,8 @@ from ..relay import Relay
 from ..specs import Link, Transport
 from ..trace import clock
 from ..transports import HALVES
-from ..transports.client import Client, Session
+from ..transports.client import Client
+from ..transports.session import Session
 from .server import ChatServer
 
 #: The longest time [s] that something may take that should happen at once.

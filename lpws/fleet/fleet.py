@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..specs import Transport, Workload
-from ..transports.client import Client, Session
+from ..transports.client import Client
+from ..transports.session import Session
 
 
 class Fleet(Session):
