@@ -28,16 +28,16 @@ FILES = 4_096
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what was found and, if that is a fault, what cures it.
+    """One finding of the doctor and, if it is a fault, its cure.
 
     Parameters
     ----------
     what
-        In words.
+        The finding, in words.
     cure
-        What to type, a command on each line, or what to do where no command does it.
+        Commands to type, one per line, or a sentence where no command helps.
     hint
-        Whether nothing is wrong, and `cure` only something to know.
+        Whether nothing is wrong and `cure` is only good to know.
     """
 
     what: str

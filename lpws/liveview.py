@@ -1,4 +1,4 @@
-"""A run that is seen while it runs: one figure, drawn anew in its place."""
+"""The view of a run while it runs: one figure, drawn anew in its place."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from .run import Run
 
 
 def live(runs: Iterable[Run]) -> Figure:
-    """The figure of a run that grows: its connections, and how old each message was on arrival.
+    """Show a figure of a run while it runs: its connections, and the latency of each message.
 
-    It is what `measure` takes as `watch`. The figure is shown with its description, and
-    then drawn anew in its place; what was drawn last stays, and is all that a saved notebook holds.
-    Outside a notebook nothing is shown.
+    Pass it to `measure` as `watch`. The figure is shown with its description, and then drawn anew in its
+    place; the last drawing stays, and is all that a saved notebook holds. Outside a notebook nothing is
+    shown.
 
-    Who watches disturbs, since the drawing is done in the process of the server. The middle of the
-    latencies stays where it is, the few that fall into a drawing grow by tens of milliseconds: for
-    numbers, measure again and do not watch.
+    Watching disturbs the run, since the server's process does the drawing. The median latency stays the
+    same, but the few messages that fall into a drawing take tens of milliseconds longer: for numbers,
+    measure again without watching.
 
     Parameters
     ----------
     runs
-        The run as far as it has come, again and again, and at last all of it.
+        The run as far as it has come, again and again; at last all of it.
+
+    Returns
+    -------
+    Figure
+        The last drawing.
 
     Examples
     --------

@@ -33,7 +33,7 @@ _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
 def claim(
     sentence: str, left: Any, relation: str, right: Any, *, needs: dict[str, bool] | None = None
 ) -> None:
-    """Print the sentence behind ✓ if it holds in this kernel, behind ✗ and with both values if not.
+    """Print the sentence after ✓ if it holds in this kernel, or after ✗ with both values if it does not.
 
     Nothing is raised, so that the rest of the notebook runs; the tests compare what is printed.
 
@@ -93,7 +93,7 @@ def guess(value: Any, *, least: float = 0.0, most: float = 1e6) -> float:
 
 
 def show(figure: Axes | Figure | Film, description: str) -> None:
-    """Show a figure, and what it shows in words for people who cannot see it.
+    """Show a figure, with a description in words for people who cannot see it.
 
     The picture is crisp on today's screens, the same under every backend of Matplotlib, and in
     exports of the notebook; its description is its alternative text there, and stands below it,
@@ -178,7 +178,7 @@ def slider(draw: Callable[..., Axes | Figure], description: str, **ranges: tuple
 
 
 def _begin(draw: Callable, name: str, choice: tuple | list) -> Any:
-    """The value to begin with: what `draw` has as its default, or the first that can be chosen."""
+    """The value to begin with: the default of `draw`'s argument, or the first that can be chosen."""
     if not (isinstance(choice, list) and choice or isinstance(choice, tuple) and len(choice) == 3):
         raise ValueError(f"expected {name}=(least, most, step) or a list, got {choice!r}")
     parameters = inspect.signature(draw).parameters
@@ -205,7 +205,7 @@ def _widget(name: str, choice: tuple | list, value: Any) -> Any:
 
 
 def _figure(drawn: Any) -> Figure:
-    """The figure of what a function has drawn."""
+    """The figure that a function has drawn on."""
     figure = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
     if not isinstance(figure, Figure):
         raise TypeError(f"expected a function that returns a figure or its axes, got {figure!r}")

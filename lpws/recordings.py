@@ -1,4 +1,4 @@
-"""The recorded runs of ``data/``: what measures each of them again."""
+"""The recorded runs of ``data/``, with the function that measures each of them again."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ATTEMPTS = 8
 def fit(transport: specs.Transport, work: specs.Workload, link: specs.Link) -> Run:
     """The first of a few runs that is fit to be believed.
 
-    It is chosen by how late the laboratory was, never by what it measured.
+    It is chosen by its health, never by its result.
 
     Raises
     ------
     RunError
-        If none is.
+        If `ATTEMPTS` runs are all unfit.
     """
     for _ in range(ATTEMPTS):
         run = measure(transport, work, link)

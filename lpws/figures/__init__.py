@@ -8,9 +8,9 @@ A notebook draws figures of its own in it: ``ax = lpws.axes(height=3)``, then pl
 ===========================  ===================================================================
 `connections_and_latency`    the pair that each lesson draws from its own run
 `timeline`, `lifelines`      connections and requests: counts over time; bars of one client
-`ecdf`                       how old messages are when they arrive
+`ecdf`                       the latency of messages, as a distribution
 `ladder`                     a sequence diagram to scale
-`freshness`, `gap_strip`     the age of what a client knows, as an area; the gap, as white in a strip
+`freshness`, `gap_strip`     the age of a client's knowledge, as an area; the gap, as white in a strip
 `rain`                       every message to every client of a crowd
 `bytes_to_scale`             a square per byte
 `frame_bits`                 a WebSocket frame, bit by bit

@@ -1,4 +1,4 @@
-"""Freshness: how old what a client knows is, as an area."""
+"""Freshness: the age of a client's knowledge, as an area."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def freshness(
     until_s
         Where to stop [s]; if not given, when publishing ends.
     title
-        Instead of the title that the figure chooses.
+        A title in place of the figure's own.
     ax
         Axes to draw on; new ones if not given.
 

@@ -1,4 +1,4 @@
-"""Life-lines: when each connection of a client was open, and what it was used for."""
+"""Life-lines: the times of a client's connections, and what each was used for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def lifelines(
     title: str | None = None,
     ax=None,
 ):
-    """Connections of one client on each transport, or of several clients in one run.
+    """Draw the connections of one client on each transport, or of several clients in one run.
 
     A bar is a connection from the moment when it begins to open to its end; it is dark while the
     server holds a request on it. A dot is where a connection opens, a tick is a message.
@@ -36,18 +36,18 @@ def lifelines(
     Parameters
     ----------
     runs
-        Label → run, for one row each; or a single run.
+        Runs by label, for one row each; or a single run.
     client
-        Whose connections.
+        Number of the client.
     clients
         For a single run: one row for each of these clients.
     window_s
-        From when to when [s]; if not given the time of publishing, and the set-up if it was just before.
+        Begin and end [s]; if not given the time of publishing, and the set-up if it was just before.
     side
-        Who saw the connections: ``"client"`` or ``"server"``. A tick is where a message is received by
-        the one, sent by the other.
+        The side that saw the connections: ``"client"`` or ``"server"``. A tick is where a message is
+        received by the client, or sent by the server.
     title
-        Instead of the title that the figure chooses.
+        A title in place of the figure's own.
     ax
         Axes to draw on; new ones if not given.
 

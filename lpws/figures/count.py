@@ -36,14 +36,14 @@ def timeline(
     Parameters
     ----------
     runs
-        A run, or label → run.
+        A run, or runs by label.
     what
         ``"opened"``: connections opened so far, those of the set-up included; ``"open"``: connections
         open at each moment; ``"requests"``: requests so far.
     side
-        Who counts: ``"client"`` or ``"server"``. It matters for ``"open"``.
+        The side that counts: ``"client"`` or ``"server"``. It matters for ``"open"``.
     title
-        Instead of the title that the figure chooses.
+        A title in place of the figure's own.
     ax
         Axes to draw on; new ones if not given.
 

@@ -1,4 +1,4 @@
-"""Rain: what falls on many clients, run by run."""
+"""Rain: the messages that fall on many clients, run by run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FEW = 60  # clients that still have a column each to be seen
 def rain(
     runs: Run | Mapping[str, Run], *, window_s: tuple[float, float] | None = None, title: str | None = None
 ) -> Figure:
-    """Every message on its way to every client: a drop that falls from being published to its arrival.
+    """Draw every message on its way to every client, as a drop that falls from publishing to arrival.
 
     Time runs downward, a column is a client. By push the drops of one message land together, a
     curtain; short polls catch them one by one, a mist; polls in step all at once, as hail.
@@ -30,11 +30,11 @@ def rain(
     Parameters
     ----------
     runs
-        A run, or label → run; a panel each, side by side.
+        A run, or runs by label; a panel for each, side by side.
     window_s
-        From when to when [s]; if not given, while messages are published.
+        Begin and end [s]; if not given, while messages are published.
     title
-        Instead of the title that the figure chooses.
+        A title in place of the figure's own.
 
     Returns
     -------

@@ -80,7 +80,7 @@ def frame_bits(frame: bytes, *, title: str | None = None, ax=None):
     frame
         One whole frame.
     title
-        Instead of the title that the figure chooses.
+        A title in place of the figure's own.
     ax
         Axes to draw on; new ones if not given.
 

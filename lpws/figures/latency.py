@@ -1,4 +1,4 @@
-"""ECDF: which share of the messages was delivered within which time."""
+"""ECDF: the share of the messages that was delivered within a time."""
 
 from __future__ import annotations
 
@@ -26,25 +26,24 @@ def ecdf(
     title: str | None = None,
     ax=None,
 ):
-    """Share of all messages that were delivered within a time, over that time.
+    """Draw the share of all messages that were delivered within a time, over that time (ECDF).
 
-    Of *all*: what was missed or pending counts, so that the curve of a run that lost messages does
-    not reach 1.
+    Missed and pending messages count too, so the curve of a run that lost messages does not reach 1.
 
     Parameters
     ----------
     runs
-        A run, or label → run.
+        A run, or runs by label.
     models
         Label → function of the latency [s] that gives the share; drawn dashed.
     recorded
-        A recorded run, or label → run, to compare with; drawn thin and gray.
+        A recorded run, or runs by label, to compare with; drawn thin and gray.
     guess_s
         A latency [s] to mark: the reader's guess. NaN is none.
     log
         Whether the time axis is logarithmic; if not given, where latencies differ tenfold.
     title
-        Instead of the title that the figure chooses.
+        A title in place of the figure's own.
     ax
         Axes to draw on; new ones if not given.
 

@@ -19,14 +19,14 @@ SIZE = (7.5, 4.8)
 
 @rc_context(LOOK)
 def connections_and_latency(run: Run, *, title: str | None = None, figure: Figure | None = None) -> Figure:
-    """Two panels over one time: connections opened and open at the server, and how old messages came.
+    """Draw two panels over time: connections opened and open at the server, and latency on arrival.
 
     Parameters
     ----------
     run
         The run; one that is not over yet is drawn as far as it has come.
     title
-        Instead of the title that the figure chooses.
+        A title in place of the figure's own.
     figure
         A figure to draw on, anew; one of its own if not given.
 

@@ -31,24 +31,24 @@ def replay(
     play_s: float = 16.0,
     rest_s: float = 5.0,
 ) -> Film:
-    """The same messages on their way to one client, transport by transport, as a moving picture.
+    """Draw the same messages on their way to one client, transport by transport, as a moving picture.
 
     A line sweeps down through the time and writes a ladder for each run: requests are gray dots,
     messages numbered balls, empty responses rings, a request that the server holds is a bar. To the
-    left of each client grows the age of what it knows.
+    left of each client grows the age of its knowledge.
 
     Parameters
     ----------
     runs
-        A run, or label → run, with the same messages.
+        A run, or runs by label, with the same messages.
     client
-        Which client of each run.
+        Number of the client, the same in each run.
     window_s
-        From when to when [s]; if not given, the set-up and the time of publishing.
+        Begin and end [s]; if not given, the set-up and the time of publishing.
     title
-        What stands above it.
+        The title above the film.
     play_s, rest_s
-        How long it plays, and how long the end stays before it begins anew [s].
+        Time [s] that the film plays, and that its end stays before it begins anew.
 
     Returns
     -------

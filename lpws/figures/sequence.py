@@ -34,9 +34,9 @@ def ladder(
     client
         Which client.
     window_s
-        From when to when [s]; if not given, around the message that was oldest on arrival.
+        Begin and end [s]; if not given, around the message that was oldest on arrival.
     title
-        Instead of the title that the figure chooses.
+        A title in place of the figure's own.
     ax
         Axes to draw on; new ones if not given.
 

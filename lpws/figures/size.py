@@ -29,7 +29,7 @@ def bytes_to_scale(
     note: str | None = None,
     ax=None,
 ):
-    """A square per byte: each thing a block, the message in it colored, what surrounds the message gray.
+    """Draw a square per byte: each thing a block, the message in it colored, the bytes around it gray.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def bytes_to_scale(
     across
         Squares in a row of a block.
     title, note
-        Instead of those that the figure chooses.
+        A title and a note in place of the figure's own.
     ax
         Axes to draw on; new ones if not given.
 
