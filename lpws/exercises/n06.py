@@ -77,4 +77,15 @@ TASKS = {
         },
         within=0.01,
     ),
+    "packet": Quick(
+        20 + 2 + 22 + 40,
+        {
+            62: "TLS puts a record around the frame",
+            82: "the text travels in a frame",
+            44: "the packet begins with the headers of TCP and IP",
+            88: "a server's frame is not masked",
+            79: "the record has three parts",
+            124: "one packet, without the one that acknowledges it",
+        },
+    ),
 }  # fmt: skip
