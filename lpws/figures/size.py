@@ -62,7 +62,14 @@ def bytes_to_scale(
     step = across + 6
     highest = max(-(-total // unit) for total in totals.values()) / across
 
-    ax = axes(ax, 7.5, 1.9 + min(max(7.0 * highest / (step * len(sizes)), 0.4), 4.2), left=0.15, right=0.15)
+    lines = {
+        name: wrap(", ".join(f"{number:,} {what}" for what, number in part.items()), 24)
+        if len(part) > 1 else []
+        for name, part in parts.items()
+    }  # fmt: skip
+    more = 15 * max(0, *(len(each) - 1 for each in lines.values()))  # room for those [points]
+    height = min(max(7.0 * highest / (step * len(sizes)), 0.4), 4.2)
+    ax = axes(ax, 7.5, 1.9 + more / 72 + height, left=0.15, right=0.15)
     ax.set(xlim=(-0.5, step * len(sizes) - 5), ylim=(0, highest + 1))
     ax.set_aspect("equal", adjustable="box", anchor="SW")
     for n, (name, part) in enumerate(parts.items()):
@@ -71,11 +78,11 @@ def bytes_to_scale(
         _squares(ax, n * step, 0, -(-message // unit), across, style.color, "message")
         _squares(ax, n * step, -(-message // unit), -(-total // unit), across, HEAD, "around it")
         top = np.ceil(-(-total // unit) / across)
-        _name(ax, (n * step, top), name, total, part, style)
+        _name(ax, (n * step, top), name, total, lines[name], style)
     ax.axhline(-0.25, color=PALE, linewidth=0.8, clip_on=False)
     ax.set_axis_off()
     square = "a square is a byte" if unit == 1 else f"a square is {unit:,} bytes"
-    entitle(ax, title or "Bytes to scale", note or f"{square}; colored: the message", lift=56)
+    entitle(ax, title or "Bytes to scale", note or f"{square}; colored: the message", lift=56 + more)
     return ax
 
 
@@ -88,11 +95,8 @@ def _squares(ax, left: float, begin: int, end: int, across: int, color: str, lab
     ax.add_collection(PolyCollection(squares, facecolor=color, linewidth=0, label=label), autolim=False)
 
 
-def _name(ax, at: tuple[float, float], name: str, total: int, part: Mapping[str, int], style: Style) -> None:
+def _name(ax, at: tuple[float, float], name: str, total: int, lines: list[str], style: Style) -> None:
     """Write over a block how many bytes it has, its name and its parts."""
-    lines = (
-        wrap(", ".join(f"{number:,} {what}" for what, number in part.items()), 24) if len(part) > 1 else []
-    )
     above = 5 + 15 * len(lines)
     write(ax, "\n".join(lines), at, (0, 5), fontsize=SMALL, color=GRAY, va="bottom", linespacing=1.15)
     write(ax, name, at, (0, above + 4), fontsize=MEDIUM, fontweight="bold")
