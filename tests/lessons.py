@@ -146,6 +146,18 @@ LESSONS = {
             ),
         ),
     ),
+    "06_costs": Lesson(
+        mutations=(
+            Mutation(
+                "socket", "{message.id} {message.text}", "{message.id}: {message.text}",
+                "A message over WebSocket",
+            ),
+            Mutation("streams", "data: {message.text}", "data: {message.text * 50}", "A message over SSE"),
+            Mutation("steps", "20 + 20", "20 + 32", "With a message of 23 bytes inside"),
+            Mutation("sessions", "up + down", "down", "With a hundred, long polling"),
+            Mutation("deflate", "if not keep", "if keep", "With a memory, the updates"),
+        ),
+    ),
     "B_the_article": Lesson(
         mutations=(
             Mutation("measure", "interval_s=0.5, keep_alive=False", "interval_s=0.5", "With close, short"),

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import csv
 import io
 import re
 import socket
+import ssl
+import struct
+import sys
 import time
+from pathlib import Path
 
 import accounting
 import booklet
@@ -427,3 +432,129 @@ def test_the_websocket_handlers_keep_the_books(websockets, name):
 
 def test_the_recorded_websocket_run_is_of_the_notebook_s_specification(websockets):
     assert booklet.spec(lpws.load_run("race")["WebSocket"]) == booklet.spec(websockets["run"])
+
+
+# --------------------------------------------------------------------------------------- 06 Costs
+
+
+@pytest.fixture(scope="module")
+def costs():
+    """The names of the notebook on costs: its handlers, its client, its arithmetic."""
+    return booklet.read_through(booklet.NOTEBOOKS / "06_costs.ipynb")
+
+
+@pytest.mark.parametrize("kind", ["long polling", "SSE", "WebSocket"])
+def test_the_handlers_of_the_costs_keep_the_books(costs, kind):
+    work = lpws.Workload(clients=4, rate_hz=20, duration_s=0.6, seed=2)
+    run = lpws.measure(costs["spec"][kind], work, LINK, handler=costs["HANDLERS"][kind])
+    assert accounting.faults(run) == []
+    assert (lpws.deliveries(run).state == "delivered").all()
+    assert run.log == ()
+
+
+@pytest.mark.parametrize("kind", ["long polling", "SSE", "WebSocket"])
+def test_the_client_that_counts_and_the_server_agree(costs, kind, monkeypatch):
+    servers = []
+
+    class Kept(lpws.Server):
+        def start(self):
+            servers.append(self)
+            return super().start()
+
+        __enter__ = start
+
+    monkeypatch.setattr(lpws, "Server", Kept)
+    up, down = map(sum, zip(*costs["listen"](kind, 12), strict=True))
+    assert len(servers) == 1
+    read, written = (
+        sum(event[7] for event in servers[0].trace if event[1] == name) for name in ("read", "written")
+    )
+    assert read == up
+    # Whoever is still listening when the server stops is sent a goodbye.
+    goodbye = {"long polling": (0,), "SSE": (0, 5), "WebSocket": (0, 2, 4)}[kind]
+    assert written - down in goodbye
+
+
+def test_a_record_of_tls_1_3_adds_22_bytes(costs):
+    pem = Path(__file__).parent / "throwaway.pem"  # its key is public, and opens nothing
+    serving, asking = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    serving.load_cert_chain(pem)
+    serving.num_tickets = 0
+    asking.check_hostname, asking.verify_mode = False, ssl.CERT_NONE
+    for context in (serving, asking):
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client, server = asking.wrap_bio(down, up), serving.wrap_bio(up, down, server_side=True)
+    handshake = 0
+    for _ in range(3):
+        for side, out in ((client, up), (server, down)):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+            handshake += out.pending
+    assert client.version() == "TLSv1.3"
+    assert handshake > 1000  # a kilobyte at the very least, with one short certificate
+    for size in (1, 23, 871, 16_384):
+        assert client.write(bytes(size)) == size
+        assert up.pending == size + costs["record"]
+        assert server.read(20_000) == bytes(size)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO counts packets on Linux")
+def test_a_poll_takes_three_packets_and_a_message_over_a_stream_two(costs):
+    """By the system's count, of a client that does not ask again at once; delays merge some of them."""
+
+    def packets(line):
+        return sum(struct.unpack_from("=II", line.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160), 136))
+
+    per_message = {}
+    for kind in ("long polling", "WebSocket"):
+        with lpws.Server(handlers={"/news": costs["HANDLERS"][kind]}) as server:
+            line = socket.create_connection(("127.0.0.1", server.port), 5)
+            with line, line.makefile("rb") as reader:
+                for n in range(7):
+                    if n == 1:  # the opening is another matter
+                        before = packets(line)
+                    server.publish("twenty letters......")
+                    if n == 0 or kind == "long polling":
+                        line.sendall(costs["HEADS"][kind].format(host=server.host, cursor=n).encode())
+                        assert list(iter(reader.readline, b"\r\n"))
+                    assert reader.read1(1000)
+                    time.sleep(0.06)  # time for an acknowledgment that travels alone
+                per_message[kind] = (packets(line) - before) / 6
+    assert 2 <= per_message["long polling"] <= 4
+    assert 1 <= per_message["WebSocket"] <= 3
+    assert per_message["WebSocket"] < per_message["long polling"]
+
+
+def test_processor_time_long_polling_most_a_frame_packed_once_least(costs):
+    """4.5 times a WebSocket with `write_message`, and half of it, where it was looked at."""
+    cost = {}
+    for name, kind, handler in (
+        ("poll", "long polling", "LongPoll"), ("plain", "WebSocket", "Socket"), ("once", "WebSocket", None),
+    ):  # fmt: skip
+        run = lpws.measure(costs["spec"][kind], costs["work"], handler=handler and costs[handler])
+        cost[name] = costs["microseconds"](run)
+    assert cost["poll"] > 1.5 * cost["plain"]
+    assert cost["plain"] > cost["once"]
+
+
+def test_waiting_costs_alike_and_a_compressor_many_times_as_much(costs):
+    """13 to 19 KiB, and 285, where it was looked at; zlib's manual says 256 to compress."""
+    kib = {kind: costs["kib_per_client"](kind, costs["HANDLERS"][kind], 20) for kind in costs["HANDLERS"]}
+    assert max(kib.values()) < 4 * min(kib.values())
+    assert costs["kib_per_client"]("WebSocket", costs["Squeezed"], 20) > 256
+
+
+def test_hello_compresses_as_the_rfc_says(costs):
+    """RFC 7692 §7.2.3.1 and §7.2.3.2: 7 bytes, and 5 with context takeover."""
+    first, second = costs["deflated"](["Hello", "Hello"], True)
+    assert first == 7
+    assert second < first
+    assert costs["deflated"](["Hello"] * 2, False) == [7, 7]
+
+
+def test_the_published_figures_follow_from_871_and_2_bytes():
+    with open(lpws.run.DATA / "published.csv", newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["source"].startswith("Lubbers")]
+    again = [8000 * n * size / 2**20 for size in (871, 2) for n in (1, 10, 100)]
+    assert [float(row["value"]) for row in rows] == pytest.approx(again, rel=0.02)

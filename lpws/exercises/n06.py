@@ -8,8 +8,26 @@ from .observer import Calls, Wrong
 from .task import Make, Quick, a_function
 from .web import TEXT, frame
 
-_REQUEST = b"GET /news?cursor=%d HTTP/1.1\r\nHost: example.org\r\n\r\n"
-_RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
+_HOST = b"Host: example.org\r\n"
+#: Transport → the heads of a request and of its response, as far as they do not depend on the case.
+_HEADS = {
+    "long polling": (b"", b"200 OK\r\nContent-Type: text/plain\r\n"),
+    "SSE": (b"Accept: text/event-stream\r\n", b"200 OK\r\nContent-Type: text/event-stream\r\n"),
+    "WebSocket": (
+        b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        b"101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+    ),
+}
+
+
+def heads(transport: str, cursor: int, size: int) -> tuple[bytes, bytes]:
+    """A request and the head of its response, each with its empty line."""
+    asked, answered = _HEADS[transport]
+    length = b"Content-Length: %d\r\n" % size if transport == "long polling" else b""
+    request = b"GET /news?cursor=%d HTTP/1.1\r\n" % cursor + _HOST + asked + b"\r\n"
+    return request, b"HTTP/1.1 " + answered + length + b"\r\n"
 
 
 def sent(transport: str, messages: int, size: int, request: bytes, response: bytes) -> int:
@@ -32,7 +50,7 @@ def counts(transport: str, sizes: list[tuple[int, int]], sentence: str, think: s
 
     def behavior(call: Calls) -> None:
         for messages, size in sizes:
-            request, response = _REQUEST % call.draw.randrange(1, 10_000), _RESPONSE % size
+            request, response = heads(transport, call.draw.randrange(1, 10_000), size)
             got = call(transport, messages, size, request, response)
             truth = sent(transport, messages, size, request, response)
             if isinstance(got, bool) or not isinstance(got, (int, float)):

@@ -66,7 +66,12 @@ def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"), [(40.5, "✓"), (435, "✗ not 435: that leaves out"), (2, "✗ not 2")]
-)
-def test_quick_questions(answer, said, capsys):
-    assert_says("06.ratio", answer, said, capsys)
+    ("task", "answer", "said"),
+    [
+        ("06.ratio", 40.5, "✓"), ("06.ratio", 435, "✗ not 435: that leaves out"), ("06.ratio", 2, "✗ not 2"),
+        ("06.packet", 84, "✓"), ("06.packet", 62, "✗ not 62: TLS puts"),
+        ("06.packet", 44, "✗ not 44: the packet begins"), ("06.packet", 88, "✗ not 88: a server's frame"),
+    ],
+)  # fmt: skip
+def test_quick_questions(task, answer, said, capsys):
+    assert_says(task, answer, said, capsys)
