@@ -55,7 +55,7 @@ def page_url(server: Server, path: str = "/", *, proxied: bool | None = None) ->
 
     Notes
     -----
-    What is measured through the proxy is the proxy, too. Found with jupyter-server-proxy 4.6:
+    A measurement through the proxy includes the proxy. Found with jupyter-server-proxy 4.6:
 
     - An answer is handed on when it is complete. Only a request whose ``Accept`` is
       ``text/event-stream`` and nothing else, as `EventSource` sends it, gets each piece at once.

@@ -3,7 +3,7 @@
 *The instrument* is unfit if it was late, or if its books do not balance. Each part of the laboratory
 records when it *should* have acted (``due``) and when it acted; the difference is lateness that belongs
 to the instrument and not to the transport. *The outcome* is what the run suffered. With a cause that the
-run declares it is a result; without one, nobody knows what happened, and the run is unfit, too.
+run declares it is a result; without one, nobody knows what happened, and the run is unfit as well.
 """
 
 from __future__ import annotations

@@ -278,7 +278,7 @@ def test_the_command_looks_at_all_and_its_status_tells(monkeypatch, capsys, faul
     def look(name):
         def find():
             seen[name] += 1
-            yield doctor.Finding(name, "mend it" if name == faulty else "")
+            yield doctor.Finding(name, "fix it" if name == faulty else "")
 
         return find
 

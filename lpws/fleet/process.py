@@ -1,4 +1,4 @@
-"""The fleet as the kernel sees it: start it, tell it something, hear its words."""
+"""The fleet's process as the kernel sees it: started, sent commands, and read for reports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tempfile
 import threading
 from typing import BinaryIO
 
-#: So long [s] may it take to end by itself.
+#: The longest time [s] that the process may take to end by itself.
 END_S = 2.0
 _REPORT = re.compile(rb"(ready|events|done) (\d+)\n")
 
@@ -23,17 +23,17 @@ class FleetDied(RuntimeError):
 
 
 class RemoteFleet:
-    """A fleet in a process of its own. A context manager; on leaving it, the process is gone.
+    """A fleet in a process of its own, as a context manager; when it is left, the process is gone.
 
     Parameters
     ----------
     spec
-        What ``python -m lpws.fleet`` reads on its first line.
+        The specification that ``python -m lpws.fleet`` reads on its first line.
     """
 
     def __init__(self, spec: dict) -> None:
         self.spec = spec
-        self.said: set[str] = set()  # the words "ready" and "done", as they come
+        self.said: set[str] = set()  # which of the words "ready" and "done" have come
         self.batches: list[bytes] = []
         self.total: int | None = None  # how many events there are in all, as the fleet says at its end
 
@@ -46,7 +46,7 @@ class RemoteFleet:
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # it has ended already
-            self.commands.close()  # the fleet takes that as its end
+            self.commands.close()  # the fleet ends when its commands do
         self.end()
         self.reader.join()
 
@@ -95,11 +95,11 @@ class RemoteFleet:
             self.commands.flush()
 
     def check(self) -> None:
-        """Raise `FleetDied` if it has."""
+        """Raise `FleetDied` if the clients ended before they were told to."""
         if not self.reader.is_alive() and "done" not in self.said:
             raise FleetDied(
                 f"the clients ended before the run was over ({self.death()}): "
-                "mend what they complain of, or run the cell again"
+                "fix what they complain of, or run the cell again"
             )
 
     def events(self) -> list[tuple]:
@@ -111,7 +111,7 @@ class RemoteFleet:
             for line in reports:
                 report = _REPORT.fullmatch(line)
                 if report is None:
-                    continue  # something that Python printed there, or the torn line of a sudden death
+                    continue  # a line that Python printed, or the torn last line of a killed process
                 word, size = report[1].decode(), int(report[2])
                 data = reports.read(size)
                 if len(data) < size:
