@@ -39,7 +39,7 @@ class Times:
     burst_s: float = 6.0  # … and, after a silence as long as this, as much at once as in all of it
 
     def faster(self, speed: float) -> Times:
-        """The same, so many times faster.
+        """The same times, divided by a speed.
 
         Raises
         ------
@@ -200,7 +200,7 @@ class ChatRoom(Room):
 
 
 def clean(text: str, most: int) -> str:
-    r"""The text on one line, without what does not show; at most so many characters.
+    r"""The text on one line, without control characters, if it has at most `most` characters.
 
     Raises
     ------

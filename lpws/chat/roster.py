@@ -11,15 +11,15 @@ from math import inf
 from .allowance import Allowance
 from .names import look
 
-#: Who says what the notebook publishes; nobody else may be called so.
+#: Name under which the notebook's own messages appear; no person may have it.
 NOTEBOOK = "the notebook"
-#: How many people may be here; every page lists them all.
+#: The most people that may be here; every page lists them all.
 MOST_HERE = 1_000
-#: How many people who have gone are remembered; then whoever has been gone for longest is forgotten.
+#: The most people who have gone that are remembered; beyond it, the one who went first is forgotten.
 MOST_GONE = 1_000
-#: How many letters of one person are remembered, so that one that is sent again counts once.
+#: The most letters of one person that are remembered, so that one that is sent again counts once.
 MOST_DONE = 1_000
-#: How fast newcomers may come: one in so many seconds in the long run, and so many at once.
+#: The rate limit of newcomers: one per `PACE_S` in the long run, and `AT_ONCE` at one moment.
 PACE_S, AT_ONCE = 0.25, 250
 
 
@@ -50,25 +50,25 @@ class Person:
     number
         Of the client, in the trace.
     secret
-        What proves that a letter is theirs. It never stands in an address.
+        Proof that a letter is theirs. It never stands in an address.
     ticket
-        What proves that a request to listen is theirs. It stands in addresses, and serves for nothing else.
+        Proof that a request to listen is theirs. It stands in addresses, and serves for nothing else.
     name
-        As it is shown; no two people who are remembered have names that look alike.
+        The name as it is shown; no two people who are remembered have names that look alike.
     by
         Label of the transport.
     since_s, since
-        When they came, or changed the transport [s]; the newest message at that moment.
+        Time [s] at which they came or changed the transport, and the newest message at that moment.
     lines
-        How many requests and streams of theirs wait for news.
+        Number of their requests and streams that wait for news.
     until_s
-        When they count as gone if they do not ask again [s].
+        Time [s] from which they count as gone, unless they ask again.
     here
-        Whether they are.
+        Whether they are here.
     allowance, reporting
-        What they may say, and report.
+        Rate limits of their messages and of their reports.
     said, reported
-        Key of a message → its id; key of a report → how many events it had.
+        Id of each of their messages, and number of events of each report, by key.
     """
 
     number: int

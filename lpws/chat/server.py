@@ -90,11 +90,11 @@ class ChatServer(Server):
         Parameters
         ----------
         name
-            Whose.
+            The person's name.
         link
-            What was between them and the server, if anything.
+            The link between them and the server, if there was one.
         after
-            Id of a message, to begin with the one that follows it.
+            Id of a message; the run begins with the next one.
 
         Raises
         ------

@@ -16,9 +16,9 @@ from functools import partial
 from types import FrameType, ModuleType
 
 _really_sleep, _really_wait, _really_s = time.sleep, threading.Condition.wait, time.monotonic
-#: How long [s] nothing may come from a thread that rests, and how long one that works is waited for.
+#: Time [s] without a sign after which a thread counts as resting, and time to wait for one that works.
 _GRACE_S, _PATIENCE_S = 0.005, 1.5
-#: After so many turns of the loop in which no time passes, or so many timers, the program does not rest.
+#: Turns of the loop in which no time passes, or timers, after which the program counts as never resting.
 _TURNS = 3000
 
 
@@ -49,10 +49,10 @@ class _Unpatched(importlib.abc.MetaPathFinder):
 
 
 class Clock:
-    """The time that the program sees. `install` puts it in the place of the computer's.
+    """The time that the program sees; `install` puts it in the place of the computer's.
 
     A blocking sleep in the loop's thread moves the clock, and counts as time in which everything
-    stood still. In any other thread it waits until the observer has moved the clock.
+    stood still. A sleep in another thread waits until the observer has moved the clock.
     """
 
     def __init__(self) -> None:

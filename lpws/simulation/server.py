@@ -118,7 +118,7 @@ class Server:
                 self.send(connection, messages, size)
 
     def send(self, connection: Connection, messages: list[Message], size: int) -> None:
-        """Send messages on a stream, packed into so many bytes."""
+        """Send messages on a stream, packed into `size` bytes."""
         self.hand_over(connection, messages)
         connection.written_bytes += size
         self.world.cross(connection.client.go_on, (messages, NONE))
