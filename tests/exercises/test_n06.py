@@ -32,7 +32,20 @@ def count(transport, messages, size, request, response):
 """
 
 
-@pytest.mark.parametrize("source", [COUNT, BUILT], ids=["counted", "built"])
+ADDED = """
+def count(transport, messages, size, request, response):
+    total = 0
+    for n in range(messages):
+        if n == 0 or transport == "long polling":
+            total += len(request) + len(response)
+        total += size + (8 if transport == "SSE" else 0)
+        if transport == "WebSocket":
+            total += 2 + 2 * (size > 125) + 6 * (size > 65_535)
+    return float(total)
+"""
+
+
+@pytest.mark.parametrize("source", [COUNT, BUILT, ADDED], ids=["counted", "built", "added up"])
 def test_a_good_function_passes(source, capsys):
     assert is_right(verdict("06.bytes", made(source, "count"), capsys))
 
@@ -55,6 +68,9 @@ WRONG = {
     ),
     "off by one": ([("size < 126", "size < 127")], "three ways to write a length"),
     "no longest": ([("4 if size < 65_536 else 10", "4")], "three ways to write a length"),
+    "packets": (
+        [("messages * (opening + size)", "messages * (opening + size + 3 * 40)")], "whether packets belong",
+    ),
     "text": ([("return opening + messages * (head + size)", "return 'many'")], "returned 'many'"),
     "none": ([("    return opening + messages * (head + size)", "")], "returned None"),
 }
