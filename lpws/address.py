@@ -126,6 +126,7 @@ def live_page(
     instead: str,
     height: int = 420,
     picture: Path | None = None,
+    small: Path | None = None,
     shows: str = "",
 ) -> LivePage:
     """A page of the server in a window of the notebook, with what is shown instead where there is no kernel.
@@ -148,6 +149,8 @@ def live_page(
         Of the window [px].
     picture
         File of a PNG picture of the page, shown where nobody watches.
+    small
+        The same in fewer bytes, for viewers that drop HTML.
     shows
         What it shows, in words.
 
@@ -161,8 +164,8 @@ def live_page(
     if os.environ.get("LPWS_PROGRESS") == "0":  # nobody is watching
         html, data = words, ""
         if picture is not None:
-            data = b64encode(picture.read_bytes()).decode()
-            html = f'<img alt="{escape(shows)}" width="880" src="data:image/png;base64,{data}">{html}'
+            data, shown = (b64encode(each.read_bytes()).decode() for each in (small or picture, picture))
+            html = f'<img alt="{escape(shows)}" width="880" src="data:image/png;base64,{shown}">{html}'
         return LivePage(server, url, html, instead, data)
     link = f'<a href="{escape(url)}" target="_blank" rel="noopener">in a window of its own</a>'
     # An <object> shows what is inside it if its page cannot be had: the kernel has ended, or the browser

@@ -1143,4 +1143,4 @@ def test_where_nobody_watches_there_is_a_picture_and_no_address(opened, monkeypa
     assert opened.server.prefix not in str(stored)
     assert str(opened.server.port) not in re.sub('base64,[^"]*', "", str(stored))
     assert stored == lpws.open_chat()._repr_mimebundle_(), "the same each time"
-    assert len(str(stored)) < 150_000  # the picture is in it twice: for those that show HTML, and for others
+    assert len(str(stored)) < 100_000  # its picture is in it twice: for HTML, and a small one for others

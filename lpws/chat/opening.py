@@ -15,6 +15,7 @@ from .server import ChatServer
 
 #: What the room looks like, for whoever reads the notebook without a kernel.
 _PICTURE = Path(__file__).parent / "still.png"
+_SMALL = Path(__file__).parent / "still_small.png"  # `lpws.figures.picture.halved` made it
 _INSTEAD = (
     "When you run this cell, a chat opens here, with a friendly robot in it. You choose how its messages "
     "reach you: by reload, short polling, long polling, SSE or WebSocket."
@@ -78,5 +79,5 @@ def open_chat(*, by: str = "WebSocket", height: int = 420) -> LivePage:
         _chat = _OpenChat().start()
     return live_page(
         _chat, f"/#by={quote(by)}", height=height, title="A chat with a robot",
-        instead=_INSTEAD, picture=_PICTURE, shows=_SHOWN,
+        instead=_INSTEAD, picture=_PICTURE, small=_SMALL, shows=_SHOWN,
     )  # fmt: skip

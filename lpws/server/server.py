@@ -23,7 +23,7 @@ from ..loopthread import LoopThread, quiet
 from ..transports.room import Room
 from .handlers import HANDLERS, NotFound, Preflight, Refused
 from .plain import Recorded, Response, entry
-from .stream import CountedStream, CountingServer
+from .stream import CountedStream, CountingServer, Door
 
 #: The largest message or body [bytes] that a client may send.
 MOST_BYTES = 65_536
@@ -259,6 +259,7 @@ async def _serve(
     except OSError as error:
         said = f"expected a free port of 127.0.0.1, got none ({error.strerror or error}): "
         raise OSError(error.errno, said + "shut down kernels or programs that you do not need") from error
+    sockets = [Door(fileno=each.detach()) for each in sockets]
     port = sockets[0].getsockname()[1]
     room = make_room(hosts={f"127.0.0.1:{port}", f"localhost:{port}"})
     room.gone = (StreamClosedError, WebSocketClosedError)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import socket
 from collections.abc import Callable
 from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream, UnsatisfiableReadError
 
+from ..loopthread import AT_ONCE
 from ..trace import NONE, clock
 from .tcpinfo import payload_bytes
 
@@ -114,6 +116,32 @@ class CountedStream(IOStream):
         t = clock()
         for name, size in (*counts.items(), ("closed", NONE)):
             self.record((t, name, "server", NONE, self.number, NONE, NONE, size))
+
+
+class Door(socket.socket):
+    """A listening socket that lets a few connections in, and then says that there is none for now.
+
+    Tornado accepts up to 128 in one turn of the loop, which takes 70 ms: timers and clients that are
+    connected would wait. Those who are left at the door are still there in the next turn (epoll's
+    level-triggered mode).
+    """
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self.setblocking(False)
+        self._entered = 0  # in this turn
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self._entered == AT_ONCE:
+            self._entered = 0
+            raise BlockingIOError
+        try:
+            accepted = super().accept()
+        except BlockingIOError:  # there is none
+            self._entered = 0
+            raise
+        self._entered += 1
+        return accepted
 
 
 class CountingServer(HTTPServer):

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import errno
 import gc
+import itertools
+import socket
 import threading
 import traceback
 
@@ -12,6 +14,7 @@ from tornado.websocket import WebSocketHandler
 from wire import POLL, Peer, Wire, ask, hold, names, stream, until
 from wsproto.events import CloseConnection
 
+from lpws.loopthread import AT_ONCE
 from lpws.server.server import Server
 
 
@@ -217,3 +220,27 @@ def test_a_dropped_websocket_gets_no_close_frame(server):
         while wire.more():
             pass
         assert wire.data == said
+
+
+def test_a_crowd_at_the_door_lets_the_loop_turn(server):
+    """Who is let in already, and timers, do not wait until all have been."""
+    opened = [0]  # turn → how many by then
+    crowd = 10 * AT_ONCE
+
+    def turn():
+        opened.append(server.open)
+        if server.open < crowd:
+            asyncio.get_running_loop().call_soon(turn)
+
+    with contextlib.ExitStack() as wires:
+
+        def come():
+            for _ in range(crowd):
+                wires.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            turn()
+
+        server.thread.call(come)  # in its loop, so that all stand before the door
+        until(lambda: server.open == crowd)
+        until(lambda: opened[-1] == crowd)
+        assert max(after - before for before, after in itertools.pairwise(opened)) <= AT_ONCE
+    until(lambda: not server.open)
