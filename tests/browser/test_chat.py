@@ -98,7 +98,10 @@ def test_nothing_is_lost_or_doubled_when_lines_are_cut(two, one, other):
 
 def test_an_idle_hour(seat):
     """Nobody speaks; lines are cut, and die without a word. Nobody does anything about it."""
-    times = replace(Times().faster(3600 / HOUR_S), timeout_s=0.5, retry_s=0.02, retry_most_s=0.3)
+    # A page takes a stream for dead after three beats. At the pace of this hour that is less than a busy
+    # machine may take to open one, and the page would end each before it could bring anything.
+    unhurried = {"timeout_s": 0.5, "retry_s": 0.02, "retry_most_s": 0.3, "beat_s": 0.1}
+    times = replace(Times().faster(3600 / HOUR_S), **unhurried)
     with (
         ChatServer(times=times) as chat,
         Relay(lpws.Link(delay_s=0), chat.port, chat.trace.append, chat.log) as relay,
