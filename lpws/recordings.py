@@ -61,7 +61,7 @@ def long_polling() -> dict[str, Run]:
 
 
 def side_by_side() -> dict[str, Run]:
-    """Three ways to poll at several message rates, of the last core lesson, each as ``"way, rate"``."""
+    """Three ways to poll at several message rates, of the lesson on choosing, each as ``"way, rate"``."""
     link, interval_s = specs.Link(delay_s=0.025), 0.25
     ways = {
         "short polling": specs.ShortPolling(interval_s=interval_s),

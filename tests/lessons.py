@@ -158,6 +158,19 @@ LESSONS = {
             Mutation("deflate", "if not keep", "if keep", "With a memory, the updates"),
         ),
     ),
+    "07_choosing": Lesson(
+        mutations=(
+            Mutation("measure", "long = lpws.LongPolling()", "long = lpws.LongPolling(pause_s=1.0)",
+                     "With busy news, long polling asked more often"),
+            Mutation("measure", "ShortPolling(interval_s=C)", "ShortPolling(interval_s=8 * C)",
+                     "With quiet news, short polling asked more often"),
+            Mutation("measure-paused", "(pause_s=pause_s)", "(pause_s=0.0)",
+                     "With busy news, paused long polling asked no more often"),
+            Mutation("measure-bursts", "burst=5", "burst=1", "In bursts of five, the average message"),
+            Mutation("etag", "messages[-1].text", "messages[-1].text * len(answers)", "Asked again with the"),
+            Mutation("five", "lpws.SSE()", "lpws.ShortPolling(interval_s=C)", "At 25 ms, the medians of SSE"),
+        ),
+    ),
     "B_the_article": Lesson(
         mutations=(
             Mutation("measure", "interval_s=0.5, keep_alive=False", "interval_s=0.5", "With close, short"),

@@ -558,3 +558,62 @@ def test_the_published_figures_follow_from_871_and_2_bytes():
         rows = [row for row in csv.DictReader(file) if row["source"].startswith("Lubbers")]
     again = [8000 * n * size / 2**20 for size in (871, 2) for n in (1, 10, 100)]
     assert [float(row["value"]) for row in rows] == pytest.approx(again, rel=0.02)
+
+# ------------------------------------------------------------------------------------- 07 Choosing
+
+
+@pytest.fixture(scope="module")
+def choosing():
+    """The names of the notebook on choosing: its ways, and what its sliders draw."""
+    return booklet.read_through(booklet.NOTEBOOKS / "07_choosing.ipynb")
+
+
+def test_the_recorded_ways_are_those_of_the_lesson(choosing):
+    ways = {"short polling": "short", "long polling": "long", "long polling, paused": "paused"}
+    recorded = lpws.load_run("side_by_side")
+    assert len(recorded) == 15
+    for label, run in recorded.items():
+        assert run.health.good, run
+        assert run.transport == choosing[ways[label.rpartition(",")[0]]]
+        assert run.link == choosing["link"]
+
+
+def test_the_sliders_of_choosing_draw_whatever_is_set(choosing):
+    for burst in (1, 12):
+        assert f"Bursts of {burst}:" in choosing["compare"](burst).get_title(loc="left")
+    for transit_ms in (2, 100):
+        for messages_per_s in (0.5, 40):
+            choosing["distance"](transit_ms, messages_per_s).figure.draw_without_rendering()
+        for situation in choosing["situations"]:
+            choosing["board"](situation, transit_ms).figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("transit_s", [0.002, 0.025, 0.1])
+@pytest.mark.parametrize("situation", ["a chat", "a dashboard", "a ticker", "a progress bar"])
+def test_the_board_tells_what_a_simulation_shows(choosing, situation, transit_s):
+    rate_hz, says_hz, oldest_s = choosing["situations"][situation]
+    work = lpws.Workload(clients=10, rate_hz=rate_hz, duration_s=400 / rate_hz, seed=6)
+    gap_s = max(2 * transit_s, oldest_s - transit_s)
+    ways = {
+        "short polling": lpws.ShortPolling(interval_s=gap_s),
+        "long polling, paused": lpws.LongPolling(pause_s=gap_s - 2 * transit_s, hold_s=30),
+        "long polling": lpws.LongPolling(hold_s=30),
+        "SSE": lpws.SSE(),
+        "WebSocket": lpws.WebSocket(),
+    }
+    assert list(ways) == choosing["BOARD"]
+    for name, way in ways.items():
+        run = lpws.simulate(way, work, lpws.Link(delay_s=transit_s))
+        asked = lpws.requests(run).sent_s.between(0, work.duration_s).sum() / 10
+        per_minute, worst_s = choosing["prices"](name, choosing["situations"][situation], transit_s)
+        said = 60 * says_hz * (name != "WebSocket")
+        # 400 messages: a standard error of 5 % at most; the rate that came is not quite the one asked for.
+        assert 60 * asked / work.duration_s == pytest.approx(per_minute - said, rel=0.2, abs=0.5), name
+        assert lpws.deliveries(run).latency_s.max() <= worst_s + 1e-9, name
+
+
+def test_each_situation_has_its_row_in_the_table(choosing):
+    said = [cell.source for cell in texts(booklet.NOTEBOOKS / "07_choosing.ipynb")]
+    (table,) = (text for text in said if "|---" in text)
+    rows = re.findall(r"^\| \*\*(.*?)\*\*", table, flags=re.M)
+    assert [row.removesuffix(" to phones") for row in rows] == list(choosing["situations"])

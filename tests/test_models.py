@@ -277,7 +277,7 @@ def test_no_pause_is_left_where_a_round_trip_fills_the_interval():
 
 @property_test
 @given(rate_hz=rates, delay_s=st.floats(0.001, 0.1), handshakes=round_trips, interval_s=st.floats(0.6, 10))
-def test_long_polling_with_a_pause_dominates_short_polling(rate_hz, delay_s, handshakes, interval_s):
+def test_a_pause_is_never_worse_for_random_messages(rate_hz, delay_s, handshakes, interval_s):
     link = {"delay_s": delay_s, "handshakes": handshakes}
     pause_s = models.dominant_pause(interval_s=interval_s, **link)
     gap_s = models.repoll_gap(pause_s=pause_s, **link)
@@ -289,6 +289,13 @@ def test_long_polling_with_a_pause_dominates_short_polling(rate_hz, delay_s, han
     assert mean_s <= models.short_polling_latency(**short) + 1e-9
     requests_hz = models.long_polling_responses_hz(rate_hz=rate_hz, gap_s=gap_s)
     assert requests_hz <= models.short_polling_requests_hz(interval_s=interval_s) + 1e-9
+
+
+@pytest.mark.parametrize(("burst", "than_short"), [(1, -1), (2, 0), (3, 1), (10, 1)])
+def test_bursts_of_more_than_two_break_it(burst, than_short):
+    paused_s = models.burst_latency(burst=burst, gap_s=0.25, delay_s=D)
+    short_s = models.short_polling_latency(interval_s=0.25, delay_s=D)
+    assert np.sign(round(float(paused_s - short_s), 9)) == than_short
 
 
 # ------------------------------------------------------------------------------- SSE, WebSocket

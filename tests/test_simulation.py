@@ -241,6 +241,25 @@ def test_dominance(rate, keep_alive):
     assert worst_s == models.short_polling_worst(interval_s=interval_s, delay_s=D)
 
 
+@pytest.mark.parametrize("burst", [2, 3, 5, 10])
+def test_bursts_break_the_mean_and_keep_the_rest(burst):
+    """A paused long poll asks no more often than short polling, and its oldest is no older; its mean is."""
+    interval_s = 0.25
+    pause_s = models.dominant_pause(interval_s=interval_s, delay_s=D)
+    # Bursts so far apart that each finds a request waiting, and no multiple of the interval apart.
+    work = Workload(
+        clients=40, rate_hz=burst / 0.93, duration_s=60, pattern="bursts", burst=burst, spacing_s=0
+    )
+    short = fed(ShortPolling(interval_s=interval_s), work)
+    long = fed(LongPolling(hold_s=300, pause_s=pause_s), work)
+    assert hz(long, "request_sent", "client") < hz(short, "request_sent", "client")
+    assert latency_s(long).max() <= D + interval_s + 1e-9
+    model_s = models.burst_latency(burst=burst, gap_s=interval_s, delay_s=D)
+    assert latency_s(long).mean() == pytest.approx(model_s)
+    if burst > 2:
+        assert latency_s(long).mean() > 1.1 * latency_s(short).mean()
+
+
 @pytest.mark.parametrize("transport", [SSE(), WebSocket()], ids=str)
 def test_push(transport):
     run = fed(transport, Workload(clients=5, rate_hz=10, duration_s=60))

@@ -79,28 +79,39 @@ def fits(sentence: str, think: str, **values: Any) -> tuple[str, Callable[[Calls
             run = simulate(chosen, work, Link(delay_s=asked["transit_s"]))
             said_hz = 0 if chosen.upgrades else asked["says_hz"]
             requests_hz = sum(event[1] == "request_sent" for event in run.events) / seconds + said_hz
-            oldest_s = _oldest_s(run)
-            if oldest_s > asked["oldest_s"] + 1e-6:
-                raise Wrong(f"chose {_short(chosen)} for {asked}: a message was {oldest_s:.3g} s old", think)
+            ages_s, said = _ages_s(run), f"chose {_short(chosen)} for {asked}"
+            if lost := ages_s.count(float("inf")):
+                raise Wrong(f"{said}: {lost} of {len(ages_s)} messages never came", "what a cursor is for")
+            if max(ages_s) > asked["oldest_s"] + 1e-6:
+                raise Wrong(f"{said}: a message was {max(ages_s):.3g} s old", _late(chosen, asked))
             if requests_hz > asked["requests_hz"]:
-                raise Wrong(
-                    f"chose {_short(chosen)} for {asked}: that took {requests_hz:.3g} requests per second",
-                    think,
-                )
+                raise Wrong(f"{said}: that took {requests_hz:.3g} requests per second", think)
 
     return sentence, behavior
 
 
-def _oldest_s(run: Any) -> float:
-    published, ages = {}, [0.0]
+def _late(chosen: Transport, asked: dict[str, Any]) -> str:
+    """What to think about when a message was too old."""
+    if isinstance(chosen, WebSocket):
+        return "for how long the server gathers messages before it sends them"
+    if isinstance(chosen, Reload):
+        return "how long a reader may take until the next reload"
+    if asked["streams"]:
+        return "how many transits the last message of a flood takes, if it has to wait for a request"
+    if not chosen.keep_alive:
+        return "how many transits a gap has, if each request opens a connection"
+    return "the unluckiest message: what it waits for, and that it then travels"
+
+
+def _ages_s(run: Any) -> list[float]:
+    """How old each message was on arrival [s]; infinite if it did not come."""
+    published, ages_s = {}, {}
     for time_s, name, side, _, _, _, message, _ in run.events:
         if name == "published":
-            published[message] = time_s
+            published[message], ages_s[message] = time_s, float("inf")
         elif name == "message_received" and side == "client":
-            ages.append(time_s - published[message])
-    if len(ages) <= len(published):
-        return float("inf")
-    return max(ages)
+            ages_s[message] = time_s - published[message]
+    return list(ages_s.values())
 
 
 TASKS = {
@@ -112,7 +123,7 @@ TASKS = {
                 fits("finds one for news that is rare, and urgent", "what a poll costs that finds nothing",
                      rate_hz=0.05, oldest=5, streams=False),
                 fits("finds one for a stream of prices that must be fresh",
-                     "how many transits the last message of a flood takes", rate_hz=10, oldest=1.6),
+                     "what each answer costs when there is much to say", rate_hz=10, oldest=1.6),
             ],
             [
                 fits("finds one for a game, in which the player talks as much as the server",
@@ -127,14 +138,37 @@ TASKS = {
         ],
         scene=Calls,
     ),
-    "burst": Quick(
-        1000 * models.burst_latency(burst=5, gap_s=0.25, delay_s=0.025),
+    "mail": Quick(
+        60 * models.crossover_hz(interval_s=4.0, gap_s=0.05),
         {
-            150: "that is short polling, for which it does not matter who comes together",
-            25: "that is the first of the five; the others find a gap",
-            275: "that is each of the other four",
-            250: "that is the gap; who of the five waits through it?",
+            0.25: "that is a second; how many is it a minute?",
+            4: "that is the interval; how many intervals has a minute?",
+            240: "one mail per interval, not one interval per mail",
+            60: "that would be so for a poll each second",
+        },
+        within=0.03,
+    ),
+    "burst": Quick(
+        1000 * models.burst_latency(burst=4, gap_s=0.4, delay_s=0.02),
+        {
+            220: "that is short polling, for which it does not matter who comes together",
+            20: "that is the first of the four; the others find a gap",
+            420: "that is each of the other three",
+            400: "that is the gap; who of the four waits through it?",
+            300: "and the transit that each of them takes?",
+            0.32: "in milliseconds",
         },
         within=0.01,
+    ),
+    "pause": Quick(
+        models.dominant_pause(interval_s=1.0, delay_s=0.1, handshakes=1),
+        {
+            1.0: "that is her pause; the gap is longer than the pause",
+            0.8: "that is with keep-alive; a new connection costs another round trip",
+            0.9: "that takes off one transit; how many are in her gap?",
+            0.5: "that takes off the transit of the message itself, which short polling has as well",
+            0.7: "that takes off three transits; count those of a new connection once more",
+        },
+        within=0.001,
     ),
 }  # fmt: skip

@@ -27,6 +27,17 @@ GOOD = {
                 return LongPolling()
             return ShortPolling(interval_s=s["oldest_s"] - s["transit_s"])
     """,
+    "by trying": """
+        import lpws
+        def choose(s):
+            link, work = lpws.Link(delay_s=s["transit_s"]), lpws.Workload(
+                clients=1, rate_hz=s["rate_hz"], duration_s=20 / s["rate_hz"], seed=5)
+            lazy = lpws.LongPolling(pause_s=max(0, s["oldest_s"] - 3 * s["transit_s"]))
+            for way in (lpws.WebSocket(), lazy) if s["streams"] else (lazy,):
+                told = lpws.deliveries(lpws.simulate(way, work, link))
+                if told.latency_s.max() <= s["oldest_s"] + 1e-9:
+                    return way
+    """,
     "a third of the age": edited(CHOOSE, ('situation["oldest_s"] - 3.01 * situation["transit_s"]',
                                           '0.95 * (situation["oldest_s"] - 3 * situation["transit_s"])')),
 }  # fmt: skip
@@ -66,8 +77,16 @@ WRONG = {
     "always long polling": ([(STREAM, "lpws.LongPolling()")], "how many transits the last message"),
     "always short polling": ([(POLL, SHORT)], "what a poll costs that finds nothing"),
     "no pause": ([(POLL, "lpws.LongPolling()")], "how a client can ask less often"),
-    "too long a pause": ([("3.01", "1")], "s old"),
-    "the default": ([(POLL, "lpws.ShortPolling()")], "s old"),
+    "too long a pause": ([("3.01", "1")], "the unluckiest message"),
+    "the default": ([(POLL, "lpws.ShortPolling()")], "the unluckiest message"),
+    "half a pause": ([("max(0, pause_s)", "max(0, pause_s / 2)")], "how a client can ask less often"),
+    "a connection each time": ([("pause_s=max", "keep_alive=False, pause_s=max")], "how many transits a gap"),
+    "no cursor": ([("pause_s=max", "cursor=False, pause_s=max")], "what a cursor is for"),
+    "a short hold": ([("pause_s=max", "hold_s=1, pause_s=max")], "what a poll costs that finds nothing"),
+    "a reader who reloads": ([(POLL, "lpws.Reload(pause_s=0.1)")], "until the next reload"),
+    "gathers too long": ([(STREAM, "lpws.WebSocket(flush_s=situation['oldest_s'])")], "gathers messages"),
+    "a pause below zero": ([("max(0, pause_s)", "pause_s"), ('situation["streams"]', "False")],
+                           "expected a number from 0"),
     "a name": ([(STREAM, "'WebSocket'")], "returned 'WebSocket'"),
     "a class": ([(STREAM, "lpws.WebSocket")], "of which a check can make nothing"),
     "a wrong key": ([('"streams"', '"proxy"')], "raised KeyError: 'proxy'"),
@@ -79,6 +98,11 @@ def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
     assert_hinted("07.choose", made(edited(CHOOSE, *changes), "choose"), hint, capsys)
 
 
-@pytest.mark.parametrize(("answer", "said"), [(225, "✓"), (150, "✗ not 150: that is short"), (1, "✗ not 1")])
-def test_quick_questions(answer, said, capsys):
-    assert_says("07.burst", answer, said, capsys)
+@pytest.mark.parametrize(
+    ("task", "answer", "said"),
+    [("burst", 320, "✓"), ("burst", 220, "✗ not 220: that is short"), ("burst", 1, "✗ not 1"),
+     ("mail", 15, "✓"), ("mail", 15.04, "✓"), ("mail", 0.25, "✗ not 0.25: that is a second"),
+     ("pause", 0.6, "✓"), ("pause", 0.8, "✗ not 0.8: that is with keep-alive")],
+)  # fmt: skip
+def test_quick_questions(task, answer, said, capsys):
+    assert_says(f"07.{task}", answer, said, capsys)
