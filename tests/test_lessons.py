@@ -602,6 +602,8 @@ def test_the_board_tells_what_a_simulation_shows(choosing, situation, transit_s)
         "WebSocket": lpws.WebSocket(),
     }
     assert list(ways) == choosing["BOARD"]
+    if gap_s < 2.1 * transit_s:  # polls that overlap: the models need an interval above a round trip
+        del ways["short polling"]
     for name, way in ways.items():
         run = lpws.simulate(way, work, lpws.Link(delay_s=transit_s))
         asked = lpws.requests(run).sent_s.between(0, work.duration_s).sum() / 10
