@@ -559,6 +559,7 @@ def test_the_published_figures_follow_from_871_and_2_bytes():
     again = [8000 * n * size / 2**20 for size in (871, 2) for n in (1, 10, 100)]
     assert [float(row["value"]) for row in rows] == pytest.approx(again, rel=0.02)
 
+
 # ------------------------------------------------------------------------------------- 07 Choosing
 
 
