@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import contextlib
+import inspect
 import io
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from html import unescape
 from pathlib import Path
+from types import FunctionType
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -71,10 +74,14 @@ def descriptions(outputs: list) -> list[str]:
 
 
 def execute(source: str, namespace: dict) -> str:
-    """What the source prints when it runs in the namespace."""
+    """What the source prints when it runs in the namespace; one that awaits gets a loop, as in a kernel."""
     out = io.StringIO()
+    code = compile(source, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     with contextlib.redirect_stdout(out):
-        exec(compile(source, "<cell>", "exec"), namespace)
+        if code.co_flags & inspect.CO_COROUTINE:
+            asyncio.run(FunctionType(code, namespace)())
+        else:
+            exec(code, namespace)
     return out.getvalue()
 
 

@@ -171,6 +171,23 @@ LESSONS = {
             Mutation("five", "lpws.SSE()", "lpws.ShortPolling(interval_s=C)", "At 25 ms, the medians of SSE"),
         ),
     ),
+    "A_the_instrument": Lesson(
+        mutations=(
+            Mutation("forgetful", "cursor=False", "cursor=True", "Long polling without a cursor lost"),
+            Mutation(
+                "three-ways", "ask(port, timeout_s=0.5)", "await asyncio.to_thread(ask, port, 5)",
+                "A blocking request to a server on the cell's own loop",
+            ),
+            Mutation(
+                "clients", "client.getresponse().read()", "client.getresponse().read(); client.close()",
+                "For five requests, http.client opened one",
+            ),
+            Mutation("fifteen", "await fifteen()", "await fifteen(max_clients=12)", "Of fifteen requests"),
+            Mutation("by-hand", "sent += len(line)", "sent += len(line) + 1", "What a client counted"),
+            Mutation("stall", "now - sent, now - intended", "now - sent, now - sent", "The honest p99 was"),
+            Mutation("seeds", "aligned=aligned", "aligned=False", "In step, the mean of a run"),
+        ),
+    ),
     "B_the_article": Lesson(
         mutations=(
             Mutation("measure", "interval_s=0.5, keep_alive=False", "interval_s=0.5", "With close, short"),

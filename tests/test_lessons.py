@@ -11,9 +11,11 @@ import ast
 import contextlib
 import csv
 import io
+import math
 import re
 import socket
 import ssl
+import statistics
 import struct
 import sys
 import time
@@ -26,6 +28,7 @@ from lessons import BUDGET, LESSONS
 from wsproto.frame_protocol import FrameProtocol
 
 import lpws
+from lpws.server.stream import CountedStream
 
 TASKS = {"exercise", "make", "solution"}
 
@@ -620,3 +623,102 @@ def test_each_situation_has_its_row_in_the_table(choosing):
     (table,) = (text for text in said if "|---" in text)
     rows = re.findall(r"^\| \*\*(.*?)\*\*", table, flags=re.M)
     assert [row.removesuffix(" to phones") for row in rows] == list(choosing["situations"])
+
+
+# ------------------------------------------------------------------------- A: what it says of the instrument
+
+
+@pytest.fixture(scope="module")
+def instrument():
+    """The names of the notebook on the instrument."""
+    return booklet.read_through(booklet.NOTEBOOKS / "A_the_instrument.ipynb")
+
+
+def test_the_health_of_a_run_is_what_its_trace_says(instrument):
+    work = lpws.Workload(clients=3, rate_hz=20, duration_s=1.0, pattern="periodic")
+    run = lpws.measure(lpws.WebSocket(), work, LINK)
+    for part, (middle_s, p99_s) in run.health.lateness_s.items():
+        late_s = sorted(instrument["lateness_s"](run, part.replace("server loop", "server's loop")))
+        assert (middle_s, p99_s) == (late_s[len(late_s) // 2], late_s[int(0.99 * len(late_s))])
+    assert instrument["lateness_s"](run, "link").min() >= 0
+    assert run.health.resolution_s == max(p99_s for _, p99_s in run.health.lateness_s.values())
+
+
+def test_nothing_is_published_before_every_client_listens():
+    work = lpws.Workload(clients=60, rate_hz=20, duration_s=0.3)
+    run = lpws.measure(lpws.WebSocket(), work)
+    trace = lpws.events(run)
+    connected = trace[(trace.name == "response_received") & (trace.side == "client")]
+    assert len(connected) == work.clients
+    assert connected.t.max() <= trace[trace.name == "published"].t.min()
+
+
+def test_few_deliveries_share_what_a_loop_costs_anyway(instrument):
+    cost_us = []
+    for rate_hz in (1.0, 100.0):
+        work = lpws.Workload(clients=10, rate_hz=rate_hz, duration_s=1.5, pattern="periodic")
+        cost_us.append(instrument["cost_us"](lpws.measure(lpws.WebSocket(), work), "server"))
+    assert cost_us[0] > cost_us[1]
+
+
+def in_time_wait(pairs) -> tuple[int, int]:
+    """How many of these connections, pairs of ports, are in TIME-WAIT at the server, and at the client."""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [row.split()[1:4] for row in table]  # two ends, address:port, and the state
+    ends = {tuple(int(end.split(":")[1], 16) for end in row[:2]) for row in rows if row[2] == "06"}
+    return len(ends & pairs), len(ends & {pair[::-1] for pair in pairs})
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells of every connection")
+@pytest.mark.parametrize(("header", "left"), [("Connection: close\r\n", (3, 0)), ("", (0, 3))])
+def test_the_side_that_closes_first_keeps_the_time_wait(header, left):
+    pairs = set()
+    with lpws.Server() as server:
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=5) as line:
+                pairs.add((server.port, line.getsockname()[1]))
+                line.sendall(f"GET /shortpolling HTTP/1.1\r\nHost: {server.host}\r\n{header}\r\n".encode())
+                assert line.recv(65_536)
+                while header and line.recv(65_536):
+                    pass  # until the server has closed
+        end = time.monotonic() + 20
+        while sum(in_time_wait(pairs)) < 3 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert in_time_wait(pairs) == left
+
+
+def test_linux_hands_out_ports_for_470_connections_per_second():
+    assert 60_999 - 32_768 + 1 == 28_232  # `ip_local_port_range`, both included
+    assert 28_232 // 60 == 470  # TCP_TIMEWAIT_LEN
+
+
+@pytest.mark.parametrize("method", ["write_to_fd", "read_from_fd"])
+def test_a_byte_that_the_server_does_not_count_is_noticed(instrument, monkeypatch, method):
+    real = getattr(CountedStream, method)
+
+    def one_less(self, data):
+        size = real(self, data)
+        name = {"write_to_fd": "bytes_written", "read_from_fd": "bytes_read"}[method]
+        setattr(self, name, getattr(self, name) - bool(size))
+        return size
+
+    monkeypatch.setattr(CountedStream, method, one_less)
+    cells = {cell.id: cell.source for cell in booklet.code(booklet.NOTEBOOKS / "A_the_instrument.ipynb")}
+    names = dict(instrument)
+    said = "".join(booklet.execute(cells[name], names) for name in ("by-hand", "audit", "claim-accounts"))
+    assert "✗ What a client counted by hand" in said
+    assert "✓ Clients and server counted the same connections" in said
+
+
+def test_how_far_the_mean_of_a_run_scatters(instrument):
+    """C/√(12 M) in step, and C/√(12 M N) with phases of their own."""
+    works = [lpws.Workload(clients=20, rate_hz=3.0, duration_s=3.0, seed=seed) for seed in range(30)]
+    expected = math.sqrt(statistics.mean(1 / (12 * len(work.due_times_s())) for work in works))
+    assert instrument["in_step"].std() == pytest.approx(expected, rel=1 / 3)
+    assert instrument["own"].std() * math.sqrt(20) == pytest.approx(expected, rel=1 / 3)
+
+
+def test_wrk2_and_the_notebook_name_the_same_numbers():
+    with open(lpws.DATA / "published.csv", encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["source"].startswith("wrk2")]
+    assert max(float(row["value"]) for row in rows) > 200 * min(float(row["value"]) for row in rows)
