@@ -27,17 +27,6 @@ GOOD = {
                 return LongPolling()
             return ShortPolling(interval_s=s["oldest_s"] - s["transit_s"])
     """,
-    "by trying": """
-        import lpws
-        def choose(s):
-            link, work = lpws.Link(delay_s=s["transit_s"]), lpws.Workload(
-                clients=1, rate_hz=s["rate_hz"], duration_s=20 / s["rate_hz"], seed=5)
-            lazy = lpws.LongPolling(pause_s=max(0, s["oldest_s"] - 3 * s["transit_s"]))
-            for way in (lpws.WebSocket(), lazy) if s["streams"] else (lazy,):
-                told = lpws.deliveries(lpws.simulate(way, work, link))
-                if told.latency_s.max() <= s["oldest_s"] + 1e-9:
-                    return way
-    """,
     "a third of the age": edited(CHOOSE, ('situation["oldest_s"] - 3.01 * situation["transit_s"]',
                                           '0.95 * (situation["oldest_s"] - 3 * situation["transit_s"])')),
 }  # fmt: skip
