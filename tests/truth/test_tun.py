@@ -29,19 +29,7 @@ def over_kernel():
 
 @pytest.fixture(scope="module")
 def table(over_kernel):
-    """As recorded; measured again, twice at most, where a busy machine added a transit to all times of a row.
-
-    Some rows are timed at a single moment, as the handshakes of clients that all come at once. A transit
-    too many in the laboratory would be there each time, and one too few in the least of all times.
-    """
-    found = transits.table(lpws.measure, over_kernel).set_index("what")
-    for _ in range(2):
-        if all(takes_as_many_transits(row, found.loc[row.what]) for row in transits.ROWS):
-            break
-        again = transits.table(lpws.measure, over_kernel).set_index("what")
-        for column in ("relay_least_s", "kernel_least_s"):
-            found[column] = found[column].combine(again[column], min)
-    return found
+    return transits.table(lpws.measure, over_kernel).set_index("what")
 
 
 def takes_as_many_transits(row, measured):
