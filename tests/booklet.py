@@ -67,10 +67,7 @@ def printed(cell: nbformat.NotebookNode) -> str:
 def descriptions(outputs: list) -> list[str]:
     """Those of the pictures among the outputs, which a screen reader says."""
     html = "".join("".join(output.get("data", {}).get("text/html", "")) for output in outputs)
-    found = [unescape(alt) for alt in re.findall(r'<img alt="([^"]*)"[^>]* src="data:image/', html)]
-    # Notebooks that have not been stored again keep it in the metadata.
-    old = [output.get("metadata", {}).get("image/png", {}).get("alt") for output in outputs]
-    return found + [alt for alt in old if alt]
+    return [unescape(alt) for alt in re.findall(r'<img alt="([^"]*)"[^>]* src="data:image/', html)]
 
 
 def execute(source: str, namespace: dict) -> str:
@@ -83,21 +80,6 @@ def execute(source: str, namespace: dict) -> str:
         else:
             exec(code, namespace)
     return out.getvalue()
-
-
-def run(path: Path, namespace: dict, *starts: str, change: dict[str, str] | None = None) -> str:
-    """What the cells print that begin so, in the order of the notebook, with texts replaced."""
-    said, unchanged = "", set(change or {})
-    for each in code(path):
-        source = each.source.lstrip()
-        if source.startswith(starts):
-            for old, new in (change or {}).items():
-                if old in source:
-                    unchanged.discard(old)
-                    source = source.replace(old, new)
-            said += execute(source, namespace)
-    assert not unchanged, "what is to be changed is there"
-    return said
 
 
 #: What is simulated for one test need not be simulated for the next, if neither breaks the simulation.
@@ -193,95 +175,9 @@ def complaint(source: str, namespace: dict) -> str:
     return said
 
 
-def rebound(source: str, name: str, value: object) -> str:
-    """The source with another value where the name gets its first: a variable, a default, an argument."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.keyword):
-            pairs = [(node.arg, node.value)]
-        elif isinstance(node, ast.FunctionDef):
-            arguments = node.args.args[-len(node.args.defaults) :] if node.args.defaults else []
-            pairs = [(each.arg, given) for each, given in zip(arguments, node.args.defaults, strict=True)]
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
-            given = node.value.elts if isinstance(node.value, ast.Tuple) else []
-            pairs = [
-                (getattr(to, "id", None), value)
-                for to, value in zip(node.targets[0].elts, given, strict=False)
-            ]
-        elif isinstance(node, ast.Assign):
-            pairs = [(getattr(node.targets[0], "id", None), node.value)]
-        else:
-            continue
-        found += [given for target, given in pairs if target == name]
-    return put(source, min(found, key=lambda node: (node.lineno, node.col_offset)), repr(value))
-
-
 def put(source: str, node: ast.AST, text: str) -> str:
     """The source with a text in place of the node."""
     lines = source.encode().splitlines(keepends=True)  # its places are counted in bytes
     start = sum(map(len, lines[: node.lineno - 1])) + node.col_offset
     end = sum(map(len, lines[: node.end_lineno - 1])) + node.end_col_offset
     return (source.encode()[:start] + text.encode() + source.encode()[end:]).decode()
-
-
-def retyped(source: str, parameter: str, value: object) -> str:
-    """The source with another value for the number with which the parameter ends, where it first stands."""
-    assert parameter in source
-    before = re.fullmatch(r"(.*?)[\d.]+", parameter)[1]
-    return source.replace(parameter, f"{before}{value!r}", 1)
-
-
-def complaints(sources: list[str], namespace: dict) -> list[str]:
-    """What a reader gets who changed a value in the first of these cells, if it is not what they expect.
-
-    A sentence that says what was expected is fine, printed or raised; so is a claim that says what it
-    needs. A claim that does not hold is not, and any other error is raised.
-    """
-    said = ""
-    try:
-        for source in sources:
-            said += execute(source, namespace)
-    except (TypeError, ValueError) as error:
-        if "expected" not in str(error):
-            raise
-    return [line for line in said.splitlines() if line.startswith("✗") and "expected" not in line]
-
-
-def changing(sources: list[str], path: Path) -> list[str]:
-    """The `complaints` of a reader who has read the notebook, and runs some of its cells as changed."""
-    with imagined():
-        return complaints(sources, read_through(path))
-
-
-def rebinding(path: Path, starts: tuple[str, ...], name: str, value: object) -> list[str]:
-    """The `complaints` of a reader who binds the name to the value in the first cell that begins so."""
-    first, *others = [cell(path, start) for start in starts]
-    return changing([rebound(first, name, value), *others], path)
-
-
-def retyping(path: Path, start: str, parameter: str, value: object) -> str:
-    """The `complaint` of the cell for a value in place of the number with which the parameter ends."""
-    with imagined():
-        return complaint(retyped(cell(path, start), parameter, value), read_through(path))
-
-
-def guessing(path: Path, start: str, number: str, value: object, figure: str) -> bool:
-    """Whether the value is taken as a guess, in place of that number; with it the figure is drawn."""
-    namespace = read_through(path)
-    with imagined(drawn=True):
-        said = execute(retyped(cell(path, start), number, value), namespace)
-        execute(cell(path, figure), namespace)
-    refused = said.startswith("✗ your guess: expected a number from ")
-    assert refused or "✗" not in said
-    return not refused
-
-
-def exercises(path: Path) -> list:
-    """The exercises, each as a parameter of a test."""
-    return [pytest.param(each.source, id=each.id) for each in code(path) if tagged(each, "exercise")]
-
-
-def answered(path: Path, exercise: str, answer: object) -> str:
-    """What the exercise says of the answer."""
-    name = exercise.partition(" = ...")[0]
-    return execute(rebound(exercise, name, answer), read_through(path))

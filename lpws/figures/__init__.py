@@ -31,4 +31,3 @@ from .race import replay
 from .sequence import ladder
 from .size import bytes_to_scale
 from .style import FAINT, GRAY, INK, PALE, TRANSPORT_STYLE, Style
-from .style import GRAY as GREY
