@@ -73,6 +73,18 @@ def test_few_colors_are_exact_where_they_are_frequent():
     assert far.mean() < 150, "each other color becomes one that is near"
 
 
+def test_a_color_of_few_pixels_among_many_grays_is_kept():
+    """A transport that is only an outline: the grays alone are more than the palette has room for."""
+    grays = np.repeat(np.arange(200, dtype=np.uint8), 300).reshape(200, 300)
+    pixels = np.stack([grays] * 3, axis=-1)
+    green = (0, 158, 115)
+    pixels[:3, 10:20] = green
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    again = np.asarray(image(with_few_colors(out.getvalue(), 64)).convert("RGB"))
+    assert (again[:3, 10:20] == green).all()
+
+
 def test_a_picture_is_crisp_small_and_of_the_width_of_its_figure():
     for ax in (lpws.ecdf(RUN), lpws.timeline(RUN), lpws.ladder(RUN), plain()):
         picture = png(ax.figure)
