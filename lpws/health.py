@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from .books import Books
@@ -87,18 +87,20 @@ class Health:
     overloaded: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, events: Iterable[Event], log: Sequence[str] = (), books: Books | None = None) -> Health:
+    def of(cls, events: Sequence[Event], log: Sequence[str] = (), books: Books | None = None) -> Health:
         """The health of the run with these events; of its outcome only with its books."""
-        due: dict[tuple, float] = {}
+        # First, since a timer that fires a little early stands before the moment at which it was due.
+        due = {
+            (side, message if side == "publisher" else request): t
+            for t, name, side, _client, _connection, request, message, _size in events
+            if name == "due" and t >= 0
+        }
         late: dict[str, list[float]] = {}
         ticks: dict[str, list[tuple[float, float, int]]] = {}  # part → (when, how late, computed so far)
         for t, name, side, _client, _connection, request, message, size in events:
             if t < 0:  # the crowd of connections before the start disturbs nothing that is measured
                 continue
-            key = message if side == "publisher" or name == "published" else request
-            if name == "due":
-                due[side, key] = t
-                continue
+            key = message if name == "published" else request
             owner = "publisher" if name == "published" else side
             part = _ACTS.get((owner, name))
             if part is not None and (owner, key) in due:

@@ -239,3 +239,10 @@ def test_a_server_that_nobody_asks_grows_no_further():
         while len(server.trace) < before + 3:
             time.sleep(0.001)
         assert [event[1] for event in server.trace[before:]] == ["published", "due", "ticked"]
+
+
+def test_an_act_before_its_time_is_counted_as_well():
+    """A timer may fire a little early: its act then stands before the moment at which it was due."""
+    events = sorted(pairs("client", "ticked", [-0.001, -0.001, 0.002]))
+    assert events[0][1] == "ticked"
+    assert Health.of(events).lateness_s == {"clients' loop": (pytest.approx(-0.001), pytest.approx(0.002))}

@@ -91,10 +91,10 @@ def fits(sentence: str, think: str, **values: Any) -> tuple[str, Callable[[Calls
 
 
 def _late(chosen: Transport, asked: dict[str, Any]) -> str:
-    """What to think about when a message was too old."""
-    if isinstance(chosen, WebSocket):
+    """A hint for a message that was too old."""
+    if chosen.upgrades:
         return "for how long the server gathers messages before it sends them"
-    if isinstance(chosen, Reload):
+    if chosen.at_random:
         return "how long a reader may take until the next reload"
     if asked["streams"]:
         return "how many transits the last message of a flood takes, if it has to wait for a request"
@@ -104,7 +104,7 @@ def _late(chosen: Transport, asked: dict[str, Any]) -> str:
 
 
 def _ages_s(run: Any) -> list[float]:
-    """How old each message was on arrival [s]; infinite if it did not come."""
+    """Age of each message on arrival [s]; infinite if it did not come."""
     published, ages_s = {}, {}
     for time_s, name, side, _, _, _, message, _ in run.events:
         if name == "published":
