@@ -12,6 +12,7 @@ import picows
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wire import FRIEND, HANDSHAKE, PATIENCE_S, until
 
 import lpws
 from lpws.chat import ChatServer, Robots, Times
@@ -26,24 +27,6 @@ from lpws.chat.roster import AT_ONCE, MOST_DONE, MOST_GONE, MOST_HERE, NOTEBOOK,
 from lpws.specs import TRANSPORTS
 from lpws.transports.sse import Parser
 from lpws.wire import from_lines
-
-#: No test waits longer [s] than this for a thing that should happen.
-PATIENCE_S = 20.0
-FRIEND = "http://localhost:8888"
-WEBSOCKET = {
-    "Upgrade": "websocket",
-    "Connection": "Upgrade",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-}
-
-
-def until(condition):
-    """Wait for a condition that should come true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
 
 
 class Page:
@@ -382,7 +365,7 @@ def test_only_a_ticket_says_who_listens(chat, ada):
         bea.number
     }
     for path in ("/reload", "/longpolling", "/sse", "/websocket"):
-        more = WEBSOCKET if path == "/websocket" else {}
+        more = HANDSHAKE if path == "/websocket" else {}
         for ticket in ("", "guess", bea.number):
             assert ada.ask("GET", f"{path}?ticket={ticket}", **more)[0] == 409
     assert ada.ticket != bea.ticket
@@ -693,7 +676,7 @@ def test_without_the_token_there_is_nothing(chat, prefix):
             status, _, body = Page(chat).ask(method, path, prefix=prefix, Content_Type="application/json")
             assert status in (403, 404)
             assert token.encode() not in body
-        assert Page(chat).ask("GET", path, prefix=prefix, **WEBSOCKET)[0] in (403, 404)
+        assert Page(chat).ask("GET", path, prefix=prefix, **HANDSHAKE)[0] in (403, 404)
     assert chat.people == []
 
 
@@ -722,7 +705,7 @@ def test_strangers_are_refused_even_with_the_token(chat, ada, stranger):
     json_ = {"Content-Type": "application/json"}
     for path in paths():
         assert ada.ask("POST", path, letter, **json_ | stranger)[0] == 403
-        for more in ({}, WEBSOCKET):
+        for more in ({}, HANDSHAKE):
             status, headers, body = ada.ask("GET", path, **more | stranger)
             assert (status, len(body) < 40) == (403, True)
             assert headers.get("Access-Control-Allow-Origin") != stranger.get("Origin")

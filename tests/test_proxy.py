@@ -7,7 +7,6 @@ import json
 import re
 import select
 import socket
-import time
 from pathlib import Path
 
 import picows
@@ -17,6 +16,7 @@ import tornado.httpserver
 import tornado.netutil
 import tornado.web
 from browser.jupyter import jupyterlab
+from wire import HANDSHAKE, until
 
 import lpws
 from lpws import address
@@ -323,14 +323,6 @@ def url(server, lab, monkeypatch):
     return url
 
 
-def until(condition):
-    """Waits until it is so."""
-    end = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def begin(lab, path, **headers):
     """A connection on which a request has been sent."""
     line = http.client.HTTPConnection(lab, timeout=LIMIT_S)
@@ -413,12 +405,6 @@ def test_a_websocket(server, lab, url):
 def test_a_foreign_page_does_not_get_through(server, lab, url):
     server.publish("secret")
     assert ask(lab, f"{url}/reload?cursor=0", Origin="http://evil.example") == (403, "403 Foreign Origin\n")
-    handshake = {
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",  # RFC 6455 §1.3
-        "Sec-WebSocket-Version": "13",
-    }
-    assert ask(lab, f"{url}/websocket", **handshake, Origin="http://evil.example")[0] == 403
+    assert ask(lab, f"{url}/websocket", **HANDSHAKE, Origin="http://evil.example")[0] == 403
     assert ask(lab, url.replace(server.prefix, "/guess") + "/reload") == (403, "403 Wrong Token\n")
     assert not [event for event in server.trace if event[1] == "message_sent"]

@@ -11,7 +11,7 @@ import traceback
 
 import pytest
 from tornado.websocket import WebSocketHandler
-from wire import POLL, Peer, Wire, ask, hold, names, stream, until
+from wire import HANDSHAKE, POLL, SOCKET, Peer, Wire, ask, hold, names, stream, until
 from wsproto.events import CloseConnection
 
 from lpws.loopthread import AT_ONCE
@@ -209,10 +209,7 @@ def test_what_is_dropped_ends_without_a_word_and_the_server_serves_on(server):
 
 def test_a_dropped_websocket_gets_no_close_frame(server):
     with Wire(server) as wire:
-        wire.request(
-            "/websocket", Upgrade="websocket", Connection="Upgrade", Sec_WebSocket_Version="13",
-            Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
-        )  # fmt: skip
+        wire.request(SOCKET, **HANDSHAKE)
         until(lambda: b"\r\n\r\n" in wire.data or not wire.more())
         said = bytes(wire.data)
         assert said.startswith(b"HTTP/1.1 101 ")
