@@ -25,7 +25,7 @@ from lpws import tables
 from lpws.figures import INK, PALE, TRANSPORT_STYLE, axes, entitle
 from lpws.figures.labels import size_of, spread
 from lpws.machine import make_room_for_files
-from lpws.run import DATA
+from lpws.recordings import DATA
 
 CLIENTS = (10, 100, 1_000, 10_000)
 #: From one message to the next [s]: time enough for ten thousand long polls to be answered and sent again.

@@ -16,7 +16,8 @@ from typing import Any
 _MODULES = {
     "trace": ("Event", "clock"),
     "specs": ("Reload", "ShortPolling", "LongPolling", "SSE", "WebSocket", "Workload", "Link"),
-    "run": ("Run", "RunError", "DATA", "load", "load_run", "save"),
+    "run": ("Run", "RunError"),
+    "recordings": ("DATA", "load", "load_run", "save"),
     "wire": ("to_lines", "from_lines"),
     "relay": ("Relay",),
     "server": ("Server",),

@@ -28,7 +28,7 @@ def _written(text: str) -> str:
 
 def record(arguments: argparse.Namespace) -> int:
     """Measure a recorded run of data/ again, on this machine, and draw it."""
-    from .recordings import RECORDINGS, record
+    from .record import RECORDINGS, record
 
     if arguments.name not in RECORDINGS:
         known = ", ".join(sorted(RECORDINGS))

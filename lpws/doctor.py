@@ -290,7 +290,7 @@ def processors() -> Iterator[Finding]:
 
 def recordings() -> Iterator[Finding]:
     """Try to read the recorded runs."""
-    from .run import DATA, load
+    from .recordings import DATA, load
 
     number = 0
     for path in sorted(DATA.glob("*.json.gz")):

@@ -1,125 +1,122 @@
-"""The recorded runs of ``data/``, with the function that measures each of them again."""
+"""Recordings: runs saved to a file and loaded again; those of ``data/`` by their name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gzip
+import json
+import os
+import zlib
 from pathlib import Path
 
-from . import models, specs
-from .measurement import measure
-from .run import DATA, Run, RunError, save
-from .simulation import simulate
+from . import specs
+from .run import Run
+from .trace import Event
 
-#: How often a run is measured until it is fit to be recorded.
-ATTEMPTS = 8
+#: The folder of the recorded runs; beside the package in a checkout.
+DATA = Path(__file__).resolve().parent.parent / "data"
 
 
-def fit(transport: specs.Transport, work: specs.Workload, link: specs.Link) -> Run:
-    """The first of a few runs that is fit to be believed.
+def save(runs: dict[str, Run], path: str | Path) -> None:
+    """Write runs, by label, to one file that `load` reads.
 
-    It is chosen by its health, never by its result.
+    Times are rounded to microseconds. The same runs make the same file, byte by byte.
+
+    Parameters
+    ----------
+    runs
+        The runs, each under a label.
+    path
+        Of the file, ``NAME.json.gz``; what it held is replaced, unless writing fails.
+    """
+    text = json.dumps({label: _to_dict(run) for label, run in runs.items()}, separators=(",", ":"))
+    path = Path(path)
+    # Written beside the old file and then put in its place: a full disk must not destroy a recording.
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(gzip.compress(text.encode(), mtime=0))
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load(path: str | Path) -> dict[str, Run]:
+    """The runs that `save` wrote, by label.
 
     Raises
     ------
-    RunError
-        If `ATTEMPTS` runs are all unfit.
+    FileNotFoundError, ValueError
+        If there is no such file, or it holds no runs.
     """
-    for _ in range(ATTEMPTS):
-        run = measure(transport, work, link)
-        if run.health.good:
-            return run
-    raise RunError(f"expected a run that is fit to be recorded, got {ATTEMPTS} that are not, such as {run}")
+    try:
+        return {
+            label: _from_dict(data)
+            for label, data in json.loads(gzip.decompress(Path(path).read_bytes())).items()
+        }
+    except (gzip.BadGzipFile, zlib.error, EOFError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"expected runs that lpws saved, but {path} does not hold any ({error!r})"
+        ) from error
 
 
-def race() -> dict[str, Run]:
-    """The race of the first notebook, each transport in turn."""
-    work = specs.Workload(clients=20, rate_hz=3.0, duration_s=5.0, seed=4)
-    link = specs.Link(delay_s=0.025)
-    transports = (
-        specs.Reload(pause_s=1.0),
-        specs.ShortPolling(interval_s=1.0),
-        specs.LongPolling(hold_s=20.0),
-        specs.SSE(),
-        specs.WebSocket(),
-    )
-    return {transport.label: fit(transport, work, link) for transport in transports}
+def load_run(name: str) -> dict[str, Run]:
+    """The recorded runs of one experiment, by label.
 
+    Parameters
+    ----------
+    name
+        Of the recording: ``data/NAME.json.gz``.
 
-def short_polling() -> dict[str, Run]:
-    """The two intervals of the lesson on short polling, each as ``"interval s"``."""
-    work = specs.Workload(clients=20, rate_hz=4.0, duration_s=4.0, seed=44)
-    link = specs.Link(delay_s=0.025)
-    return {f"{C} s": fit(specs.ShortPolling(interval_s=C), work, link) for C in (1.0, 0.3)}
-
-
-def long_polling() -> dict[str, Run]:
-    """The runs in which lesson 03 counts transits and connections: with keep-alive, and with close."""
-    work = specs.Workload(clients=10, rate_hz=10, duration_s=4.0, seed=71)
-    link = specs.Link(delay_s=0.025)
-    ways = {"keep-alive": specs.LongPolling(), "close": specs.LongPolling(keep_alive=False)}
-    return {name: fit(way, work, link) for name, way in ways.items()}
-
-
-def side_by_side() -> dict[str, Run]:
-    """Three ways to poll at several message rates, of the lesson on choosing, each as ``"way, rate"``."""
-    link, interval_s = specs.Link(delay_s=0.025), 0.25
-    ways = {
-        "short polling": specs.ShortPolling(interval_s=interval_s),
-        "long polling": specs.LongPolling(),
-        "long polling, paused": specs.LongPolling(
-            pause_s=models.dominant_pause(interval_s=interval_s, delay_s=link.delay_s)
-        ),
-    }
-    runs = {}
-    for rate_hz in (1.0, 3.0, 6.0, 12.0, 24.0):
-        work = specs.Workload(clients=5, rate_hz=rate_hz, duration_s=4.0, seed=22)
-        for name, way in ways.items():
-            runs[f"{name}, {rate_hz:g}"] = fit(way, work, link)
-    return runs
-
-
-#: Name of a recording → what measures it: label → run.
-RECORDINGS: dict[str, Callable[[], dict[str, Run]]] = {
-    "race": race,
-    "short_polling": short_polling,
-    "long_polling": long_polling,
-    "side_by_side": side_by_side,
-}
-
-
-def record(name: str) -> None:
-    """Measure the runs of this name again and store them in ``data/``."""
-    runs = RECORDINGS[name]()
-    for run in runs.values():
-        print(run)
+    Raises
+    ------
+    FileNotFoundError
+        If nothing of that name is recorded; the message lists what is.
+    """
     path = DATA / f"{name}.json.gz"
-    save(runs, path)
-    print(f"{path.relative_to(DATA.parent)}: {path.stat().st_size:,} bytes")
+    if not path.exists():
+        known = sorted(path.name.removesuffix(".json.gz") for path in DATA.glob("*.json.gz"))
+        raise FileNotFoundError(
+            f"expected one of the recorded runs ({', '.join(known)}), got {name!r}"
+            if known
+            else f"there are no recorded runs in {DATA}: they come with the notebooks, in a checkout of "
+            "lpws, which 'pip install --editable .' installs"
+        )
+    return load(path)
 
 
-def story() -> dict[str, Run]:
-    """The race of the moving picture: a minute's worth of what can happen, in five seconds, simulated.
+def _to_dict(run: Run) -> dict:
+    rows = [(round(t, 6), *rest) for t, *rest in run.events]
+    columns = dict(zip(Event._fields, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}
+    for name in ("name", "side"):  # few different words: store each once
+        values = columns.get(name, [])
+        words = sorted(set(values))
+        codes = {word: code for code, word in enumerate(words)}
+        columns[name] = {"words": words, "codes": [codes[value] for value in values]}
+    return {
+        "transport": specs.to_dict(run.transport),
+        "workload": specs.to_dict(run.workload),
+        "link": specs.to_dict(run.link) if run.link else None,
+        "origin": run.origin,
+        "machine": run.machine,
+        "log": list(run.log),
+        "causes": list(run.causes),
+        "faults": list(run.faults),
+        "events": columns,
+    }
 
-    The seed was searched: five messages, two of them so close together that one falls into the gap of
-    long polling, a hold that ends empty just before a message, and a reader who does not reload for
-    three seconds and then gets four messages at once.
-    """
-    work = specs.Workload(clients=1, rate_hz=1.1, duration_s=4.5, seed=2149)
-    link = specs.Link(delay_s=0.12)
-    transports = (
-        specs.Reload(pause_s=1.0),
-        specs.ShortPolling(interval_s=1.0),
-        specs.LongPolling(hold_s=1.5),
-        specs.SSE(),
-        specs.WebSocket(),
+
+def _from_dict(data: dict) -> Run:
+    columns = dict(data["events"])
+    for name in ("name", "side"):
+        words = columns[name]["words"]
+        columns[name] = [words[code] for code in columns[name]["codes"]]
+    return Run(
+        transport=specs.from_dict(data["transport"]),
+        workload=specs.from_dict(data["workload"]),
+        link=specs.from_dict(data["link"]) if data["link"] else None,
+        events=list(zip(*(columns.get(name, []) for name in Event._fields), strict=True)),
+        origin=data["origin"],
+        machine=data["machine"],
+        log=tuple(data["log"]),
+        causes=tuple(data.get("causes", ())),  # older recordings have none
+        faults=tuple(data.get("faults", ())),
     )
-    return {transport.label: simulate(transport, work, link) for transport in transports}
-
-
-def draw(path: Path = DATA / "race.svg") -> bool:
-    """Draw the moving picture of the race, for the README; return whether the file has changed."""
-    from .figures import replay
-
-    old, new = path.read_text(encoding="utf-8") if path.exists() else "", replay(story()).svg
-    path.write_text(new, encoding="utf-8")
-    return new != old

@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from lpws import recordings
+from lpws import record
 
 HERE = Path(__file__).resolve().parent
 CONTENTS = "00_start_here"
@@ -108,7 +108,7 @@ def main(names: list[str]) -> None:
             sys.exit(f"There is no notebook {name}; there are {', '.join(known)}.")
         print(f"{name} ...", flush=True)
         store(known[name])
-    if recordings.draw():
+    if record.draw():
         print("data/race.svg is drawn anew")
     for path in known.values():  # the links of the others may lead elsewhere now
         write(nbformat.read(path, as_version=4), path)

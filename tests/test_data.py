@@ -6,7 +6,7 @@ import pytest
 
 import lpws
 from lpws.figures import TRANSPORT_STYLE
-from lpws.run import DATA
+from lpws.recordings import DATA
 
 DESCRIPTION = (DATA / "README.md").read_text(encoding="utf-8")
 
@@ -73,6 +73,6 @@ def test_a_file_that_holds_no_run_is_refused(tmp_path, content):
 
 
 def test_a_package_without_its_recordings_says_where_they_are(monkeypatch, tmp_path):
-    monkeypatch.setattr("lpws.run.DATA", tmp_path)
+    monkeypatch.setattr("lpws.recordings.DATA", tmp_path)
     with pytest.raises(FileNotFoundError, match="there are no recorded runs .* in a checkout of lpws"):
         lpws.load_run("race")

@@ -13,7 +13,7 @@ import urllib.request
 
 import pytest
 
-from lpws import doctor, measurement, run
+from lpws import doctor, measurement, recordings
 from lpws.__main__ import main
 from lpws.run import Run, RunError
 
@@ -224,7 +224,7 @@ def test_one_processor(monkeypatch):
 
 
 def test_recordings_that_are_missing_or_torn(monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "DATA", tmp_path)
+    monkeypatch.setattr(recordings, "DATA", tmp_path)
     assert "no recorded runs" in one(doctor.recordings())[0]
     (tmp_path / "torn.json.gz").write_bytes(gzip.compress(b"{}")[:-4])
     (tmp_path / "whole.json.gz").write_bytes(gzip.compress(b"{}"))
@@ -298,22 +298,22 @@ def test_a_recording_that_there_is_not(capsys):
 
 def test_what_is_recorded_can_be_loaded(monkeypatch, tmp_path, capsys):
     """The whole command, with a short run in the place of a long one."""
-    from lpws import WebSocket, Workload, recordings, simulate
+    from lpws import WebSocket, Workload, record, simulate
 
-    monkeypatch.setattr(recordings, "DATA", tmp_path / "data")
+    monkeypatch.setattr(record, "DATA", tmp_path / "data")
     (tmp_path / "data").mkdir()
     made = {"WebSocket": simulate(WebSocket(), Workload(clients=2, rate_hz=5, duration_s=1))}
-    monkeypatch.setattr(recordings, "RECORDINGS", dict.fromkeys(("race", "small"), lambda: made))
+    monkeypatch.setattr(record, "RECORDINGS", dict.fromkeys(("race", "small"), lambda: made))
     for name in ("small", "race"):
         assert main(["record", name]) == 0
-        assert run.load(tmp_path / "data" / f"{name}.json.gz")["WebSocket"].transport == WebSocket()
+        assert recordings.load(tmp_path / "data" / f"{name}.json.gz")["WebSocket"].transport == WebSocket()
         assert f"data/{name}.json.gz" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("late", [0, 3, 99])
 def test_a_run_is_recorded_when_the_laboratory_was_in_time(monkeypatch, late):
     """Late so many times, then in time; a machine that is never in time gets no recording."""
-    from lpws import Link, WebSocket, Workload, recordings
+    from lpws import Link, WebSocket, Workload, record
 
     measured = []
 
@@ -321,11 +321,11 @@ def test_a_run_is_recorded_when_the_laboratory_was_in_time(monkeypatch, late):
         measured.append(Run(*arguments, log=("late",) * (len(measured) < late)))
         return measured[-1]
 
-    monkeypatch.setattr(recordings, "measure", measure)
+    monkeypatch.setattr(record, "measure", measure)
     arguments = WebSocket(), Workload(clients=2), Link(delay_s=0.01)
-    if late < recordings.ATTEMPTS:
-        assert recordings.fit(*arguments) is measured[late]
+    if late < record.ATTEMPTS:
+        assert record.fit(*arguments) is measured[late]
         assert len(measured) == late + 1
     else:
         with pytest.raises(RunError, match="got 8 that are not, such as <measured run of WebSocket"):
-            recordings.fit(*arguments)
+            record.fit(*arguments)

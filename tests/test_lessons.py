@@ -557,7 +557,7 @@ def test_hello_compresses_as_the_rfc_says(costs):
 
 
 def test_the_published_figures_follow_from_871_and_2_bytes():
-    with open(lpws.run.DATA / "published.csv", newline="", encoding="utf-8") as file:
+    with open(lpws.DATA / "published.csv", newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["source"].startswith("Lubbers")]
     again = [8000 * n * size / 2**20 for size in (871, 2) for n in (1, 10, 100)]
     assert [float(row["value"]) for row in rows] == pytest.approx(again, rel=0.02)

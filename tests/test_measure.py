@@ -16,7 +16,8 @@ from tornado.web import RequestHandler
 import lpws
 from lpws.fleet.__main__ import _first
 from lpws.fleet.fleet import Fleet
-from lpws.run import _from_dict, _to_dict, machine
+from lpws.recordings import _from_dict, _to_dict
+from lpws.run import machine
 
 LINK = lpws.Link(delay_s=0.01)
 WORK = lpws.Workload(clients=6, rate_hz=20, duration_s=1.0, seed=3)

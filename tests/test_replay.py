@@ -10,11 +10,11 @@ from matplotlib.text import Text
 from PIL import Image
 
 import lpws
-from lpws import recordings, tables
+from lpws import record, tables
 from lpws.figures.film import MOST, Film
-from lpws.run import DATA
+from lpws.recordings import DATA
 
-STORY = recordings.story()
+STORY = record.story()
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def test_keys_are_in_order_and_none_replaces_another(svg):
 
 
 def test_the_same_runs_make_the_same_film(svg):
-    assert lpws.replay(recordings.story()).svg == svg
+    assert lpws.replay(record.story()).svg == svg
 
 
 def test_the_film_of_the_readme_is_that_of_its_runs(svg):

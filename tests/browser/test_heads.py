@@ -7,7 +7,7 @@ import pytest
 from tornado.web import RequestHandler
 
 import lpws
-from lpws.run import DATA
+from lpws.recordings import DATA
 
 RECORDED = json.loads((DATA / "browser.json").read_text(encoding="utf-8"))
 ASK = {

@@ -5,8 +5,7 @@ import pytest
 from playwright.sync_api import expect
 
 import lpws
-from lpws import recordings
-from lpws.run import DATA
+from lpws import DATA, record
 
 from .conftest import launched, windows
 from .jupyter import CELLS, END, OPEN, RUN, jupyterlab
@@ -98,8 +97,8 @@ def test_a_picture_of_it_stands_still_with_less_motion(browser):
 # ----------------------------------------------------------------------------------- in JupyterLab
 
 
-FILM_CELL = """import lpws, lpws.recordings
-lpws.show(lpws.replay(lpws.recordings.story()), 'The race.')"""
+FILM_CELL = """import lpws, lpws.record
+lpws.show(lpws.replay(lpws.record.story()), 'The race.')"""
 SLIDER_CELL = """import lpws
 def teeth(interval_s=1.0):
     work = lpws.Workload(clients=2, duration_s=4.0)
@@ -119,7 +118,7 @@ def write(folder, name, source, *outputs):
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     with jupyterlab(folder) as url:
-        data = lpws.replay(recordings.story()).bundle("The race.")
+        data = lpws.replay(record.story()).bundle("The race.")
         write(folder, "film", FILM_CELL, nbformat.v4.new_output("display_data", data))
         write(folder, "slider", SLIDER_CELL)
         yield url

@@ -19,7 +19,7 @@ from times import distances
 from watch import watched
 
 import lpws
-from lpws.run import DATA
+from lpws.recordings import DATA
 
 WORK = lpws.Workload(clients=10, rate_hz=20, duration_s=10.0, seed=1)
 TRANSPORTS = [

@@ -8,7 +8,7 @@ from times import SENSE, distances
 from watch import watched
 
 import lpws
-from lpws.run import DATA
+from lpws.recordings import DATA
 
 WORK = lpws.Workload(clients=4, rate_hz=40, duration_s=1.0, seed=3)
 ALL, NO_ANSWERS = set(SENSE), {name for name in SENSE if "response" not in name}

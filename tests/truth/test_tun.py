@@ -13,7 +13,7 @@ import tun
 from namespaces import need
 
 import lpws
-from lpws.run import DATA
+from lpws.recordings import DATA
 from lpws.server.stream import CountedStream
 
 D = transits.LINK.delay_s
