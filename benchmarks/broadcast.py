@@ -10,7 +10,7 @@ from rooms import MOST, TEXT
 from rows import Row, in_turns, middle, ratio
 
 from lpws.machine import make_room_for_files
-from lpws.wire import text_frame
+from lpws.transports.websocket import text_frame
 
 ROOMS = ("lpws", "bare", "picows", "websockets")
 

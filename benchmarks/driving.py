@@ -29,7 +29,7 @@ from rows import Row, in_turns, middle, ratio
 import lpws
 from lpws import specs
 from lpws.fleet.process import RemoteFleet
-from lpws.wire import text_frame
+from lpws.transports.websocket import text_frame
 
 CONNECTIONS = 50
 #: As `lpws.transports` answers a poll that finds one message.

@@ -1,7 +1,7 @@
-r"""The bytes of messages on the wire, in each of their forms.
+r"""Messages as lines, ``7 tea is ready\n``: written, and read again.
 
-A polling answer is lines, ``7 tea is ready\n``: id, space, text. A WebSocket carries the same lines in a
-text frame. SSE has fields of its own for both, in a chunk of a response that does not end.
+A polling answer consists of such lines, and a WebSocket carries them in a text frame, which
+`lpws.transports.websocket` writes. SSE has fields of its own, which `lpws.transports.sse` writes.
 """
 
 from __future__ import annotations
@@ -41,59 +41,6 @@ def sizes(messages: Iterable[Message]) -> list[tuple[int, int]]:
     [(7, 12)]
     """
     return [(id, len(text.encode())) for id, text in messages]
-
-
-def text_frame(payload: bytes) -> bytes:
-    r"""A final, unmasked text frame, as a server sends it (RFC 6455 §5.2).
-
-    >>> text_frame(b"Hello")  # RFC 6455 §5.7
-    b'\x81\x05Hello'
-    """
-    size = len(payload)
-    if size <= 125:
-        head = bytes([0x81, size])
-    elif size <= 0xFFFF:
-        head = b"\x81\x7e" + size.to_bytes(2)
-    else:
-        head = b"\x81\x7f" + size.to_bytes(8)
-    return head + payload
-
-
-def to_frame(messages: Iterable[Message]) -> bytes:
-    r"""The messages in one text frame.
-
-    >>> to_frame([Message(7, "tea is ready")])
-    b'\x81\x0f7 tea is ready\n'
-    """
-    return text_frame(to_lines(messages))
-
-
-def to_fields(message: Message) -> str:
-    """The message as an event of a stream (HTML standard §9.2.6)."""
-    return f"id: {message.id}\ndata: {message.text}\n\n"
-
-
-def to_events(messages: Iterable[Message]) -> bytes:
-    r"""The messages as events of a stream whose body ends with its connection, as in HTTP/1.0.
-
-    >>> to_events([Message(7, "tea is ready")])
-    b'id: 7\ndata: tea is ready\n\n'
-    """
-    return "".join(map(to_fields, messages)).encode()
-
-
-def chunk(data: bytes) -> bytes:
-    """The data as one chunk of a body in chunked transfer coding (RFC 9112 §7.1)."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def to_chunk(messages: Iterable[Message]) -> bytes:
-    r"""The messages as events of a stream, in one chunk.
-
-    >>> to_chunk([Message(7, "tea is ready")])
-    b'1a\r\nid: 7\ndata: tea is ready\n\n\r\n'
-    """
-    return chunk(to_events(messages))
 
 
 @lru_cache(maxsize=64)

@@ -12,7 +12,7 @@ import wsproto.frame_protocol as fp
 
 import lpws
 from lpws.fleet.fleet import Fleet
-from lpws.wire import text_frame
+from lpws.transports.websocket import text_frame
 
 
 def ping(payload):

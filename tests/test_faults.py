@@ -26,7 +26,7 @@ from leaks import nothing_left_behind
 from tornado.websocket import WebSocketProtocol13
 
 import lpws
-from lpws import machine, measurement, wire
+from lpws import machine, measurement
 from lpws.fleet import process
 from lpws.fleet.fleet import Fleet
 from lpws.server import handlers
@@ -402,7 +402,7 @@ def test_a_reset_right_behind_a_message(new_loop):
         await ready.wait()
         linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # on, 0 s: RST in place of FIN
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        line.send(wire.text_frame(b"1 tea is ready\n"))
+        line.send(websocket.text_frame(b"1 tea is ready\n"))
         line.close()
 
     async def names(listener):

@@ -12,7 +12,7 @@ from tornado.web import HTTPError
 from ..server import handlers
 from ..server.handlers import MOST, RoomHandler
 from ..trace import NONE, clock
-from ..wire import text_frame
+from ..transports.websocket import text_frame
 from . import letters
 from .room import ChatRoom, Refusal
 from .roster import Person

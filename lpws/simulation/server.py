@@ -11,7 +11,9 @@ from typing import Protocol
 from ..mailbox import Mailbox, Message, Window
 from ..specs import SSE, WebSocket
 from ..trace import NONE
-from ..wire import to_chunk, to_frame, to_lines
+from ..transports.sse import to_chunk
+from ..transports.websocket import to_frame
+from ..wire import to_lines
 from .world import HEAD_BYTES, REQUEST_BYTES, World
 
 #: How each stream packs messages.

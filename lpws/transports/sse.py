@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ..mailbox import Message
 from ..trace import clock
-from ..wire import chunk, sizes, to_chunk, to_events
+from ..wire import sizes
 from .broadcast import Pack, StreamHandler
 
 if TYPE_CHECKING:
@@ -16,6 +16,34 @@ if TYPE_CHECKING:
 
 #: HTML standard §9.2.7: a comment about every 15 s, so that old proxies do not give up.
 COMMENT_S = 15.0
+
+
+def to_fields(message: Message) -> str:
+    """The message as an event of a stream (HTML standard §9.2.6)."""
+    return f"id: {message.id}\ndata: {message.text}\n\n"
+
+
+def to_events(messages: Iterable[Message]) -> bytes:
+    r"""The messages as events of a stream whose body ends with its connection, as in HTTP/1.0.
+
+    >>> to_events([Message(7, "tea is ready")])
+    b'id: 7\ndata: tea is ready\n\n'
+    """
+    return "".join(map(to_fields, messages)).encode()
+
+
+def chunk(data: bytes) -> bytes:
+    """The data as one chunk of a body in chunked transfer coding (RFC 9112 §7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def to_chunk(messages: Iterable[Message]) -> bytes:
+    r"""The messages as events of a stream, in one chunk.
+
+    >>> to_chunk([Message(7, "tea is ready")])
+    b'1a\r\nid: 7\ndata: tea is ready\n\n\r\n'
+    """
+    return chunk(to_events(messages))
 
 
 class Handler(StreamHandler):

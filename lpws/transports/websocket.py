@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import sys
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from ..wire import to_frame
+from ..mailbox import Message
+from ..wire import to_lines
 from .broadcast import StreamHandler
 
 if TYPE_CHECKING:
@@ -25,6 +27,31 @@ def is_key(text: str) -> bool:
         return len(base64.b64decode(text, validate=True)) == 16
     except ValueError:
         return False
+
+
+def text_frame(payload: bytes) -> bytes:
+    r"""A final, unmasked text frame, as a server sends it (RFC 6455 §5.2).
+
+    >>> text_frame(b"Hello")  # RFC 6455 §5.7
+    b'\x81\x05Hello'
+    """
+    size = len(payload)
+    if size <= 125:
+        head = bytes([0x81, size])
+    elif size <= 0xFFFF:
+        head = b"\x81\x7e" + size.to_bytes(2)
+    else:
+        head = b"\x81\x7f" + size.to_bytes(8)
+    return head + payload
+
+
+def to_frame(messages: Iterable[Message]) -> bytes:
+    r"""The messages in one text frame.
+
+    >>> to_frame([Message(7, "tea is ready")])
+    b'\x81\x0f7 tea is ready\n'
+    """
+    return text_frame(to_lines(messages))
 
 
 class Handler(StreamHandler):

@@ -7,8 +7,8 @@ import pytest
 from wire import Peer, frame, take_parts, until
 from wsproto.events import Pong
 
-from lpws import wire
 from lpws.mailbox import Message
+from lpws.transports.websocket import text_frame
 from lpws.wire import to_lines
 
 
@@ -20,15 +20,15 @@ def test_frames_of_every_length(server, size):
     with Peer(server) as peer, Peer(server) as raw:
         server.publish(text)
         assert peer.message() == [(1, text)]
-        data = raw.take(len(wire.text_frame(expected)))
-        assert data == wire.text_frame(expected)
+        data = raw.take(len(text_frame(expected)))
+        assert data == text_frame(expected)
         assert len(data) - size == (2 if size <= 125 else 4 if size <= 65_535 else 10)  # RFC 6455 §5.2
 
 
 def test_a_reader_that_stops_misses_nothing_and_holds_up_nobody(server):
     texts = [f"{number} " + random.Random(number).randrange(60_000) * "é" for number in range(200)]
     messages = map(Message, range(1, 201), texts)
-    expected = b"".join(wire.text_frame(to_lines([message])) for message in messages)
+    expected = b"".join(text_frame(to_lines([message])) for message in messages)
     with Peer(server, receive_buffer=4096) as slow, Peer(server) as quick:
         until(lambda: len(server.room.streams) == 2)
         members = list(server.room.streams)
@@ -42,7 +42,7 @@ def test_a_reader_that_stops_misses_nothing_and_holds_up_nobody(server):
         data = slow.take(len(expected))
         assert data == expected
         server.publish("again")  # at once, now that nothing waits
-        again = wire.text_frame(to_lines([Message(201, "again")]))
+        again = text_frame(to_lines([Message(201, "again")]))
         assert slow.take(len(again)) == again
         assert quick.message() == [(201, "again")]
 
