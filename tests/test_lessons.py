@@ -28,7 +28,7 @@ from lessons import BUDGET, LESSONS
 from wsproto.frame_protocol import FrameProtocol
 
 import lpws
-from lpws.server.stream import CountedStream
+from lpws.server.counted_stream import CountedStream
 
 TASKS = {"exercise", "make", "solution"}
 

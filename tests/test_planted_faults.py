@@ -19,7 +19,7 @@ import lpws
 from lpws import measurement
 from lpws.fleet import process
 from lpws.server import handlers
-from lpws.server.stream import CountedStream
+from lpws.server.counted_stream import CountedStream
 
 #: How many right runs of each kind; the soak asks for more.
 MOMENTS = int(os.environ.get("LPWS_MOMENTS", "5"))

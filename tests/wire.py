@@ -11,7 +11,7 @@ from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import AcceptConnection, CloseConnection, RejectConnection, Request, TextMessage
 
 from lpws.server import handlers
-from lpws.server.stream import CountedStream
+from lpws.server.counted_stream import CountedStream
 from lpws.specs import SSE, LongPolling, ShortPolling, WebSocket
 from lpws.transports import HALVES
 from lpws.wire import from_lines

@@ -21,9 +21,9 @@ from tornado.websocket import WebSocketClosedError
 from ..health import tick
 from ..loopthread import LoopThread, quiet
 from ..transports.room import Room
+from .counted_stream import CountedStream, CountingServer, Door
 from .handlers import HANDLERS, NotFound, Preflight, Refused
 from .plain import Recorded, Response, entry
-from .stream import CountedStream, CountingServer, Door
 
 #: The largest message or body [bytes] that a client may send.
 MOST_BYTES = 65_536

@@ -1,7 +1,7 @@
 """Streams, the common base of SSE and WebSocket: a response that does not end, and one message for all.
 
 Performance: this module is what a message to thousands of clients costs. The plain version packs and
-writes each message once per client; see `Broadcast` and `lpws.server.stream.CountedStream.send`.
+writes each message once per client; see `Broadcast` and `lpws.server.counted_stream.CountedStream.send`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from namespaces import need
 
 import lpws
 from lpws.recordings import DATA
-from lpws.server.stream import CountedStream
+from lpws.server.counted_stream import CountedStream
 
 D = transits.LINK.delay_s
 

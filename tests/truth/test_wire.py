@@ -6,7 +6,7 @@ from watch import watched
 
 import lpws
 from lpws.server import tcpinfo
-from lpws.server.stream import CountedStream, CountingServer
+from lpws.server.counted_stream import CountedStream, CountingServer
 from lpws.transports.connection import Connection
 
 WORK = lpws.Workload(clients=4, rate_hz=20, duration_s=0.5, seed=3)
