@@ -15,6 +15,7 @@ import pytest
 
 from lpws import doctor, measurement, recordings
 from lpws.__main__ import main
+from lpws.doctor import cures, installation
 from lpws.run import Run, RunError
 
 
@@ -55,22 +56,22 @@ def test_a_package_that_is_missing_and_one_that_is_old(monkeypatch):
     what, cure = one(doctor.packages())
     tornado = importlib.metadata.version("tornado")
     assert what == f"tornado is {tornado}, and needs to be >=99; no-such-thing is missing"
-    assert cure == doctor.install("tornado>=99") + "\n" + doctor.install("no-such-thing>=1")
+    assert cure == cures.install("tornado>=99") + "\n" + cures.install("no-such-thing>=1")
 
 
 def test_everything_that_lpws_asks_for_is_loaded_once():
-    project = tomllib.loads((doctor.CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((cures.CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {name.partition(">")[0].lower() for name in project["dependencies"] if ";" not in name}
-    assert {name.lower() for name in doctor.IMPORTED} == names
+    assert {name.lower() for name in installation.IMPORTED} == names
 
 
 def test_a_package_that_does_not_load(monkeypatch, tmp_path):
     (tmp_path / "torn.py").write_text("1 / 0", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(doctor, "IMPORTED", ("json", "torn"))
+    monkeypatch.setattr(installation, "IMPORTED", ("json", "torn"))
     what, cure = one(doctor.packages())
     assert what == "torn is there and does not load (division by zero)"
-    assert cure == doctor.install("torn", again=True)
+    assert cure == cures.install("torn", again=True)
 
 
 # What to type
@@ -79,19 +80,19 @@ def test_a_package_that_does_not_load(monkeypatch, tmp_path):
 @pytest.fixture(params=["posix", "windows"])
 def system(request, monkeypatch):
     """Cures for a system, whichever this is."""
-    monkeypatch.setattr(doctor, "WINDOWS", request.param == "windows")
+    monkeypatch.setattr(cures, "WINDOWS", request.param == "windows")
     return request.param
 
 
 def test_what_to_type_to_set_up(monkeypatch, tmp_path, system):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(doctor, "CHECKOUT", tmp_path.resolve())
+    monkeypatch.setattr(cures, "CHECKOUT", tmp_path.resolve())
     monkeypatch.setattr(sys, "_base_executable", "/opt/py thon/bin/python3")
     version = "{}.{}".format(*sys.version_info)
     python = {"posix": "'/opt/py thon/bin/python3'", "windows": f"py -{version}"}[system]
-    assert doctor.set_up() == f"{python} run.py lab"
+    assert cures.set_up() == f"{python} run.py lab"
     monkeypatch.chdir("/")
-    assert doctor.set_up() == f"{python} {doctor.quoted(tmp_path.resolve() / 'run.py')} lab"
+    assert cures.set_up() == f"{python} {cures.quoted(tmp_path.resolve() / 'run.py')} lab"
 
 
 @pytest.mark.parametrize("folder", ["/opt/env", "C:\\env", "C:\\Jo Doe\\env"])
@@ -99,9 +100,9 @@ def test_what_to_type_to_set_up(monkeypatch, tmp_path, system):
 def test_what_to_type_to_install(monkeypatch, system, folder, tool):
     python = f"{folder}\\python.exe" if ":" in folder else f"{folder}/bin/python"
     monkeypatch.setattr(sys, "executable", python)
-    monkeypatch.setattr(doctor, "find_spec", lambda name: name == tool or None)
-    monkeypatch.setattr(doctor.shutil, "which", lambda name: name if name == tool else None)
-    typed = doctor.install("tea>=1.2", "cup").splitlines()
+    monkeypatch.setattr(cures, "find_spec", lambda name: name == tool or None)
+    monkeypatch.setattr(cures.shutil, "which", lambda name: name if name == tool else None)
+    typed = cures.install("tea>=1.2", "cup").splitlines()
     if system == "posix":
         named, tea = (python if folder == "/opt/env" else f"'{python}'"), "'tea>=1.2'"
         path = named
@@ -114,7 +115,7 @@ def test_what_to_type_to_install(monkeypatch, system, folder, tool):
         "uv": [f"uv pip install --python {path} {tea} cup"],
         "": [f"{named} -m ensurepip", usual],
     }[tool]  # fmt: skip
-    again = doctor.install("cup", again=True)
+    again = cures.install("cup", again=True)
     assert ("--reinstall" in again) is (tool == "uv")
     assert ("--force-reinstall" in again) is (tool != "uv")
 
@@ -123,14 +124,15 @@ def test_no_command_for_windows_needs_another_shell(monkeypatch, system):
     """Windows has two; neither knows `export`, `unset`, single quotes, or a python3."""
     monkeypatch.setattr(sys, "_base_executable", "C:\\Python311\\python.exe")
     commands = [
-        doctor.set_up(),
-        doctor.install("a>=1"),
-        doctor.without("PYTHONPATH"),
-        doctor._rename("a b", "c"),
+        cures.set_up(),
+        cures.install("a>=1"),
+        cures.without("PYTHONPATH"),
+        cures.with_variable("NO_PROXY", "127.0.0.1"),
+        cures.rename("a b", "c"),
     ]
     known = [word in " ".join(commands) for word in ("export", "unset", "'", "python3 ", "mv ", "&&")]
     assert any(known) is (system == "posix")
-    assert len([line for line in "\n".join(commands).splitlines() if "pip" not in line]) == 3
+    assert len([line for line in "\n".join(commands).splitlines() if "pip" not in line]) == 4
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
@@ -138,7 +140,7 @@ def test_the_report_goes_through_any_encoding(encoding):
     """As redirected on Windows; what cannot be written has a word in its place."""
     done = subprocess.run(
         [sys.executable, "-S", "-m", "lpws", "doctor"], capture_output=True,
-        env={"PYTHONPATH": str(doctor.CHECKOUT), "PYTHONIOENCODING": encoding},
+        env={"PYTHONPATH": str(cures.CHECKOUT), "PYTHONIOENCODING": encoding},
     )  # fmt: skip
     assert done.stderr == b""
     first, second, third = done.stdout.decode(encoding).splitlines()
@@ -154,7 +156,7 @@ def test_what_the_notebooks_need_is_asked_for(monkeypatch):
 
 def test_a_python_without_lpws(tmp_path):
     """The sources alone, in a Python that has nothing but its standard library."""
-    home = os.path.dirname(os.path.dirname(doctor.__file__))
+    home = str(cures.CHECKOUT)
     command = [sys.executable, "-S", "-m", "lpws", "doctor"]
     done = subprocess.run(
         command, cwd=tmp_path, env={"PYTHONPATH": home}, capture_output=True, encoding="utf-8"
@@ -253,7 +255,7 @@ def test_clients_that_are_not_served(monkeypatch, label, package):
     monkeypatch.setattr(measurement, "measure", fail)
     what, cure = one(doctor.transports())
     assert what == f"clients of {label} are not served: expected a handshake"
-    assert cure == doctor.install(package, again=True)
+    assert cure == cures.install(package, again=True)
 
 
 def test_a_trial_that_fails(monkeypatch):

@@ -19,7 +19,7 @@ from browser.jupyter import jupyterlab
 from wire import HANDSHAKE, until
 
 import lpws
-from lpws import address
+import lpws.jupyter
 from lpws.loopthread import LoopThread
 
 BASE_URL = "/user/ada/"  # as a hub would have it
@@ -96,7 +96,7 @@ def test_a_hub_hands_on(server, jupyter, monkeypatch):
 
 def test_that_the_proxy_is_missing_is_said_in_a_sentence(server, jupyter, monkeypatch, capsys):
     monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", BASE_URL)
-    monkeypatch.setattr(address, "find_spec", lambda _name: None)
+    monkeypatch.setattr(lpws.jupyter, "find_spec", lambda _name: None)
     assert lpws.page_url(server, "/page") == direct(server)
     assert server.room.proxied is False
     said = capsys.readouterr().out
@@ -154,7 +154,7 @@ def test_jupyter_is_asked_whether_it_hands_on(server, jupyter, capsys, proxy, mo
 
 
 def test_a_jupyter_that_cannot_be_asked_is_believed_to_hand_on(server, jupyter, monkeypatch):
-    monkeypatch.setattr(address, "_ASK_S", 0.2)
+    monkeypatch.setattr(lpws.jupyter, "_ASK_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         jupyter(hostname="0.0.0.0", base_url="/", port=mute.getsockname()[1])
         assert lpws.page_url(server, "/page") == through(server, "/")
@@ -175,14 +175,14 @@ def test_a_jupyter_for_all_addresses_says_localhost_and_hands_on(server, jupyter
 
 def test_a_jupyter_is_found_by_its_kernel_where_the_parent_is_only_a_handle(server, jupyter, monkeypatch):
     """As on Windows; of two servers only one knows the kernel."""
-    monkeypatch.setattr(address, "_kernel_id", lambda: "k-2")
+    monkeypatch.setattr(lpws.jupyter, "kernel_id", lambda: "k-2")
     with jupyter_server(kernel="k-1") as other, jupyter_server(kernel="k-2") as ours:
         jupyter(hostname="0.0.0.0", base_url="/lab/", port=other, token="secret")
         jupyter(2, hostname="0.0.0.0", base_url="/lab/", port=ours, token="secret")
         monkeypatch.setenv("JPY_PARENT_PID", "1876")
         assert lpws.page_url(server, "/page") == direct(server)  # a script: no kernel of anybody
         monkeypatch.setenv("JPY_SESSION_NAME", "notebooks/x.ipynb")
-        assert address._jupyter()["port"] == ours
+        assert lpws.jupyter.record()["port"] == ours
         assert lpws.page_url(server, "/page") == through(server, "/lab/")
 
 
@@ -194,11 +194,11 @@ def test_a_kernel_knows_its_own_name(tmp_path):
     try:
         said = []
         client.execute_interactive(
-            "from lpws import address; print(address._kernel_id())", timeout=60, store_history=False,
+            "from lpws import jupyter; print(jupyter.kernel_id())", timeout=60, store_history=False,
             output_hook=lambda message: said.append(message["content"].get("text", "")),
         )  # fmt: skip
         assert "".join(said).strip() == Path(manager.connection_file).stem.removeprefix("kernel-")
-        assert address._kernel_id() == ""
+        assert lpws.jupyter.kernel_id() == ""
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -1,0 +1,71 @@
+"""Looks at the laboratory itself: its recordings, its transports, a short run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .cures import Finding, install, quoted
+
+
+def recordings() -> Iterator[Finding]:
+    """Try to read the recorded runs."""
+    from ..recordings import DATA, load
+
+    number = 0
+    for path in sorted(DATA.glob("*.json.gz")):
+        try:
+            number += len(load(path))
+        except ValueError as error:
+            again = f"git -C {quoted(DATA.parent)} checkout -- {quoted(f'data/{path.name}')}"
+            cure = (
+                again if (DATA.parent / ".git").exists() else f"take data/{path.name} from the project again"
+            )
+            yield Finding(str(error), cure)
+            return
+    if number:
+        yield Finding(f"{number} recorded runs can be read")
+    else:
+        yield Finding(
+            f"there are no recorded runs in {DATA}: lpws was installed without its checkout",
+            "in the checkout, where the notebooks are: " + install("--editable", ".[lab]"),
+        )
+
+
+def transports() -> Iterator[Finding]:
+    """Try to serve clients of every transport."""
+    from .. import specs
+    from ..measurement import measure
+    from ..run import RunError
+
+    work = specs.Workload(clients=2, rate_hz=20, duration_s=0.25)
+    for transport in (specs.Reload(), specs.ShortPolling(interval_s=0.1), specs.SSE(), specs.WebSocket()):
+        try:
+            measure(transport, work)
+        except RunError as error:
+            needed = ["picows"] if transport.label == "WebSocket" else ["httptools"]
+            yield Finding(
+                f"clients of {transport.label} are not served: {error}", install(*needed, again=True)
+            )
+            return
+    yield Finding("clients of every transport are served")
+
+
+def trial() -> Iterator[Finding]:
+    """Measure for two seconds, and pass on the run's verdict on this machine."""
+    from .. import specs
+    from ..measurement import measure
+    from ..run import RunError
+
+    work = specs.Workload(clients=20, rate_hz=10, duration_s=2)
+    try:
+        run = measure(specs.LongPolling(), work, specs.Link(delay_s=0.025))
+    except RunError as error:
+        yield Finding(f"a run of two seconds failed: {error}", "end what computes beside it, and try again")
+        return
+    if run.health.good:
+        yield Finding(f"a run of two seconds is {run.health}")
+    else:
+        yield Finding(
+            f"a run of two seconds is {run.health}",
+            "end what computes beside it, put a laptop on mains, and try again",
+        )
