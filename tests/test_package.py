@@ -20,7 +20,8 @@ HOME = Path(lpws.__file__).parent
 ORDER = [
     *("trace", "specs", "books", "health", "run", "recordings", "mailbox", "wire", "loopthread", "relay"),
     *("transports", "server", "jupyter", "address", "fleet", "machine", "measurement", "simulation"),
-    *("tables", "models", "figures", "liveview", "exercises", "notebook", "chat", "record", "doctor", "__main__"),
+    *("tables", "models", "figures", "liveview", "exercises", "notebook", "chat", "record"),
+    *("doctor", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))
 #: What the clients' process must not load, since the run would wait for it.
