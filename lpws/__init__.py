@@ -15,13 +15,14 @@ from typing import Any
 
 _MODULES = {
     "trace": ("Event", "clock"),
-    "specs": ("Reload", "ShortPolling", "LongPolling", "SSE", "WebSocket", "Workload", "Link"),
+    "specs": ("Reload", "ShortPolling", "LongPolling", "SSE", "WebSocket", "Workload", "Link", "Proxy"),
     "run": ("Run", "RunError"),
     "recordings": ("DATA", "load", "load_run", "save"),
     "wire": ("to_lines", "from_lines"),
     "relay": ("Relay",),
     "server": ("Server",),
     "address": ("page_url", "live_page"),
+    "services": ("nginx", "nats"),
     "measurement": ("measure",),
     "simulation": ("simulate",),
     "tables": (

@@ -19,8 +19,8 @@ HOME = Path(lpws.__file__).parent
 #: A module imports only what stands above it.
 ORDER = [
     *("trace", "specs", "books", "health", "run", "recordings", "mailbox", "wire", "loopthread", "relay"),
-    *("transports", "server", "jupyter", "address", "fleet", "machine", "measurement", "simulation"),
-    *("tables", "models", "figures", "liveview", "exercises", "notebook", "chat", "record"),
+    *("transports", "server", "jupyter", "address", "fleet", "services", "machine", "measurement"),
+    *("simulation", "tables", "models", "figures", "liveview", "exercises", "notebook", "chat", "record"),
     *("doctor", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))
@@ -182,9 +182,9 @@ def test_a_circle_is_noticed():
 
 #: Lines of code at most, without blank lines, comments and docstrings. The core is all that has no bound of
 #: its own: from the trace to the tables and models, the notebook's few calls, the doctor.
-MOST_LINES = {"core": 4500, "figures": 1800, "chat": 900}
-#: The exercises grow with the lessons; the services are part two's.
-UNBOUNDED = {"exercises", "services"}
+MOST_LINES = {"core": 4500, "figures": 1800, "chat": 900, "services": 400}
+#: The exercises grow with the lessons.
+UNBOUNDED = {"exercises"}
 HAVE_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -205,7 +205,7 @@ def test_the_laboratory_stays_small():
         if place not in UNBOUNDED:
             found[place if place in found else "core"] += code_lines(path.read_text(encoding="utf-8"))
     assert {place: lines for place, lines in found.items() if lines > MOST_LINES[place]} == {}
-    assert min(found.values()) > 500  # so that the count itself is seen to work
+    assert min(found.values()) > 200  # so that the count itself is seen to work
 
 
 def test_lines_of_code_are_counted():

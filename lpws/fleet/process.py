@@ -54,7 +54,7 @@ class RemoteFleet:
         """Start the fleet; return the pipe for its commands and the pipe of its reports."""
         with contextlib.ExitStack() as stack:
             self.last_words = stack.enter_context(tempfile.TemporaryFile())
-            with _undebugged():
+            with undebugged():
                 self.process = subprocess.Popen(
                     # -P: a reader's json.py beside the notebook is not the one that the clients need.
                     [sys.executable, "-P", "-m", "lpws.fleet"],
@@ -123,7 +123,7 @@ class RemoteFleet:
                     self.said.add(word)
 
 
-def _undebugged() -> contextlib.AbstractContextManager:
+def undebugged() -> contextlib.AbstractContextManager:
     """A context in which JupyterLab's debugger, if it is on, does not take over a process that begins."""
     debugger = sys.modules.get("_pydev_bundle.pydev_monkey")
     return getattr(debugger, "skip_subprocess_arg_patch", contextlib.nullcontext)()

@@ -7,5 +7,6 @@ simulated run of the same specification make the same choices.
 
 from .dictionary import from_dict, to_dict
 from .link import Link
+from .proxy import Proxy
 from .transports import SSE, TRANSPORTS, LongPolling, Reload, ShortPolling, Transport, WebSocket
 from .workload import Workload

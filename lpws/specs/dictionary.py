@@ -5,18 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 
 from .link import Link
+from .proxy import Proxy
 from .transports import TRANSPORTS, Transport
 from .workload import Workload
 
-KINDS = {kind.__name__: kind for kind in (*TRANSPORTS, Workload, Link)}
+KINDS = {kind.__name__: kind for kind in (*TRANSPORTS, Workload, Link, Proxy)}
 
 
-def to_dict(spec: Transport | Workload | Link) -> dict:
+def to_dict(spec: Transport | Workload | Link | Proxy) -> dict:
     """The specification as a dict that JSON can hold."""
     return {"kind": type(spec).__name__, **asdict(spec)}
 
 
-def from_dict(data: dict) -> Transport | Workload | Link:
+def from_dict(data: dict) -> Transport | Workload | Link | Proxy:
     """The specification that `to_dict` gave this dict for.
 
     Raises

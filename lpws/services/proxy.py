@@ -1,0 +1,145 @@
+"""nginx: a proxy between the clients of a run and its servers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ..specs import Proxy
+from ..specs.proxy import statements
+from .programs import must_find
+from .service import Service, StartError
+
+#: What comes before the reader's lines, between those for http and those for the location, and after them.
+#: Each default that differs between versions of nginx is written out: with 1.29.7 `proxy_http_version`
+#: became 1.1, no `Connection: close` is sent any more, and connections to servers are kept, up to 32.
+HEAD = """daemon off;
+master_process off;
+pid nginx.pid;
+error_log stderr warn;
+events {{ worker_connections {connections}; }}
+http {{
+    client_body_temp_path body;
+    proxy_temp_path proxy;
+    fastcgi_temp_path fastcgi;
+    uwsgi_temp_path uwsgi;
+    scgi_temp_path scgi;
+    log_format short '$status $request';
+    access_log access.log short;
+    upstream servers {{
+        {servers}
+        keepalive 32;
+    }}
+    {version}
+"""
+MIDDLE = """
+    server {{
+        listen {host}:@PORT@;
+        location = /ready {{
+            access_log off;
+            return 200 @WORD@;
+        }}
+        location / {{
+            proxy_pass http://servers;
+            {connection}
+"""
+TAIL = """
+        }
+    }
+}
+"""
+
+
+class Nginx(Service):
+    """A running nginx.
+
+    Attributes
+    ----------
+    host, port
+        Where it listens.
+    version
+        As in ``"1.22.1"``.
+    """
+
+    def answers(self) -> str:
+        """Text of its access log: status and request, a line per request that has been answered."""
+        return self.text("access.log")
+
+    def __init__(self, proxy: Proxy, ports: Iterable[int]) -> None:
+        self.proxy, self.ports = proxy, tuple(ports)
+        text, self._lines = configuration(proxy, self.ports)
+        command = ["-e", "stderr", "-p", "@FOLDER@/", "-c", "@FOLDER@/nginx.conf"]
+        ask = {"ask": "GET /ready HTTP/1.0\r\n\r\n", "answer": "@WORD@"}
+        super().__init__(must_find("nginx"), ask | {"command": command, "file": "nginx.conf", "text": text})
+
+    def __enter__(self):
+        try:
+            return super().__enter__()
+        except StartError as error:
+            raise self._refusal(str(error)) from None
+
+    def _refusal(self, said: str) -> Exception:
+        """What went wrong, in nginx's words, with the line in the reader's own text."""
+        found = re.search(r"\[emerg\] (?:\d+#\d+: )?(.*?)(?: in \S+nginx\.conf:(\d+))?$", said, re.M)
+        if not found:
+            return RuntimeError(f"nginx did not start: {said.splitlines()[-1]}")
+        what, line = found[1], int(found[2] or 0)
+        for name, (first, text) in self._lines.items():
+            if first <= line <= first + len(text):
+                own = text[line - first].strip() if line < first + len(text) else "its end"
+                return ValueError(f"nginx refuses the {name}, line {line - first + 1} ({own}): {what}")
+        return ValueError(f"nginx refuses this configuration: {what}")
+
+
+def nginx(proxy: Proxy, ports: Iterable[int]) -> Nginx:
+    """nginx as a context manager, with `port`, `host`, `version`, `log()` and `answers()`.
+
+    Parameters
+    ----------
+    proxy
+        The lines of its configuration.
+    ports
+        Where its servers listen, on 127.0.0.1.
+
+    Raises
+    ------
+    Missing
+        If this machine has no nginx.
+    ValueError
+        On entering it, if nginx refuses the configuration.
+
+    Examples
+    --------
+    >>> with nginx(Proxy(Proxy.OPEN), [8888]) as front:
+    ...     front.host
+    '127.0.0.1'
+    """
+    return Nginx(proxy, ports)
+
+
+def configuration(proxy: Proxy, ports: tuple[int, ...]) -> tuple[str, dict[str, tuple[int, list[str]]]]:
+    """The text of nginx's configuration, and where the reader's lines stand in it: first number, lines."""
+    http, location = statements(proxy.http), statements(proxy.location)
+    # Headers set in the location replace those set around it, all of them.
+    around = sets_header(http) and not sets_header(location)
+    close = "" if sets_header(http if around else location, "connection") else CLOSE
+    head = HEAD.format(
+        connections=proxy.connections,
+        servers="\n        ".join(f"server {Service.host}:{port} max_fails=0;" for port in ports),
+        version="" if any(words[0] == "proxy_http_version" for words in http) else "proxy_http_version 1.0;",
+    ) + (close if around else "")
+    middle = MIDDLE.format(host=Service.host, connection="" if around else close)
+    first = head.count("\n") + 1
+    lines = {"http": (first, proxy.http.split("\n"))}
+    first += proxy.http.count("\n") + middle.count("\n")
+    lines["location"] = (first, proxy.location.split("\n"))
+    return "".join([head, proxy.http, middle, proxy.location, TAIL]), lines
+
+
+CLOSE = "proxy_set_header Connection close;\n"
+
+
+def sets_header(lines: list[list[str]], name: str = "") -> bool:
+    """True if statements set a header of requests to the servers, or the one of this name."""
+    headers = [words[1].lower() for words in lines if words[0] == "proxy_set_header" and len(words) > 1]
+    return name in headers if name else bool(headers)
