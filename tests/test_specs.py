@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpws import specs
-from lpws.specs import SSE, Link, LongPolling, Reload, ShortPolling, WebSocket, Workload
+from lpws.specs import SSE, Link, LongPolling, Proxy, Reload, ShortPolling, WebSocket, Workload
+from lpws.specs.proxy import statements
 
 KINDS = (*specs.TRANSPORTS, Workload, Link)
 
@@ -112,6 +113,83 @@ def test_an_unknown_pattern_is_refused(pattern):
     assert str(caught.value).endswith(repr(pattern))
 
 
+# ------------------------------------------------------------------------------------ the proxy
+
+
+def test_a_proxy_is_its_lines():
+    proxy = Proxy(Proxy.OPEN, http="gzip on;", connections=20)
+    assert eval(repr(proxy)) == proxy
+    assert hash(proxy) == hash(Proxy(Proxy.OPEN, http="gzip on;", connections=20))
+    assert proxy != Proxy(Proxy.OPEN)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        proxy.http = ""
+    with pytest.raises(TypeError, match="positional"):
+        Proxy("", "gzip on;")
+
+
+@pytest.mark.parametrize("value", [3, None, b"gzip on;", ["gzip on;"]])
+@pytest.mark.parametrize("name", ["location", "http"])
+def test_lines_of_a_proxy_are_text(name, value):
+    with pytest.raises(TypeError) as caught:
+        Proxy(**{"location": "", name: value})
+    assert str(caught.value) == f"Proxy({name}=…): expected lines of a configuration (str), got {value!r}"
+
+
+@pytest.mark.parametrize("value", ["20", 20.0, True, None])
+def test_connections_of_a_proxy_are_a_number(value):
+    with pytest.raises(TypeError, match=r"^Proxy\(connections=…\): expected a whole number, got "):
+        Proxy("", connections=value)
+
+
+@pytest.mark.parametrize("value", [-1, 0, 3, 8193])
+def test_connections_of_a_proxy_have_bounds(value):
+    with pytest.raises(ValueError, match=r"^Proxy\(connections=…\): expected a whole number from 4 to 8192"):
+        Proxy("", connections=value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("gzip on;\n}", "the } in line 2 closes a block that nothing here has opened"),
+        ("} location /x {", "the } in line 1 closes a block that nothing here has opened"),
+        ("if ($x) {\nreturn 503;", "the { in line 1 opens a block that nothing closes"),
+        ("if ($x) { return 503 }", "expected ; after '503', got } in line 1"),
+        ("gzip on", "expected ; after 'on', got the end"),
+        ("gzip on; # off;\ngzip", "expected ; after 'gzip', got the end"),
+        ("return 503 'no;", "the quote in line 1 has no partner"),
+        ('\nreturn 503 "no\\";', "the quote in line 2 has no partner"),
+        ("gzip on;\0", "expected text that can stand in a file, got '\\x00'"),
+        ("gzip \ud800;", "expected text that can stand in a file, got '\\ud800'"),
+        ("gzip on\\", "expected ; after 'on\\\\', got the end"),
+    ],
+)
+@pytest.mark.parametrize("name", ["location", "http"])
+def test_torn_lines_of_a_proxy_are_refused(name, text, says):
+    with pytest.raises(ValueError, match=f"^Proxy.{name}=….: ") as caught:
+        Proxy(**{"location": "", name: text})
+    assert str(caught.value) == f"Proxy({name}=…): {says}"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", []),
+        (";;", []),
+        ("# { ; '", []),
+        ("gzip on;", [["gzip", "on"]]),
+        ("'include' x;", [["include", "x"]]),
+        ('add_header A "} ; # {";', [["add_header", "A", "} ; # {"]]),
+        ("rewrite ^/(\\{|a\\;b) /$1;", [["rewrite", "^/(\\{|a\\;b)", "/$1"]]),
+        ("set $a ${b}c;", [["set", "$a", "${b}c"]]),
+        ("set $a b#c'd\"e};", [["set", "$a", "b#c'd\"e}"]]),
+        ("if ($a) { if ($b) { return 1; } }", [["if", "($a)"], ["if", "($b)"], ["return", "1"]]),
+        ("a{}b;", [["a"], ["b"]]),
+    ],
+)
+def test_a_configuration_is_read_as_nginx_reads_it(text, found):
+    assert statements(text) == found
+
+
 def test_transports_differ():
     for name in ("path", "label"):
         assert len({getattr(kind, name) for kind in specs.TRANSPORTS}) == len(specs.TRANSPORTS)
@@ -146,6 +224,7 @@ any_spec = st.one_of(
         seed=st.integers(0, 2**63),
     ),
     st.builds(Link, delay_s=st.floats(0, 10), cut_at_s=st.none() | times, silent_at_s=st.none() | times),
+    st.builds(Proxy, st.sampled_from(["", Proxy.OPEN]), connections=st.integers(4, 8192)),
 )
 bounded = settings(max_examples=200, derandomize=True, deadline=None, database=None)
 
@@ -160,7 +239,7 @@ def test_a_specification_comes_back_from_json(spec):
 
 @pytest.mark.parametrize("kind", ["Polling", "", None, 3])
 def test_an_unknown_kind_is_refused(kind):
-    with pytest.raises(ValueError, match="expected a specification of kind Reload, .*Link, got ") as caught:
+    with pytest.raises(ValueError, match="expected a specification of kind Reload, .*Proxy, got ") as caught:
         specs.from_dict({"kind": kind})
     assert str(caught.value).endswith(repr(kind))
     with pytest.raises(ValueError, match="got None"):

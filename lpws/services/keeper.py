@@ -88,7 +88,7 @@ def started(orders: dict, folder: Path) -> Iterator[tuple[subprocess.Popen, int]
 def first_answer(
     program: subprocess.Popen, orders: dict, folder: Path, port: int, ended: threading.Event
 ) -> dict:
-    """What is to be told of a program that was started: its port if it answers, or its log."""
+    """The news of a program that was started: its port if it answers, its log if it does not."""
     end = time.monotonic() + START_S
     while not (found := answering(orders, port or chosen(folder))):
         log = (folder / "log").read_text(encoding="utf-8", errors="replace")

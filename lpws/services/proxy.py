@@ -79,7 +79,7 @@ class Nginx(Service):
             raise self._refusal(str(error)) from None
 
     def _refusal(self, said: str) -> Exception:
-        """What went wrong, in nginx's words, with the line in the reader's own text."""
+        """The error to raise: nginx's own words, with the line in the reader's text."""
         found = re.search(r"\[emerg\] (?:\d+#\d+: )?(.*?)(?: in \S+nginx\.conf:(\d+))?$", said, re.M)
         if not found:
             return RuntimeError(f"nginx did not start: {said.splitlines()[-1]}")
