@@ -5,5 +5,5 @@ process that outlives the kernel by some milliseconds, however the kernel ends.
 """
 
 from .broker import nats
-from .programs import Missing, find
+from .programs import Missing, find, version
 from .proxy import nginx

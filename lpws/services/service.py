@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from ..fleet.process import undebugged
+from .keeper import answering
 from .programs import version
 
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -23,7 +24,11 @@ END_S = 3.0
 
 
 class StartError(RuntimeError):
-    """A program that did not start; the message is what it said."""
+    """A program that did not start; `said` is all that it said."""
+
+    def __init__(self, program: str, said: str) -> None:
+        self.said = said
+        super().__init__(f"{program} did not start: {(said.strip() or 'it said nothing').splitlines()[-1]}")
 
 
 class Service:
@@ -42,15 +47,17 @@ class Service:
     """
 
     host = "127.0.0.1"
+    port = 0
 
     def __init__(self, program: str, orders: dict) -> None:
         self.version = version(program)
         self._orders = orders | {"command": [program, *orders["command"]], "kernel": os.getpid()}
-        self._records: dict[str, str] = {}  # of a program that has ended: file → text
+        self._folder: str | None = None
 
-    def __enter__(self):
+    def __enter__(self) -> Service:
         started: Future[dict] = Future()
         left = threading.Event()
+        self._records: dict[str, str] = {}  # of a program that has ended: file → text
         # Also if the last name of it is bound to something else, or an interrupt comes where `with` ends.
         weakref.finalize(self, left.set)
         self._left = left
@@ -59,8 +66,8 @@ class Service:
         )
         try:
             self._thread.start()
-            self._facts = started.result()
-            self.port = self._facts["port"]
+            facts = started.result()
+            self.port, self.pid, self._folder = facts["port"], facts["pid"], facts["folder"]
         except BaseException:
             self.__exit__()
             raise
@@ -73,16 +80,22 @@ class Service:
 
     def text(self, file: str) -> str:
         """Text of a file in the program's folder, as it is now, or was in the end; empty if there is none."""
+        if self._folder is None:
+            raise RuntimeError(f"expected a {type(self).__name__} that was started: use `with`")
         if file in self._records:
             return self._records[file]
-        return _read(Path(self._facts["folder"], file))
+        # nginx writes a line when the client has its answer already. One thread serves all clients, so that
+        # when it has answered once more, it has written down what it answered before.
+        answering(self._orders, self.port)
+        return _read(Path(self._folder, file))
 
     def log(self) -> str:
         """Text of the program's log."""
         return self.text("log")
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.version} at {self.host}:{self.port}>"
+        where = f"at {self.host}:{self.port}" if self.port else "not started"
+        return f"<{type(self).__name__} {self.version}, {where}>"
 
 
 def _read(path: Path) -> str:
@@ -109,10 +122,11 @@ def _keep(orders: dict, records: dict[str, str], started: Future[dict], left: th
         _tell(keeper, json.dumps(orders))
         facts = json.loads(keeper.stdout.readline() or '{"failed": ""}')
         if "failed" in facts:
-            started.set_exception(StartError(facts["failed"].strip() or "it said nothing"))
+            started.set_exception(StartError(orders["command"][0], facts["failed"]))
         else:
             started.set_result(facts)
             left.wait()
+            answering(orders, facts["port"])
             records |= {path.name: _read(path) for path in Path(facts["folder"]).glob("*") if path.is_file()}
     finally:
         _end(keeper, facts.get("folder"))

@@ -1,0 +1,762 @@
+"""Real programs beside the kernel: found, started, used, interrupted and killed, with nothing left behind."""
+
+import contextlib
+import gc
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from leaks import nothing_left_behind
+from wire import until
+
+import lpws
+from lpws import services
+from lpws.services import keeper, programs
+from lpws.services.proxy import configuration
+
+MOMENTS, SEED = int(os.environ.get("LPWS_MOMENTS", 5)), os.environ["LPWS_SEED"]
+#: As long as it may take [s] until nothing is left of a kernel that was killed.
+GONE_S = 2.0
+SYSTEM = os.pathsep.join(["/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"])
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="looks at processes as POSIX shows them")
+linux = pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="asks Linux")
+
+
+# ------------------------------------------------------------------------------- the builds
+
+
+def build(name):
+    """Path of one build of a program; a test of one that is not there fails in CI."""
+    if name == "debian":
+        found = shutil.which("nginx", path=SYSTEM)
+    elif name == "wheel":
+        found = programs._in_wheel()
+    else:
+        found = services.find("nats")
+    if not found and not os.environ.get("CI"):
+        pytest.skip(f"this machine has no {name}")
+    assert found, f"CI must have {name}"
+    return found
+
+
+@pytest.fixture(params=["debian", "wheel"])
+def nginx(request, monkeypatch):
+    """The laboratory's nginx, with each build."""
+    monkeypatch.setenv("LPWS_NGINX", build(request.param))
+    return lpws.nginx
+
+
+#: What starts each service, as a program of a cell would.
+STARTS = {
+    "debian": "lpws.nginx(lpws.Proxy(lpws.Proxy.OPEN), [9])",
+    "wheel": "lpws.nginx(lpws.Proxy(lpws.Proxy.OPEN), [9])",
+    "nats": "lpws.nats()",
+    "stream": "lpws.nats(stream=True)",
+}
+
+
+@pytest.fixture(params=STARTS)
+def start(request, monkeypatch, tmp_path):
+    """A function that makes each service; its folder will be in `tmp_path`."""
+    if request.param in ("debian", "wheel"):
+        monkeypatch.setenv("LPWS_NGINX", build(request.param))
+    else:
+        build("nats")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("LPWS_MARK", str(tmp_path))
+    make = eval(f"lambda: {STARTS[request.param]}", {"lpws": lpws})
+    make.text = STARTS[request.param]
+    return make
+
+
+def marked(mark):
+    """The processes, but this one, that have inherited the mark: number → command."""
+    found = {}
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            variables = Path("/proc", number, "environ").read_bytes()
+            if f"LPWS_MARK={mark}".encode() in variables.split(b"\0") and int(number) != os.getpid():
+                found[number] = Path("/proc", number, "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+def left(folder):
+    """Processes and folders of a service that are left."""
+    return [*(marked(folder).values() if os.path.isdir("/proc/self") else []), *map(str, folder.iterdir())]
+
+
+def closed(port):
+    """Whether nobody listens there."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return False
+    return True
+
+
+def all_gone(folder, ports=()):
+    """Wait, as long as it may take, until no process, folder or port is left."""
+    end = time.monotonic() + GONE_S
+    while found := [*left(folder), *(port for port in ports if not closed(port))]:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.01)
+    assert found == []
+
+
+# ------------------------------------------------------------------------------ being found
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """A machine on which nothing is installed."""
+    for name in ("LPWS_NGINX", "LPWS_NATS"):
+        monkeypatch.delenv(name, raising=False)
+    real = shutil.which
+    monkeypatch.setattr(programs, "FOLDERS", (None, str(tmp_path / "sbin"), str(tmp_path / "scripts")))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(programs, "_in_wheel", lambda: real("nginx", path=str(tmp_path / "wheel")))
+    return tmp_path
+
+
+def executable(path):
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("#!/bin/sh\n", encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_nginx_is_looked_for_in_this_order(bare, monkeypatch):
+    assert services.find("nginx") is None
+    for folder in ("wheel", "scripts", "sbin", "bin"):
+        path = executable(bare / folder / "nginx")
+        assert services.find("nginx") == path
+    monkeypatch.setenv("LPWS_NGINX", executable(bare / "mine"))
+    assert services.find("nginx") == str(bare / "mine")
+    monkeypatch.setenv("LPWS_NGINX", "")
+    assert services.find("nginx") is None
+
+
+def test_nats_is_looked_for_in_this_order(bare):
+    assert services.find("nats") is None
+    for folder in ("scripts", "sbin", "bin"):
+        path = executable(bare / folder / "nats-server")
+        assert services.find("nats") == path
+
+
+def test_a_file_that_is_no_program_is_passed_over(bare):
+    path = Path(executable(bare / "bin" / "nginx"))
+    path.chmod(0o644)
+    assert services.find("nginx") is None
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: lpws.nginx(lpws.Proxy(""), [9]), "nginx"),
+        (lambda: lpws.nats(), "nats-server"),
+    ],
+)
+def test_what_is_missing_is_named_with_the_command_that_brings_it(bare, call, name):
+    with pytest.raises(services.Missing) as caught:
+        call()
+    said = f"expected {name} on this machine, found none: `python3 run.py wild` brings it"
+    assert str(caught.value) == said
+
+
+def test_an_unknown_service():
+    with pytest.raises(ValueError, match="expected nginx or nats, got 'caddy'"):
+        services.find("caddy")
+
+
+def test_the_folders_are_those_of_systems_and_environments():
+    assert {None, "/usr/sbin", "/usr/local/sbin"} < set(programs.FOLDERS)
+    assert str(Path(sys.prefix, "bin")) in programs.FOLDERS
+
+
+def test_versions(nginx):
+    path = os.environ["LPWS_NGINX"]
+    assert re.fullmatch(r"1\.\d+\.\d+", services.version(path))
+    with nginx(lpws.Proxy(""), [9]) as front:
+        assert front.version == services.version(path)
+
+
+def test_the_builds_are_not_the_same_version():
+    """Else nothing would be said on both of nginx's defaults."""
+    debian, wheel = (services.version(build(name)) for name in ("debian", "wheel"))
+    numbers = [tuple(map(int, each.split("."))) for each in (debian, "1.29.7", wheel)]
+    if os.environ.get("CI"):
+        assert numbers == sorted(numbers)
+
+
+# ------------------------------------------------------------------------- nginx as a proxy
+
+
+class Mirror(BaseHTTPRequestHandler):
+    """Answers with what it was asked: version, headers, and from which port."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        asked = {"version": self.request_version, "from": self.client_address[1], "path": self.path}
+        body = json.dumps(asked | {name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def mirror():
+    """The port of a server that says how it was asked."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def through(front, headers=None, path="/x"):
+    """Status and answer of one request, on a connection of its own."""
+    connection = HTTPConnection(front.host, front.port, timeout=10)
+    try:
+        connection.request("GET", path, headers=headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "tea"}
+
+
+@pytest.mark.parametrize(
+    ("proxy", "version", "connection", "upgrade"),
+    [
+        (lpws.Proxy(""), "HTTP/1.0", "close", None),
+        (lpws.Proxy(lpws.Proxy.AS_MOST_MET), "HTTP/1.0", "close", None),
+        (lpws.Proxy(lpws.Proxy.OPEN), "HTTP/1.1", "Upgrade", "tea"),
+        # Each line alone, so that what is not said differs.
+        (lpws.Proxy("proxy_http_version 1.1;"), "HTTP/1.1", "close", None),
+        (lpws.Proxy("proxy_set_header Upgrade $http_upgrade;"), "HTTP/1.0", "close", "tea"),
+        (lpws.Proxy("proxy_set_header Connection keep-alive;"), "HTTP/1.0", "keep-alive", None),
+        (lpws.Proxy("", http="proxy_http_version 1.1;"), "HTTP/1.1", "close", None),
+        (lpws.Proxy("", http="proxy_set_header Upgrade $http_upgrade;"), "HTTP/1.0", "close", "tea"),
+        (lpws.Proxy("", http=lpws.Proxy.OPEN), "HTTP/1.1", "Upgrade", "tea"),
+        # What the location sets stands for all that is set around it.
+        (lpws.Proxy("proxy_set_header X 1;", http=lpws.Proxy.OPEN), "HTTP/1.1", "close", None),
+        (lpws.Proxy("'proxy_set_header' \"CONNECTION\" a;"), "HTTP/1.0", "a", None),
+        (lpws.Proxy("# proxy_set_header Connection a;"), "HTTP/1.0", "close", None),
+    ],
+    ids=repr,
+)
+def test_every_version_does_the_same(nginx, mirror, proxy, version, connection, upgrade):
+    with nginx(proxy, [mirror]) as front:
+        status, body = through(front, UPGRADE)
+        asked = json.loads(body)
+        assert (status, asked["version"], asked.get("connection"), asked.get("upgrade")) == (
+            *(200, version, connection, upgrade),
+        )
+        assert front.log() == ""
+        assert front.access_log() == "200 GET /x HTTP/1.1\n"
+
+
+@pytest.mark.parametrize(("location", "connections"), [(lpws.Proxy.OPEN, 1), (lpws.Proxy.AS_MOST_MET, 5)])
+def test_connections_to_the_server_are_kept_where_nobody_asks_to_close_them(
+    nginx, mirror, location, connections
+):
+    keep = {"Connection": "keep-alive"}
+    with nginx(lpws.Proxy(location), [mirror]) as front:
+        asked = [json.loads(through(front, keep)[1]) for _ in range(5)]
+    assert len({each["from"] for each in asked}) == connections
+
+
+def test_several_servers_take_turns_and_none_is_shunned(nginx, mirror):
+    """Two names of one server, and one that is down: each request finds a server that is up."""
+    with socket.socket() as down:
+        down.bind(("127.0.0.1", 0))
+        ports = [mirror, down.getsockname()[1]]
+        with nginx(lpws.Proxy(""), ports) as front:
+            assert [through(front)[0] for _ in range(6)] == [200] * 6
+            assert front.log().count("connect() failed") == 3  # asked again each time: max_fails=0
+
+
+def test_what_goes_wrong_stands_in_the_log(nginx):
+    with socket.socket() as down:
+        down.bind(("127.0.0.1", 0))
+        with nginx(lpws.Proxy(""), [down.getsockname()[1]]) as front:
+            assert through(front)[0] == 502
+            now = front.log()
+            assert "connect() failed (111: Connection refused) while connecting to upstream" in now
+    assert front.log() == now  # what it was in the end
+    assert front.access_log() == "502 GET /x HTTP/1.1\n"
+
+
+def test_a_proxy_that_is_full(nginx, mirror):
+    with nginx(lpws.Proxy("", connections=4), [mirror]) as front, contextlib.ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(socket.create_connection((front.host, front.port)))
+        until(lambda: "4 worker_connections are not enough" in front.log())
+    assert closed(front.port)
+
+
+def test_what_comes_in_pieces_is_in_the_log_as_soon_as_it_is_answered(nginx, mirror):
+    with nginx(lpws.Proxy(""), [mirror]) as front:
+        for number in range(1, 30):
+            through(front)
+            assert front.access_log().count("\n") == number
+
+
+# --------------------------------------------------------------------- a wrong configuration
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        (
+            lpws.Proxy("proxy_bufering off;"),
+            'nginx refuses location, line 1 "proxy_bufering off;": unknown directive "proxy_bufering"',
+        ),
+        (
+            lpws.Proxy("# one\n\n  proxy_buffering of;\n"),
+            'nginx refuses location, line 3 "proxy_buffering of;": invalid value "of" in "proxy_buffering"'
+            ' directive, it must be "on" or "off"',
+        ),
+        (
+            lpws.Proxy("", http="gzip on;\ngzip_types;"),
+            'nginx refuses http, line 2 "gzip_types;": invalid number of arguments in "gzip_types" directive',
+        ),
+        (
+            lpws.Proxy("gzip on;", http="\n\nlisten 80;\n"),
+            'nginx refuses http, line 3 "listen 80;": "listen" directive is not allowed here',
+        ),
+        (
+            lpws.Proxy("proxy_pass http://x;"),
+            'nginx refuses location, line 1 "proxy_pass http://x;": "proxy_pass" directive is duplicate',
+        ),
+        (
+            lpws.Proxy("gzip on;\nset $a $b;"),
+            'nginx refuses this configuration: unknown "b" variable',
+        ),
+        (
+            lpws.Proxy("'gzip'on;"),
+            "nginx refuses location, line 1 \"'gzip'on;\": unexpected \"o\"",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_wrong_configuration_is_refused_in_nginxs_words_at_the_readers_line(nginx, proxy, says, tmp_path):
+    with pytest.raises(ValueError, match="^nginx refuses") as caught, nginx(proxy, [9]):
+        pass
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    "proxy", [lpws.Proxy(""), lpws.Proxy(lpws.Proxy.OPEN, http="a;\n\nb;"), lpws.Proxy("\n\n")], ids=repr
+)
+def test_lines_are_found_again(proxy):
+    text, lines = configuration(proxy, (9,))
+    for name, (first, own) in lines.items():
+        assert "\n".join(own) == getattr(proxy, name)
+        assert text.split("\n")[first - 1 : first - 1 + len(own)] == own
+
+
+@pytest.mark.parametrize("ports", [[], [0], [65536], ["8888"], [True], [9, None]])
+def test_ports_that_are_none(ports):
+    with pytest.raises(ValueError, match="expected the ports of one server or more, got "):
+        lpws.nginx(lpws.Proxy(""), ports)
+
+
+def test_a_proxy_that_is_none():
+    with pytest.raises(TypeError, match="expected a Proxy, got 'gzip on;'"):
+        lpws.nginx("gzip on;", [9])
+
+
+# ---------------------------------------------------------------------------- NATS as a broker
+
+
+def talk(broker, *lines, until_heard=b"PONG"):
+    """All that NATS says to a client that says these lines."""
+    with socket.create_connection((broker.host, broker.port), 10) as client:
+        client.sendall("".join(f"{line}\r\n" for line in [*lines, "PING"]).encode())
+        heard = b""
+        while until_heard not in heard:
+            heard += client.recv(4096)
+    return heard.decode()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_broker_hands_messages_on(stream):
+    build("nats")
+    with lpws.nats(stream=stream) as broker:
+        assert broker.url == f"nats://127.0.0.1:{broker.port}"
+        lines = 'CONNECT {"verbose":false}', "SUB tea 1", "PUB tea 5", "ready"
+        heard = talk(broker, *lines)
+        assert "MSG tea 1 5\r\nready\r\n" in heard
+        facts = json.loads(re.search(r"INFO ({.*})", heard)[1])
+        assert facts["version"] == broker.version
+        assert facts.get("jetstream", False) is stream
+        assert "Server is ready" in broker.log()
+
+
+# --------------------------------------------------------------------------- only 127.0.0.1
+
+
+def sockets_of(numbers):
+    """Local addresses of the sockets of processes, as Linux lists them: protocol, address."""
+    inodes = set()
+    for number in numbers:
+        for descriptor in Path("/proc", number, "fd").iterdir():
+            with contextlib.suppress(OSError):
+                inodes |= set(re.findall(r"^socket:\[(\d+)\]$", os.readlink(descriptor)))
+    found = set()
+    for protocol in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path("/proc/net", protocol).read_text(encoding="ascii").splitlines()[1:]:
+            fields = line.split()
+            if fields[9] in inodes:
+                found.add((protocol, fields[1]))
+    return found
+
+
+@linux
+def test_it_listens_on_127_0_0_1_alone(start, tmp_path):
+    with start() as running:
+        numbers = marked(tmp_path)
+        assert str(running.pid) in numbers
+        assert sockets_of(numbers) == {("tcp", f"0100007F:{running.port:04X}")}
+
+
+def test_nothing_is_written_but_in_its_folder(start, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(home)
+    with start():
+        assert len(list(tmp_path.iterdir())) == 2
+    assert list(tmp_path.iterdir()) == [home]
+    assert list(home.iterdir()) == []
+
+
+# ------------------------------------------------------------------------ started and ended
+
+
+def test_a_hundred_times(start, tmp_path, nothing_left):
+    """In all; in the soak, a thousand. One of them is used again, as by a cell that runs twice."""
+    ports = []
+    one = start()
+    for number in range(5 * MOMENTS):
+        with one if number % 2 else start() as running:
+            ports.append(running.port)
+    all_gone(tmp_path, ports)
+
+
+def test_thirty_at_once(start, tmp_path, nothing_left):
+    with contextlib.ExitStack() as stack:
+        running = []
+        threads = [
+            threading.Thread(target=lambda: running.append(stack.enter_context(start()))) for _ in range(30)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        # The threads that started them have ended, and they have not.
+        assert len({each.port for each in running}) == 30
+        assert not any(closed(each.port) for each in running)
+    all_gone(tmp_path, [each.port for each in running])
+
+
+def test_one_that_is_forgotten_ends(start, tmp_path):
+    running = start().__enter__()
+    port = running.port
+    del running
+    gc.collect()
+    all_gone(tmp_path, [port])
+
+
+def test_before_it_is_started(start):
+    waiting = start()
+    assert repr(waiting).endswith(", not started>")
+    with pytest.raises(RuntimeError, match="expected a (Nginx|Nats) that was started: use `with`"):
+        waiting.log()
+    with waiting as running:
+        assert repr(running).endswith(f" {running.version}, at 127.0.0.1:{running.port}>")
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [("exit 3", "it said nothing"), ("echo no tea; exit 3", "no tea"), ("echo no; echo tea", "tea")],
+)
+def test_a_program_that_does_not_start(tmp_path, monkeypatch, program, says, nothing_left):
+    path = Path(executable(tmp_path / "false-nginx"))
+    path.write_text(f"#!/bin/sh\n{program}\n", encoding="utf-8")
+    for variable in ("LPWS_NGINX", "LPWS_NATS"):
+        monkeypatch.setenv(variable, str(path))
+    for make in (lpws.nats, lambda: lpws.nginx(lpws.Proxy(""), [9])):
+        with pytest.raises(RuntimeError, match=rf"^{path} did not start: {says}$"), make():
+            pass
+
+
+def test_a_program_that_cannot_be_run(tmp_path, monkeypatch, nothing_left):
+    path = Path(executable(tmp_path / "nats"))
+    path.write_text("#!/no/such/shell\n", encoding="utf-8")
+    monkeypatch.setenv("LPWS_NATS", str(path))
+    with pytest.raises(RuntimeError, match=rf"^{path} cannot be run: "):
+        lpws.nats()
+
+
+def test_a_program_that_never_answers_is_given_up(tmp_path, monkeypatch, nothing_left):
+    path = Path(executable(tmp_path / "nats"))
+    path.write_text("#!/bin/sh\n[ $1 = -v ] || exec sleep 1000\n", encoding="utf-8")
+    monkeypatch.setattr(keeper, "START_S", 0.1)
+    told = []
+    monkeypatch.setattr(keeper, "say", told.append)
+    orders = {"command": [str(path), "x"], "ask": "", "answer": "x", "kernel": os.getppid()}
+    keeper.keep(orders | {"kernel": os.getppid()}, threading.Event())
+    assert told == [{"failed": ""}]
+
+
+def test_a_port_that_is_taken_at_the_last_moment(nginx, monkeypatch, tmp_path):
+    """Two programs have the port that was found free; the third one is free."""
+    real, given, told = socket.create_server, [], []
+    ended = threading.Event()
+
+    def create_server(address):
+        free = real(address)
+        if len(given) < 2:
+            given.append(free)
+            free.listen()
+            return contextlib.closing(socket.socket(fileno=os.dup(free.fileno())))
+        return free
+
+    def say(news):
+        told.append(news)
+        ended.set()
+
+    monkeypatch.setattr(keeper.socket, "create_server", create_server)
+    monkeypatch.setattr(keeper, "say", say)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    text, _ = configuration(lpws.Proxy(""), (9,))
+    orders = nginx(lpws.Proxy(""), [9])._orders | {"kernel": os.getppid()}
+    keeper.keep(orders, ended)
+    taken = [each.getsockname()[1] for each in given]
+    for each in given:
+        each.close()
+    [news] = told
+    assert news["port"] not in taken
+    assert len(taken) == 2
+
+
+# ------------------------------------------------------------------------------ interrupted
+
+
+@pytest.fixture
+def interruptible():
+    """The handler that a kernel has; a shell that starts Python in the background takes it away."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def use_interrupted(start, after_s, ports):
+    """Whether an interrupt came while the service was started, used or ended."""
+    timer = threading.Timer(after_s, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    try:
+        try:
+            timer.start()
+            with start() as running:
+                ports.append(running.port)
+                running.log()
+        finally:
+            timer.join()
+    except KeyboardInterrupt:
+        return True
+    return False
+
+
+def test_an_interrupt_at_any_moment(start, tmp_path, interruptible):
+    draw = random.Random(f"{SEED} {start.text}")
+    began = time.perf_counter()
+    with start() as running:
+        running.log()
+    whole_s = time.perf_counter() - began
+    ports = []
+    for _ in range(MOMENTS):
+        with nothing_left_behind():
+            assert use_interrupted(start, draw.uniform(0, whole_s), ports)
+            gc.collect()
+            all_gone(tmp_path, ports)
+        with nothing_left_behind(), start() as running:
+            assert not closed(running.port)
+
+
+def test_an_interrupt_of_the_kernels_group_does_not_reach_it(start, tmp_path):
+    """As a terminal sends it; JupyterLab, too, interrupts all that is in the kernel's group."""
+    code = f"""
+import os, signal, sys, lpws
+with {start.text} as running:
+    try:
+        print(running.port, flush=True)
+        sys.stdin.readline()
+    except KeyboardInterrupt:
+        print(running.log() is not None, flush=True)
+    sys.stdin.readline()
+"""
+    with kernel(code) as process:
+        port = int(process.stdout.readline())
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.stdout.readline() == "True\n"
+        assert not closed(port)
+        process.stdin.close()
+        assert process.wait() == 0
+    assert left(tmp_path) == []
+    assert closed(port)
+
+
+# ----------------------------------------------------------------------------------- killed
+
+
+@contextlib.contextmanager
+def kernel(code):
+    """A process in a session of its own that runs the code."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8",
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        with process.stdout:
+            yield process
+    finally:
+        process.kill()
+        process.wait()
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+
+
+@linux
+def test_the_kernel_is_killed_at_any_moment(start, tmp_path):
+    """Two moments each, ten and more in all; the soak draws more."""
+    loaded = "import lpws, time\nlpws.nginx, lpws.nats\nprint('now', flush=True)\n"
+    code = f"{loaded}with {start.text}: time.sleep(60)"
+    draw = random.Random(f"{SEED} {start.text}")
+    for _ in range(max(2, MOMENTS // 5)):
+        with kernel(code) as process:
+            assert process.stdout.readline() == "now\n"
+            time.sleep(draw.uniform(0, 0.15))
+            os.killpg(process.pid, signal.SIGKILL)  # all that JupyterLab can reach
+            process.wait()
+            all_gone(tmp_path)
+
+
+@linux
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+def test_the_kernel_is_killed_while_it_is_used(start, tmp_path, by):
+    code = f"import lpws, time\nwith {start.text} as running: print(running.port, flush=True); time.sleep(60)"
+    with kernel(code) as process:
+        port = int(process.stdout.readline())
+        assert len(left(tmp_path)) == 4  # kernel, keeper, program, folder
+        process.send_signal(by)
+        process.wait()
+        all_gone(tmp_path, [port])
+
+
+@linux
+def test_a_child_of_the_kernel_that_lives_on_does_not_keep_it(start, tmp_path):
+    """It was forked, and holds all that its parent held: the keeper's pipe, too."""
+    code = f"""
+import os, time, lpws
+with {start.text} as running:
+    if os.fork():
+        print(running.port, flush=True)
+    else:
+        del os.environ["LPWS_MARK"]
+        os.closerange(1, 3)
+    time.sleep(60)
+"""
+    with kernel(code) as process:
+        port = int(process.stdout.readline())
+        process.kill()
+        process.wait()
+        end = time.monotonic() + GONE_S
+        while time.monotonic() < end and (not closed(port) or list(tmp_path.iterdir())):
+            time.sleep(0.01)
+        assert closed(port)
+        assert list(tmp_path.iterdir()) == []
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_child_of_the_kernel_that_ends_does_not_end_it(start, tmp_path):
+    code = f"""
+import os, sys, lpws
+with {start.text} as running:
+    child = os.fork()
+    if not child:
+        sys.exit()  # it leaves the block, too
+    os.waitpid(child, 0)
+    print(running.port, flush=True)
+    sys.stdin.readline()
+"""
+    with kernel(code) as process:
+        port = int(process.stdout.readline())
+        assert not closed(port)
+        process.stdin.close()
+        assert process.wait() == 0
+    assert left(tmp_path) == []
+
+
+def test_a_kernel_that_ends_without_leaving_it(start, tmp_path):
+    code = f"import lpws\nrunning = {start.text}.__enter__()\nprint(running.port, flush=True)"
+    with kernel(code) as process:
+        port = int(process.stdout.readline())
+        assert process.wait() == 0
+        all_gone(tmp_path, [port])
+
+
+def test_the_program_is_killed(start, tmp_path, nothing_left):
+    with start() as running:
+        log = running.log()
+        os.kill(running.pid, signal.SIGKILL)
+        until(lambda: closed(running.port))
+        assert running.log() == log
+    all_gone(tmp_path)
+
+
+def test_the_program_is_stopped_and_cannot_end_by_itself(start, tmp_path, nothing_left):
+    with start() as running:
+        os.kill(running.pid, signal.SIGSTOP)
+    all_gone(tmp_path, [running.port])
+
+
+@linux
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+def test_the_keeper_is_killed(start, tmp_path, by, nothing_left):
+    with start() as running:
+        for number, command in marked(tmp_path).items():
+            if "keeper.py" in command:
+                os.kill(int(number), by)
+        until(lambda: not any("keeper.py" in command for command in marked(tmp_path).values()))
+    all_gone(tmp_path, [running.port])
+
+
+def test_its_folder_is_removed(start, tmp_path, nothing_left):
+    with start() as running:
+        for folder in tmp_path.iterdir():
+            shutil.rmtree(folder)
+        assert running.log() == ""
+        assert not closed(running.port)
+    all_gone(tmp_path, [running.port])
