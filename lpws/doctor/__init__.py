@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 
 from .cures import Finding
 from .installation import kernel, packages, python
-from .laboratory import recordings, transports, trial
+from .laboratory import nats, nginx, recordings, transports, trial
 from .system import files, loopback, processors, proxy
 
 #: What is looked at, in this order.
 LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     *(python, packages, kernel, loopback, proxy, files, processors),
-    *(recordings, transports, trial),  # these use the package itself
+    *(recordings, transports, nginx, nats, trial),  # these use the package itself
 )
 
 

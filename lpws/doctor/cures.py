@@ -51,8 +51,8 @@ def quoted(word: str | Path) -> str:
     return shlex.quote(str(word))
 
 
-def set_up() -> str:
-    """The command that sets everything up again in this checkout."""
+def set_up(command: str = "lab") -> str:
+    """The command that sets everything up again in this checkout, with what a command of run.py needs."""
     major, minor = sys.version_info[:2]
     base = getattr(sys, "_base_executable", sys.executable)  # of this very version: another makes all anew
     usual = shutil.which("python3")
@@ -64,7 +64,7 @@ def set_up() -> str:
         same = usual and os.path.realpath(usual) == os.path.realpath(base)
         python = "python3" if same else quoted(base)
     here = os.path.realpath(os.getcwd()) == str(CHECKOUT)
-    return f"{python} {'run.py' if here else quoted(CHECKOUT / 'run.py')} lab"
+    return f"{python} {'run.py' if here else quoted(CHECKOUT / 'run.py')} {command}"
 
 
 def install(*requirements: str, again: bool = False) -> str:
@@ -81,9 +81,22 @@ def install(*requirements: str, again: bool = False) -> str:
 
 def mend(*requirements: str) -> str:
     """The command that brings these into this environment, whoever made it."""
+    return set_up() if _made_by_run_py() else install(*requirements)
+
+
+def wild() -> str:
+    """The command that brings the real programs of part two into this environment, whoever made it."""
+    pinned = CHECKOUT / "requirements-wild.txt"
+    if _made_by_run_py():
+        return set_up("wild")
+    if pinned.exists():
+        return install("--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", str(pinned))
+    return install("lpws[wild]")
+
+
+def _made_by_run_py() -> bool:
     stamp = CHECKOUT / ".venv" / "lpws-stamp.txt"
-    made_by_run_py = Path(sys.prefix).resolve() == stamp.parent.resolve() and stamp.exists()
-    return set_up() if made_by_run_py else install(*requirements)
+    return Path(sys.prefix).resolve() == stamp.parent.resolve() and stamp.exists()
 
 
 def without(variable: str) -> str:

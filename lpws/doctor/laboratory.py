@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from .cures import Finding, install, quoted
+from .cures import Finding, install, quoted, wild
 
 
 def recordings() -> Iterator[Finding]:
@@ -48,6 +48,34 @@ def transports() -> Iterator[Finding]:
             )
             return
     yield Finding("clients of every transport are served")
+
+
+def nginx() -> Iterator[Finding]:
+    """Look for nginx, and try it."""
+    from ..services import nginx
+    from ..specs import Proxy
+
+    yield _service("nginx", lambda: nginx(Proxy(""), [9]))
+
+
+def nats() -> Iterator[Finding]:
+    """Look for NATS, and try it."""
+    from ..services import nats
+
+    yield _service("nats", nats)
+
+
+def _service(name: str, make: Callable) -> Finding:
+    """The finding on a real program: its version and place, or what to type, since only lessons need it."""
+    from ..services import Missing, find
+
+    try:
+        with make() as running:
+            return Finding(f"{name} {running.version} answers ({find(name)})")
+    except Missing:
+        return Finding(f"{name} is not here: its lessons show recorded runs", wild(), hint=True)
+    except (OSError, RuntimeError) as error:
+        return Finding(str(error), f"take another {name} than {find(name)}, as by: {wild()}")
 
 
 def trial() -> Iterator[Finding]:

@@ -56,7 +56,10 @@ def must_find(name: str) -> str:
     """
     if found := find(name):
         return found
-    raise Missing(f"expected {PROGRAMS[name]} on this machine, found none: `python3 run.py wild` brings it")
+    raise Missing(
+        f"expected {PROGRAMS[name]} on this machine, found none: "
+        "`python3 run.py wild` brings it, or what `python -m lpws doctor` tells you to type"
+    )
 
 
 @lru_cache
