@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .. import models
-from .observer import Client, Scene, Wrong, expect, ids, lines
+from .answers import expect, lines
+from .observer import Client, Scene, Wrong, ids
 from .task import Make, Quick, a_handler
 
 

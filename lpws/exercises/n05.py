@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .observer import Calls, Message, Scene, Wrong, compare, ids
+from .answers import compare
+from .observer import Calls, Message, Scene, Wrong, ids
 from .task import Make, Quick, a_function, a_handler
 from .web import BINARY, CLOSE, PING, TEXT, WebClient, frame
 
