@@ -31,8 +31,8 @@ from tornado.netutil import bind_sockets
 from lpws import Server
 from lpws.loopthread import LoopThread
 from lpws.machine import make_room_for_files, undisturbed
+from lpws.server.doorway import MOST_BYTES, MOST_HEAD_BYTES, GuardedApplication
 from lpws.server.handlers import HANDLERS
-from lpws.server.server import MOST_BYTES, MOST_HEAD_BYTES, GuardedApplication
 from lpws.trace import NONE
 from lpws.transports.room import Room
 

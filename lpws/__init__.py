@@ -15,7 +15,10 @@ from typing import Any
 
 _MODULES = {
     "trace": ("Event", "clock"),
-    "specs": ("Reload", "ShortPolling", "LongPolling", "SSE", "WebSocket", "Workload", "Link", "Proxy"),
+    "specs": (
+        *("Reload", "ShortPolling", "LongPolling", "SSE", "WebSocket"),
+        *("Workload", "Link", "Proxy", "Outage", "Backoff"),
+    ),
     "run": ("Run", "RunError"),
     "recordings": ("DATA", "load", "load_run", "save"),
     "wire": ("to_lines", "from_lines"),

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from . import specs
+from .trace import NONE
 
 #: From this many acts per second, or this many clients to serve at one moment, a server may be the limit.
 MANY_HZ, MANY_AT_ONCE = 2_000, 300
@@ -21,6 +22,7 @@ ALL = ("missed", "doubled", "reordered", "unknown", "failed", "pending", "unansw
 one; a message that nobody published; a request that failed; a message that was still to come at the end;
 a request without an answer; a connection in place of one that had ended."""
 
+_AFTER_AN_END = ("failed", "pending", "unanswered", "reconnected")
 _AFTER_A_FAULT = ("missed", "failed", "pending", "unanswered", "reconnected")
 
 
@@ -49,16 +51,23 @@ class Books:
             self.rows[event[1], event[2]].append(event)
         link = run.link
         self.faulty_link = link is not None and (link.cut_at_s, link.silent_at_s) != (None, None)
+        # Clients and servers do not have the same connections, or lost what was on its way.
+        self.apart = run.through is not None or bool(run.outages)
         self.heavy = heavy(run.transport, run.workload)
 
     def count(self, name: str, side: str, *fields: int) -> Counter:
-        """Number of events of this name per value of a field, or per pair of values of two fields."""
+        """Number of events of this name per value of a field, or per pair of values of two fields.
+
+        What was sent again after an end, by a client or by a proxy, counts once.
+        """
         rows = self.rows[name, side]
         if len(fields) == 1:
             (field,) = fields
-            return Counter([row[field] for row in rows])
-        a, b = fields
-        return Counter([(row[a], row[b]) for row in rows])
+            found = [row[field] for row in rows]
+        else:
+            a, b = fields
+            found = [(row[a], row[b]) for row in rows]
+        return Counter(set(found) if self.apart else found)
 
     @cached_property
     def outcome(self) -> dict[str, int]:
@@ -95,6 +104,19 @@ class Books:
         return {what: number for what, number in found.items() if number}
 
     @cached_property
+    def in_vain(self) -> set[tuple[int, int]]:
+        """Client and message of all that was sent on what had not ended, and should have arrived."""
+        transport, rows = self.run.transport, self.rows["message_sent", "server"]
+        if self.run.through and transport.streams and not transport.upgrades:
+            return set()  # it may lie in the proxy's buffer
+        # Only the last request of a client may live at the end; an answer to it may come too late.
+        lives = self._last_requests
+        if not transport.streams:
+            lives = lives & {row[5] for row in self.rows["response_received", "client"]}
+        carried = {(row[3], row[6]): row[5] for row in rows}  # by which request the last time
+        return {pair for pair, request in carried.items() if request in lives}
+
+    @cached_property
     def _unanswered(self) -> set[int]:
         if self.run.transport.streams:
             return set()
@@ -124,7 +146,10 @@ class Books:
         declared: list[tuple[object, tuple[str, ...], str]] = [
             *((True, ALL, cause) for cause in run.causes),
             (self.faulty_link, _AFTER_A_FAULT, "a fault of the link"),
+            *((True, _AFTER_AN_END, f"the outage of server {outage.server}") for outage in run.outages),
+            (run.servers > 1 and not run.broker, ("missed", "pending"), "servers that do not share a room"),
             (not run.transport.cursor, ("missed", "pending"), "no cursor"),
+            (run.through is not None, _AFTER_AN_END, "the proxy"),
             (run.transport.at_random, ("pending",), "readers who had not reloaded"),
             (self.heavy, ("failed", "pending", "unanswered", "reconnected"), "more load than it carries"),
         ]
@@ -139,6 +164,20 @@ class Books:
     def disturbed(self) -> bool:
         """True if something came between the two sides, so that their books need not balance."""
         return self.faulty_link or any(cause not in HANDLERS for cause in self.run.causes)
+
+    @property
+    def uncompared(self) -> str:
+        """Sentence on what is not compared, since the two sides need not have it in common; or nothing."""
+        if not self.apart or self.disturbed:
+            return ""
+        why = "the proxy" if self.run.through else f"the outage of server {self.run.outages[0].server}"
+        return f"connections and bytes of the two sides are not compared ({why})"
+
+    @cached_property
+    def statuses(self) -> dict[int, int]:
+        """HTTP status → number of requests that failed with it, in order; those without an answer apart."""
+        found = Counter(row[7] for row in self.rows["failed", "client"] if row[7] > 0)
+        return dict(sorted(found.items()))
 
     @cached_property
     def transits_s(self) -> list[float]:
@@ -156,7 +195,8 @@ class Books:
 
         A delay between the server's stamp and the wire is part of no lateness: it shows only here.
         """
-        excused = self.disturbed or self.heavy or self.run.causes or self.run.origin != "measured"
+        excused = self.disturbed or self.heavy or self.apart or self.run.causes
+        excused = excused or self.run.origin != "measured"
         if excused or not self.transits_s:
             return 0.0
         return self.transits_s[int(0.9 * len(self.transits_s))] - self.run.delay_s
@@ -181,6 +221,8 @@ def _messages(books: Books) -> Iterator[str]:
     if more := (received - sent).total():
         yield f"{more} messages were received that the server has not sent"
     lost = sent - received
+    if books.apart:
+        lost = Counter(pair for pair in lost if pair in books.in_vain)
     if books.heavy:  # a client that was let go may have had messages under way: none after its last count
         last = {client: message for client, message in sorted(received)}
         lost = Counter({pair: n for pair, n in lost.items() if pair[1] <= last.get(pair[0], 0)})
@@ -201,21 +243,24 @@ def _requests(books: Books) -> Iterator[str]:
     arrived = books.count("request_received", "server", 3, 5)
     if more := (arrived - sent).total():
         yield f"{more} requests arrived that no client of the run sent"
-    if (lost := (sent - arrived).total()) and not books.heavy:
+    lost = sent - arrived
+    if books.apart:
+        given_up = {row[5] for row in books.rows["failed", "client"]} | books._last_requests
+        lost = Counter(pair for pair in lost if pair[1] not in given_up)
+    if (lost := lost.total()) and not books.heavy:
         yield f"{lost} requests were sent and did not arrive"
 
 
 def _answers(books: Books) -> Iterator[str]:
-    sent, received = (
-        Counter(row[5] for row in books.rows[key] if row[5] >= 0)
-        for key in (("response_sent", "server"), ("response_received", "client"))
-    )
-    if more := (received - sent).total():
+    sent, received = books.count("response_sent", "server", 5), books.count("response_received", "client", 5)
+    del sent[NONE]
+    excused = {row[5] for row in books.rows["failed", "client"]}
+    own = excused if books.apart else set()  # a proxy's answers are its own
+    if more := sum(number for request, number in (received - sent).items() if request not in own):
         yield f"{more} answers were received that the server has not sent"
     if (books.run.transport.streams and not books.run.transport.upgrades) or books.heavy:
         return
-    excused = {row[5] for row in books.rows["failed", "client"]}
-    if books.run.transport.hold_s:  # an empty answer may have come at the end of the run
+    if books.run.transport.hold_s or books.apart:  # it may have come when the run was over
         excused |= books._last_requests
     if lost := sum(number for request, number in (sent - received).items() if request not in excused):
         yield f"{lost} answers were sent and not received"
@@ -224,7 +269,9 @@ def _answers(books: Books) -> Iterator[str]:
 def _connections(books: Books) -> Iterator[str]:
     opened = {side: len(books.rows["opened", side]) for side in ("client", "server")}
     difference = opened["server"] - opened["client"]
-    if difference > 0:
+    if books.apart:
+        pass
+    elif difference > 0:
         yield f"{difference} connections were accepted that no client of the run opened"
     elif difference < 0 and not books.heavy:
         yield f"{-difference} connections were opened that the server did not accept"
@@ -237,12 +284,17 @@ def _connections(books: Books) -> Iterator[str]:
 
 
 def _bytes(books: Books) -> Iterator[str]:
+    if books.run.outages:  # what a server that goes away had not read yet, only the kernel knows
+        return
     for name in ("read", "written"):
         told = {row[4]: row[7] for row in books.rows[f"kernel_{name}", "server"]}
         ours = {row[4]: row[7] for row in books.rows[name, "server"]}
-        if wrong := sum(ours.get(connection) != size for connection, size in told.items()):
+        wrong = sum(ours.get(connection) != size for connection, size in told.items())
+        if books.apart and name == "read":  # a proxy may send a request on a connection that is being closed
+            wrong = sum(ours.get(connection, size + 1) > size for connection, size in told.items())
+        if wrong:
             yield f"on {wrong} connections the kernel's TCP counts other bytes {name} than the server"
-    if books.run.transport.streams or books.heavy or books.rows["failed", "client"]:
+    if books.run.transport.streams or books.apart or books.heavy or books.rows["failed", "client"]:
         return
     total = {
         key: sum(row[7] for row in books.rows[key])

@@ -75,6 +75,10 @@ class Health:
         Counts of what the run suffered, by the names of `lpws.books.ALL`.
     causes
         Declared cause of each part of the outcome that has one.
+    uncompared
+        A sentence on what of the two sides' books is not compared, if anything.
+    statuses
+        HTTP status → number of requests that failed with it.
     overloaded
         The parts that were late because they computed without pause, under a load that asks for it.
     """
@@ -85,6 +89,8 @@ class Health:
     outcome: dict[str, int] = field(default_factory=dict)
     causes: dict[str, str] = field(default_factory=dict)
     overloaded: frozenset[str] = frozenset()
+    uncompared: str = ""
+    statuses: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, events: Sequence[Event], log: Sequence[str] = (), books: Books | None = None) -> Health:
@@ -118,7 +124,8 @@ class Health:
         # One message may have met the lateness of every part, so their sum is excused.
         if books.delayed_s >= LIMIT_S + sum(p99 for _median, p99 in lateness_s.values()):
             faults.append(f"one message in ten was {1e3 * books.delayed_s:.0f} ms late, and nothing says why")
-        return cls(lateness_s, tuple(log), tuple(faults), books.outcome, books.causes, frozenset(overloaded))
+        found = books.outcome, books.causes, frozenset(overloaded), books.uncompared, books.statuses
+        return cls(lateness_s, tuple(log), tuple(faults), *found)
 
     @property
     def late(self) -> list[str]:
@@ -148,8 +155,14 @@ class Health:
         if self.lateness_s:
             verdict += f": trust differences of latency above {1e3 * self.resolution_s:.1f} ms"
         said = [f"the server said: {self.log[0]}"] if self.log else []
-        told = [f"{n:,} {what} ({self.causes.get(what, 'unexplained')})" for what, n in self.outcome.items()]
-        return "; ".join([verdict, *said, *self.faults, *told])
+        why = {"failed": ": " + ", ".join(f"{n:,} × {status}" for status, n in self.statuses.items())}
+        told = [
+            f"{n:,} {what}{why.get(what, '') if self.statuses else ''} "
+            f"({self.causes.get(what, 'unexplained')})"
+            for what, n in self.outcome.items()
+        ]
+        uncompared = [self.uncompared] if self.uncompared else []
+        return "; ".join([verdict, *said, *self.faults, *told, *uncompared])
 
     def __str__(self) -> str:
         late = ", ".join(

@@ -23,16 +23,25 @@ class Mailbox:
     """The message log, and the requests that wait for its next entry.
 
     A *cursor* is the id of the last message that a client has; 0 before the first.
+
+    Parameters
+    ----------
+    first, step
+        For mailboxes that number their messages in turn: how many ids come before its first message, and
+        the distance of two of its ids.
+    alone
+        Whether nobody else gives ids. If somebody does, a cursor may be ahead of this mailbox.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0, step: int = 1, *, alone: bool = True) -> None:
+        self.first, self.step, self.alone = first, step, alone
         self.log: list[Message] = []
         self.held: dict[Hashable, float] = {}  # key of the request → when its hold ends [s]
 
     @property
     def last(self) -> int:
         """Id of the newest message; 0 if there is none."""
-        return len(self.log)
+        return self.log[-1].id if self.log else 0
 
     def since(self, cursor: int) -> list[Message]:
         """Messages after the cursor, oldest first.
@@ -42,9 +51,10 @@ class Mailbox:
         ValueError
             If the cursor names a message that has not been published.
         """
-        if not 0 <= cursor <= len(self.log):
+        if cursor < 0 or (self.alone and cursor > self.last):
             raise ValueError(f"expected a cursor from 0 to {self.last}, got {cursor}")
-        return self.log[cursor:]
+        # Of its own ids, first + 1, first + 1 + step, …, so many are not above the cursor.
+        return self.log[max(0, -((self.first - cursor) // self.step)) :]
 
     def publish(self, text: str) -> tuple[Message, list[Hashable]]:
         """Append a message to the log; return it, and the keys of the held requests that it answers.
@@ -56,7 +66,7 @@ class Mailbox:
         """
         if "\n" in text or "\r" in text:
             raise ValueError(f"expected a text of one line, got {text!r}")
-        message = Message(self.last + 1, text)
+        message = Message(self.first + 1 + self.step * len(self.log), text)
         self.log.append(message)
         released = list(self.held)
         self.held.clear()

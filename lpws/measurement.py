@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 
 from tornado.web import RequestHandler
@@ -14,9 +15,9 @@ from . import specs
 from .books import HANDLERS
 from .fleet.process import FleetDied, FleetInThread, RemoteFleet
 from .machine import make_room_for_files, progress, undisturbed
-from .relay import Relay
 from .run import Run, RunError, machine
 from .server.server import Server
+from .serving import Serving
 from .trace import NONE, clock
 
 #: The longest time [s] that a fleet may take until it is connected.
@@ -39,6 +40,11 @@ def measure(
     link: specs.Link | None = None,
     *,
     handler: type | None = None,
+    through: specs.Proxy | None = None,
+    servers: int = 1,
+    broker: bool = False,
+    outages: Sequence[specs.Outage] = (),
+    reconnect: specs.Backoff | None = None,
     clients_in: str = "process",
     watch: Callable[[Iterable[Run]], object] | None = None,
 ) -> Run:
@@ -54,6 +60,18 @@ def measure(
         A `tornado.web.RequestHandler` or `WebSocketHandler` of your own, in place of the transport's
         server half. If its `initialize` takes an argument `room`, it gets the room: ``room.messages``,
         ``room.listeners``, ``room.publish``.
+    through
+        A proxy between the link and the servers. What it does to the clients is an outcome of the run.
+    servers
+        The number of servers behind the proxy, which takes them in turn.
+    broker
+        Whether every message is published at all of them, as by a broker that takes no time. Else they take
+        turns, and each has a room of its own: a client hears what is published at its server.
+    outages
+        When servers are away.
+    reconnect
+        How long clients wait before they try again after a failure or the end of a stream, in place of the
+        transport's own wait. Short polling and reload keep to their own times.
     clients_in
         ``"process"``, or ``"thread"`` to see what clients in the kernel itself would disturb.
     watch
@@ -67,17 +85,31 @@ def measure(
         If an argument is not what it should be.
     RunError
         If the run could not be finished; the message says what to do.
+    lpws.services.Missing
+        If a proxy is asked for, and this machine has no nginx.
     """
+    outages = tuple(outages)
     for name, value, kinds in (
         ("transport", transport, specs.TRANSPORTS),
         ("workload", workload, (specs.Workload,)),
         ("link", link, (specs.Link, type(None))),
+        ("through", through, (specs.Proxy, type(None))),
+        ("servers", servers, (int,)),
+        *(("outages", outage, (specs.Outage,)) for outage in outages),
+        ("reconnect", reconnect, (specs.Backoff, type(None))),
     ):
         if not isinstance(value, kinds):
             expected = " or ".join(kind.__name__ for kind in kinds)
             raise TypeError(f"measure({name}=…): expected {expected}, got {value!r}")
     if clients_in not in ("process", "thread"):
         raise ValueError(f"measure(clients_in=…): expected 'process' or 'thread', got {clients_in!r}")
+    if not 1 <= servers <= 64:
+        raise ValueError(f"measure(servers=…): expected 1 to 64, got {servers!r}")
+    if servers > 1 and through is None:
+        said = "several servers need a proxy before them: through=lpws.Proxy(…)"
+        raise ValueError(f"measure(servers={servers}): {said}")
+    if absent := [outage.server for outage in outages if outage.server >= servers]:
+        raise ValueError(f"measure(outages=…): expected servers from 0 to {servers - 1}, got {absent[0]}")
     if watch is not None and not callable(watch):
         raise TypeError(f"measure(watch=…): expected a function such as lpws.live, got {watch!r}")
     if handler is not None and not (isinstance(handler, type) and issubclass(handler, RequestHandler)):
@@ -86,8 +118,12 @@ def measure(
     # Per client the server holds one socket, a link two more, clients in the kernel another; and every
     # second client may have an old connection beside its new one.
     each = 1.5 + (2 if link else 0) + (clients_in == "thread")
-    make_room_for_files(int(workload.clients * each) + 64)
-    return _Experiment(transport, workload, link, handler, clients_in).run(watch)
+    make_room_for_files(int(workload.clients * each) + 64 * servers)
+    spec = Run(
+        transport, workload, link, through=through, servers=servers, broker=bool(broker), outages=outages,
+        reconnect=reconnect,
+    )  # fmt: skip
+    return _Experiment(spec, handler, clients_in).run(watch)
 
 
 class _Experiment:
@@ -98,28 +134,26 @@ class _Experiment:
     below is left in order.
     """
 
-    def __init__(
-        self,
-        transport: specs.Transport,
-        workload: specs.Workload,
-        link: specs.Link | None,
-        handler: type | None,
-        clients_in: str,
-    ) -> None:
-        self.transport, self.workload, self.link = transport, workload, link
-        self.handler = handler
+    def __init__(self, spec: Run, handler: type | None, clients_in: str) -> None:
+        self.spec, self.handler = spec, handler
+        self.transport, self.workload, self.link = spec.transport, spec.workload, spec.link
         # A request without this key comes from no client of the run.
         self.key = secrets.token_urlsafe(6)
-        self.server = Server(handlers={transport.path: handler} if handler else None, ticks=True)
+        self.events: list[tuple] = []  # of the publisher and the link
+        self.serving = Serving(spec, handler, self.key, self.events.append)
         self.faults: list[str] = []  # of the instrument
         self.make_fleet = {"process": RemoteFleet, "thread": FleetInThread}[clients_in]
         self.clients: RemoteFleet | None = None
-        self.events: list[tuple] = []  # of the publisher and the link
         self.machine: dict = {}
         self.start: float | None = None
         self.stopped, self.over = threading.Event(), threading.Event()
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._work, name="lpws experiment", daemon=True)
+
+    @property
+    def server(self) -> Server:
+        """The first server."""
+        return self.serving.servers[0]
 
     def run(self, watch: Callable[[Iterable[Run]], object] | None) -> Run:
         """Do the work, and return its run."""
@@ -149,7 +183,7 @@ class _Experiment:
             if self.over.is_set():
                 self.thread.join()
         if isinstance(self.error, FleetDied):
-            said = f"; the server says: {self.server.log[0]}" if self.server.log else ""
+            said = f"; the server says: {self.serving.log[0]}" if self.serving.log else ""
             self.error = RunError(f"{self.error}{said}")
         elif isinstance(self.error, OSError):
             said = self.error.strerror or self.error
@@ -180,13 +214,10 @@ class _Experiment:
     def _run(self) -> Run:
         start = clock() if self.start is None else self.start
         theirs = self.clients.events() if self.clients else []
-        strangers = self.server.room.strangers if self.clients else {}
-        ours = [
-            event for event in self.server.trace if event[4] not in strangers or event[2] != "server"
-        ] if strangers else self.server.trace
-        events = [(t - start, *rest) for t, *rest in ours + self.events + theirs]
+        strangers = self.serving.strangers if self.clients else {}
+        events = [(t - start, *rest) for t, *rest in [*self.serving.events(), *self.events, *theirs]]
         events.sort(key=itemgetter(0))
-        log = (*self.server.log, *self._doubts(events))
+        log = (*self.serving.log, *self._doubts(events))
         causes, faults = [], list(self.faults)
         if self.handler is not None:
             causes += HANDLERS
@@ -196,12 +227,15 @@ class _Experiment:
             faults.append(f"{sum(strangers.values())} requests came that no client of the run sent")
         if self.clients and self.clients.total is not None and self.clients.total != len(theirs):
             faults.append(f"{len(theirs):,} of {self.clients.total:,} events of the clients have come")
-        spec = self.transport, self.workload, self.link
-        return Run(*spec, events, "measured", self.machine, log, tuple(causes), tuple(faults))
+        return dataclasses.replace(
+            self.spec, events=events, machine=self.machine, log=log, causes=tuple(causes),
+            faults=tuple(faults), proxy_log=self.serving.proxy_log,
+        )  # fmt: skip
 
     def _doubts(self, events: Iterable[tuple]) -> Iterator[str]:
         """Sentences on what a reader's handler seems to have left undone; none if the link explains it."""
         faulty = self.link and (self.link.cut_at_s, self.link.silent_at_s) != (None, None)
+        faulty = faulty or self.spec.through or self.spec.outages
         if self.handler is None or self.error or faulty or not self.over.is_set():
             return
         asked, answered, received = (
@@ -225,12 +259,9 @@ class _Experiment:
     def _measure(self) -> None:
         self.machine = machine()
         with contextlib.ExitStack() as stack:
-            server = stack.enter_context(self.server)
-            server.room.key = self.key.encode()
-            relay = None
-            if self.link:
-                relay = Relay(self.link, server.port, self.events.append, server.log)
-                stack.enter_context(relay)
+            serving = stack.enter_context(self.serving)
+            if serving.proxy:
+                self.machine["nginx"] = serving.proxy.version
             # The time [s] for ten transits, more than any exchange needs even on a busy machine.
             self.far_s = 10 * self.link.delay_s if self.link else 0.0
             # All clients may be answered at the same moment, which takes the server some 0.4 ms each.
@@ -239,35 +270,39 @@ class _Experiment:
                 {
                     "transport": specs.to_dict(self.transport),
                     "workload": specs.to_dict(self.workload),
-                    "address": relay.address if relay else ("127.0.0.1", server.port),
-                    "host": server.host,
+                    "address": serving.address,
+                    "host": serving.host,
                     "grace_s": self.grace_s,
                     "key": self.key,
+                    "reconnect": self.spec.reconnect and specs.to_dict(self.spec.reconnect),
+                    "proxied": self.spec.through is not None,
                 }
             )
             stack.enter_context(self.clients)
             self._barrier()
             self.start = clock() + LEAD_S
             self.clients.tell(f"start {self.start!r}")
-            if relay:
-                relay.begin(self.start)
+            serving.begin(self.start)
             self.clients.tell(f"last {self._publish()}")
-            self._drain(relay)
+            self._drain()
 
     def _barrier(self) -> None:
         """Wait until every client is connected, and the server knows of it."""
-        number, server = self.workload.clients, self.server
+        number, serving = self.workload.clients, self.serving
         clients = set(range(number))
         limit_s = READY_S + self.far_s
 
         def here() -> bool:
-            known = len(clients & server.room.arrived) if self.transport.persistent else number
-            return known == number and "ready" in self.clients.said
+            missing = clients - serving.arrived if self.transport.persistent else set()
+            if serving.proxy and self.transport.persistent:
+                # A proxy may turn a client away, or keep the head of its answer back: neither gets ready.
+                return not (missing and missing - self._failed())
+            return not missing and "ready" in self.clients.said
 
-        if not self._until(lambda: here() or server.log, limit_s) or server.log:
+        if not self._until(lambda: here() or serving.log, limit_s) or serving.log:
             self._until(lambda: False, 0.5)  # if the clients have died of it, their last words say more
-            said = server.log[0] if server.log else "nothing"
-            came = len(clients & server.room.arrived)
+            said = [*serving.log, "nothing"][0]
+            came = len(clients & serving.arrived)
             ask = "Is the handler wrong, or the machine too busy?"
             if came == number and "ready" not in self.clients.said:
                 ask = "Does the handler begin its answer? A stream does with `await self.flush()`."
@@ -276,23 +311,30 @@ class _Experiment:
                 f"those of {came} came, and the server says: {said}. {ask}"
             )
 
+    def _failed(self) -> set[int]:
+        """Clients that have failed so far."""
+        return {event[3] for event in self.clients.events() if event[1] == "failed"}
+
     def _publish(self) -> int:
         """Publish each message at its intended time; return the id of the last."""
-        post, publish = self.server.thread.post, self.server.room.publish
         number = 0
         for number, due_s in enumerate(self.workload.due_times_s(), 1):
             due = self.start + due_s
             self._pause_until(due)
             self.events.append((due, "due", "publisher", NONE, NONE, NONE, number, NONE))
-            post(publish, self.workload.payload(number))
+            self.serving.publish(number, self.workload.payload(number))
         self._pause_until(self.start + self.workload.duration_s)
         return number
 
-    def _drain(self, relay: Relay | None) -> None:
+    def _drain(self) -> None:
         """Let the clients fetch what they lack, as long as their patience lasts, then let them go."""
         patience_s = self.transport.patience_s + self.grace_s
         if self.link and self.link.silent_at_s is not None:  # patience begins when the link speaks again
             patience_s += max(0, self.link.silent_at_s + self.link.silent_for_s - self.workload.duration_s)
+        if self.spec.outages:
+            back_s = max(outage.end_s for outage in self.spec.outages)
+            patience_s += max(0, back_s - self.workload.duration_s)
+            patience_s += self.spec.reconnect.limit_s if self.spec.reconnect else 0
         limit, sent = clock() + READY_S, self._sent()
         while not (done := self._until(lambda: "done" in self.clients.said, patience_s)):
             before, sent = sent, self._sent()
@@ -304,12 +346,11 @@ class _Experiment:
             if not self._until(lambda: "done" in self.clients.said, END_S + 2 * self.grace_s):
                 self.faults.append("the clients did not end when they were told to")
                 return
-        # The clients' last bytes may still be on their way: let them arrive, so that both sides agree.
-        self._until(lambda: not (relay and relay.crossings) and not self.server.open, 4 + self.grace_s)
+        self.serving.leave(lambda quiet: self._until(quiet, 4 + self.grace_s))
 
     def _sent(self) -> int:
         """Number of messages that the server has handed to clients so far."""
-        return sum(event[1] == "message_sent" for event in list(self.server.trace))
+        return sum(event[1] == "message_sent" for event in self.serving.events())
 
     def _until(self, condition: Callable[[], bool], limit_s: float) -> bool:
         """Wait until the condition is true, at most for the limit; return whether it is."""

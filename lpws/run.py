@@ -36,6 +36,18 @@ class Run:
         follows from the specification itself (a link that is cut, no cursor) is not repeated here.
     faults
         Sentences about what went wrong with the instrument, as far as it noticed.
+    through
+        The proxy between clients and servers, if there was one.
+    servers
+        The number of servers behind it. The one of a connection is its number at the server, modulo this.
+    broker
+        Whether each message was published at all of them, as by a broker that takes no time.
+    outages
+        When servers were away.
+    reconnect
+        The waits of clients that have lost their server, in place of the transport's own.
+    proxy_log
+        Lines of the proxy's log.
     """
 
     transport: specs.Transport
@@ -47,6 +59,12 @@ class Run:
     log: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
+    through: specs.Proxy | None = None
+    servers: int = 1
+    broker: bool = False
+    outages: tuple[specs.Outage, ...] = ()
+    reconnect: specs.Backoff | None = None
+    proxy_log: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # Recorded as plain tuples; from here on their fields have names.
@@ -69,7 +87,9 @@ class Run:
         return Health.of(self.events, self.log, Books(self))
 
     def __repr__(self) -> str:
-        parts = [repr(self.transport), repr(self.workload), *([repr(self.link)] if self.link else [])]
+        given = self.transport, self.workload, self.link, self.through, *self.outages, self.reconnect
+        parts = [repr(spec) for spec in given if spec is not None]
+        parts += [f"{self.servers} servers"] if self.servers > 1 else []
         tail = f"; {self.health}" if self.origin == "measured" else ""
         return f"<{self.origin} run of {', '.join(parts)}: {len(self.events):,} events{tail}>"
 

@@ -325,7 +325,7 @@ def test_no_port(link, monkeypatch, nothing_left, capfd):
     if link:
         monkeypatch.setattr("asyncio.BaseEventLoop.create_server", none)
     else:
-        monkeypatch.setattr("lpws.server.server.bind_sockets", none)
+        monkeypatch.setattr("lpws.server.doorway.create_server", none)
     with pytest.raises(lpws.RunError) as caught:
         lpws.measure(lpws.WebSocket(), SHORT, link)
     assert one_sentence(caught.value, "[Aa]ddress already in use", "run the cell again")

@@ -19,9 +19,9 @@ HOME = Path(lpws.__file__).parent
 #: A module imports only what stands above it.
 ORDER = [
     *("trace", "specs", "books", "health", "run", "recordings", "mailbox", "wire", "loopthread", "relay"),
-    *("transports", "server", "jupyter", "address", "fleet", "services", "machine", "measurement"),
-    *("simulation", "tables", "models", "figures", "liveview", "exercises", "notebook", "chat", "record"),
-    *("doctor", "__main__"),
+    *("transports", "server", "jupyter", "address", "fleet", "services", "serving", "machine"),
+    *("measurement", "simulation", "tables", "models", "figures", "liveview", "exercises", "notebook"),
+    *("chat", "record", "doctor", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))
 #: What the clients' process must not load, since the run would wait for it.

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import pathlib
+import random
 import re
 
 import numpy as np
@@ -13,11 +14,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpws import specs
-from lpws.specs import SSE, Link, LongPolling, Proxy, Reload, ShortPolling, WebSocket, Workload
+from lpws.specs import (
+    SSE,
+    Backoff,
+    Link,
+    LongPolling,
+    Outage,
+    Proxy,
+    Reload,
+    ShortPolling,
+    WebSocket,
+    Workload,
+)
 from lpws.specs.proxy import statements
 
-KINDS = (*specs.TRANSPORTS, Workload, Link)
+KINDS = (*specs.TRANSPORTS, Workload, Link, Outage, Backoff)
 
+
+#: Fields that are a word of a list.
+WORDS = {"pattern", "how", "jitter"}
 
 # ----------------------------------------------------------------------------------- arguments
 
@@ -38,7 +53,7 @@ def test_every_specification_has_defaults_and_cannot_be_changed(kind):
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind) if field.name != "pattern"],
+    [(kind, field.name) for kind in KINDS for field in dataclasses.fields(kind) if field.name not in WORDS],
 )
 @pytest.mark.parametrize("value", ["1", [1], 1j])
 def test_a_wrong_type_is_refused(kind, name, value):
@@ -89,6 +104,13 @@ def test_a_near_miss_is_refused(kind, name, value, says):
         (Link, "cut_at_s", 0, 3600),
         (Link, "silent_at_s", 0, 3600),
         (Link, "silent_for_s", 0, 3600),
+        (Outage, "at_s", 0, 3600),
+        (Outage, "away_s", 0, 3600),
+        (Outage, "server", 0, 63),
+        (Outage, "jitter_s", 0, 3600),
+        (Backoff, "first_s", 0.001, 3600),
+        (Backoff, "factor", 1, 100),
+        (Backoff, "limit_s", 0.001, 3600),
     ],
 )
 def test_bounds(kind, name, least, most):
@@ -111,6 +133,48 @@ def test_an_unknown_pattern_is_refused(pattern):
     with pytest.raises(ValueError, match="expected 'poisson', 'periodic' or 'bursts', got ") as caught:
         Workload(pattern=pattern)
     assert str(caught.value).endswith(repr(pattern))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "words"),
+    [(Outage, "how", "'crash' or 'drain'"), (Backoff, "jitter", "'none', 'full' or 'equal'")],
+)
+@pytest.mark.parametrize("value", ["", "Full", None, 3])
+def test_an_unknown_word_is_refused(kind, name, words, value):
+    with pytest.raises(ValueError, match="expected") as caught:
+        kind(**{name: value})
+    assert str(caught.value) == f"{kind.__name__}({name}=…): expected {words}, got {value!r}"
+
+
+def test_an_outage_ends_when_the_server_is_back():
+    assert Outage(at_s=2, away_s=3).end_s == 5
+    assert Outage(at_s=2, away_s=None).end_s == 2
+
+
+# ------------------------------------------------------------------------------------ the waits
+
+
+def waits_s(number, seed=1, **given):
+    return list(itertools.islice(Backoff(**given).waits_s(random.Random(seed)), number))
+
+
+def test_waits_without_jitter_are_doubled_up_to_a_limit():
+    assert waits_s(5, first_s=0.5, limit_s=3, jitter="none") == [0.5, 1, 2, 3, 3]
+    assert waits_s(3, first_s=0.5, factor=1, jitter="none") == [0.5, 0.5, 0.5]
+    assert waits_s(2, first_s=9, limit_s=3, jitter="none") == [3, 3]
+
+
+@pytest.mark.parametrize(("jitter", "least"), [("full", 0.0), ("equal", 0.5)])
+def test_jitter_fills_its_range_and_no_more(jitter, least):
+    drawn = np.array([waits_s(3, seed, first_s=1, jitter=jitter) for seed in range(2000)]) / [1, 2, 4]
+    assert drawn.min() >= least
+    assert drawn.max() <= 1
+    assert np.abs(drawn.mean(axis=0) - (least + 1) / 2).max() < 5 * (1 - least) / math.sqrt(12 * 2000)
+    assert np.abs(np.corrcoef(drawn.T)[0, 1]) < 0.12  # one wait says nothing of the next
+
+
+def test_waits_are_repeated_by_their_seed():
+    assert waits_s(5, 7) == waits_s(5, 7) != waits_s(5, 8)
 
 
 # ------------------------------------------------------------------------------------ the proxy
@@ -239,7 +303,7 @@ def test_a_specification_comes_back_from_json(spec):
 
 @pytest.mark.parametrize("kind", ["Polling", "", None, 3])
 def test_an_unknown_kind_is_refused(kind):
-    with pytest.raises(ValueError, match="expected a specification of kind Reload, .*Proxy, got ") as caught:
+    with pytest.raises(ValueError, match="a specification of kind Reload, .*Backoff, got ") as caught:
         specs.from_dict({"kind": kind})
     assert str(caught.value).endswith(repr(kind))
     with pytest.raises(ValueError, match="got None"):

@@ -55,8 +55,7 @@ class ChatServer(Server):
     def url_over(self, address: tuple[str, int]) -> str:
         """Address of the page by way of a link that listens at this address."""
         host = "{}:{}".format(*address)
-        self.thread.call(self.room.hosts.add, host)
-        self.thread.call(self.room.origins.add, f"http://{host}")
+        self.admit(host)
         return f"http://{host}{self.prefix}/"
 
     @property

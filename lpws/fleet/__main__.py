@@ -45,6 +45,8 @@ async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
         grace_s=spec["grace_s"],
         record=events.append,
         key=spec.get("key", ""),
+        reconnect=specs.from_dict(spec["reconnect"]) if spec.get("reconnect") else None,
+        proxied=spec.get("proxied", False),
     )
     # What fails in a callback of a connection, asyncio would print, and drop the connection.
     fleet.loop.set_exception_handler(

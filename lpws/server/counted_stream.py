@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tornado.httpserver import HTTPServer
@@ -147,11 +146,16 @@ class Door(socket.socket):
 class CountingServer(HTTPServer):
     """An HTTP server that counts connections where they are accepted."""
 
-    def initialize(self, *args: Any, record: Callable[[tuple], None], **kwargs: Any) -> None:
+    def initialize(
+        self,
+        *args: Any,
+        record: Callable[[tuple], None],
+        numbers: Iterator[int],
+        streams: set[CountedStream],
+        **kwargs: Any,
+    ) -> None:
         super().initialize(*args, **kwargs)
-        self.record = record
-        self.numbers = itertools.count()
-        self.streams: set[CountedStream] = set()
+        self.record, self.numbers, self.streams = record, numbers, streams
 
     def handle_stream(self, stream: IOStream, address: tuple) -> None:
         number = next(self.numbers)

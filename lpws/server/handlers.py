@@ -12,6 +12,7 @@ from .. import specs
 from ..mailbox import Message
 from ..trace import NONE, clock
 from ..transports import longpolling, reload, shortpolling, sse, websocket
+from ..transports.broadcast import StreamHandler
 from ..transports.room import Room
 from ..wire import sizes, to_lines
 
@@ -38,6 +39,8 @@ class RoomHandler(RequestHandler):
         finally:
             self.record("request_received")
             self.room.arrived.add(self.client)
+        if self.room.draining and isinstance(self, StreamHandler):
+            self.refuse(503, "Restarting")  # it would have to end at once
 
     def record(self, name: str, message: int = NONE, size: int = NONE) -> None:
         """Append an event of this request."""
@@ -55,13 +58,15 @@ class RoomHandler(RequestHandler):
         """The cursor of the request, None if it has none; 400 if no client can have it."""
         # A browser that lost its stream names the last id that it saw (HTML standard §9.2.4).
         value = self.request.headers.get("Last-Event-ID") or self.get_query_argument("cursor", None)
-        return self._number(int, "cursor", value, None, self.room.mailbox.last)
+        mailbox = self.room.mailbox
+        return self._number(int, "cursor", value, None, mailbox.last if mailbox.alone else MOST)
 
     def answer(self, messages: list[Message]) -> None:
         """Finish the request with the messages; 204 if there are none."""
         if self.stream.closed():
             return  # the client has gone: nothing is sent, and the trace must not say so
         body = to_lines(messages)
+        self._say_goodbye()
         self.set_header("Cache-Control", "no-store")  # RFC 6202 §5.6
         if messages:
             self.set_header("Content-Type", "text/plain; charset=utf-8")
@@ -81,10 +86,20 @@ class RoomHandler(RequestHandler):
 
     def write_error(self, status_code: int, **_: object) -> None:
         body = f"{status_code} {self._reason}\n"
+        self._say_goodbye()
         if self.connection != NONE:  # else the request was refused before `prepare` recorded it
             self.record("response_sent", size=len(body))
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(body)
+
+    def _say_goodbye(self) -> None:
+        if self.room.draining:
+            self.set_header("Connection", "close")  # RFC 9112 §9.6: the last answer on this connection
+
+    def on_finish(self) -> None:
+        stream = self.request.connection.stream
+        if self.room.draining and not stream.writing():
+            stream.close()
 
     def _number(self, kind: type, name: str, value: str | None, default: float | None, most: float) -> Any:
         try:

@@ -134,6 +134,8 @@ class Response(OutputTransform):
         self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
     ) -> tuple[int, HTTPHeaders, bytes]:
         if self.record:
+            if self.record.room.draining and status_code != 101:
+                headers["Connection"] = "close"
             self.good = status_code == 200
             if headers.get("Content-Type", "").startswith("text/event-stream"):
                 self.parser = Parser(self.event)

@@ -7,62 +7,20 @@ import re
 import secrets
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from typing import Any
 
-from tornado.httputil import HTTPHeaders, HTTPServerRequest
-from tornado.iostream import StreamClosedError
-from tornado.netutil import bind_sockets
-from tornado.web import Application, OutputTransform, RequestHandler
-from tornado.websocket import WebSocketClosedError
+from tornado.web import RequestHandler
 
 from ..health import tick
 from ..loopthread import LoopThread, quiet
+from ..specs import Outage
 from ..transports.room import Room
-from .counted_stream import CountedStream, CountingServer, Door
-from .handlers import HANDLERS, NotFound, Preflight, Refused
-from .plain import Recorded, Response, entry
-
-#: The largest message or body [bytes] that a client may send.
-MOST_BYTES = 65_536
-#: The largest head of a request [bytes].
-MOST_HEAD_BYTES = 16_384
-
-
-class GuardedApplication(Application):
-    """An application that turns strangers away, whatever they ask for."""
-
-    def __init__(self, room: Room, *args: Any, **kwargs: Any) -> None:
-        self.room = room
-        super().__init__(*args, **kwargs)
-
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        kind = None
-        if self.room.refusal(request):
-            kind = Refused
-        elif request.method == "OPTIONS" and request.headers.get("Origin", "") == self.room.origin:
-            kind = Preflight
-        if kind is not None:
-            return self.get_handler_delegate(request, kind, {"room": self.room})
-        request.path = request.path.removeprefix(self.room.prefix)
-        # What goes wrong with a handler is logged with its address: the log must not tell the token.
-        request.uri = request.uri.removeprefix(self.room.prefix)
-        return super().find_handler(request, **kwargs)
-
-
-class LetIn(OutputTransform):
-    """The header that lets pages of one other origin read the answers (CORS; Fetch standard §3.3)."""
-
-    def __init__(self, request: HTTPServerRequest, origin: str) -> None:
-        self.origin = origin
-
-    def transform_first_chunk(
-        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
-    ) -> tuple[int, HTTPHeaders, bytes]:
-        headers["Access-Control-Allow-Origin"] = self.origin
-        return status_code, headers, chunk
+from .doorway import Doorway
+from .handlers import HANDLERS
 
 
 class Server:
@@ -79,8 +37,10 @@ class Server:
         Whether its address has a part that nobody can guess, drawn anew for each server: every user
         of the machine reaches 127.0.0.1.
     ticks
-        Whether it always records how late its loop is, as a run needs it; else only when something else
-        was recorded, so that an idle server costs nothing.
+        Whether it records how late its loop is: always, as a run needs it; with False only when something
+        else was recorded, so that an idle server costs nothing; with None never.
+    numbers
+        Numbers of its connections, if they are not to be 0, 1, 2 …
 
     Examples
     --------
@@ -98,7 +58,8 @@ class Server:
         origin: str | None = None,
         handlers: dict[str, type[RequestHandler]] | None = None,
         token: bool = False,
-        ticks: bool = False,
+        ticks: bool | None = False,
+        numbers: Iterator[int] | None = None,
     ) -> None:
         if origin is not None and not re.fullmatch(r"https?://[^/\s]+", str(origin)):
             raise ValueError(f"expected an origin like 'http://localhost:8888', got {origin!r}")
@@ -106,7 +67,9 @@ class Server:
         self.log: deque[str] = deque(maxlen=20)
         self._origin = origin
         self.prefix = f"/{secrets.token_urlsafe(16)}" if token else ""  # 128 bits
-        self._ticks = ticks
+        wanted = {True: lambda: True, False: _grown(self.trace), None: lambda: False}
+        self._ticks = wanted[ticks]
+        self._numbers = count() if numbers is None else numbers
         self._handlers = HANDLERS | (handlers or {})
         self._thread: LoopThread | None = None
 
@@ -125,9 +88,10 @@ class Server:
                 # A server whose last name is bound to another one, as when a cell runs twice, stops.
                 self._finalizer = weakref.finalize(self, thread.stop)
                 self._thread = thread  # last: now `stop` has all that it needs, should an interrupt come
-                wanted = None if self._ticks else _grown(self.trace)
-                serving = _serve(self.trace.append, self.log, make_room, self._handlers, wanted)
-                self.room, self.port, self._streams = thread.start(serving)
+                record, ticks, numbers = self.trace.append, self._ticks, self._numbers
+                serving = _serve(record, self.log, make_room, self._handlers, ticks, numbers)
+                self._doorway = doorway = thread.start(serving)
+                self.room, self.port, self._streams = doorway.room, doorway.port, doorway.streams
             except BaseException:
                 self.stop()
                 raise
@@ -147,7 +111,7 @@ class Server:
         self.stop()
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("room", "port", "_streams"):  # which `start` makes
+        if name in ("room", "port", "_streams", "_doorway"):  # which `start` makes
             raise RuntimeError(f"expected a server that was started, got one without {name}: use `with`")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -216,16 +180,64 @@ class Server:
     def _publish_after(self, after_s: float, text: str) -> None:
         asyncio.get_running_loop().call_later(after_s, self.room.publish, text)
 
+    def admit(self, *hosts: str) -> None:
+        """Let in requests that name one of these hosts, and pages that came from there.
+
+        Parameters
+        ----------
+        *hosts
+            Each a name, or a name and port: those by which a proxy in front of the server is known, and
+            the one by which it calls the server.
+        """
+        self.thread.call(self.room.admit, hosts)
+
     def drop(self) -> int:
         """Close every open connection, as a failing network does, and return how many."""
-        return self.thread.call(self._drop)
+        return self.thread.call(self._doorway.drop)
 
-    def _drop(self) -> int:
-        streams = list(self._streams)
-        for stream in streams:
-            stream.farewell = bytes  # no last words
-            stream.close()
-        return len(streams)
+    def crash(self) -> int:
+        """Go away as a process that is killed, and return how many connections that ends.
+
+        Every connection ends without a goodbye, and new ones are refused. The messages are kept, as by a
+        database; `come_back` ends it.
+        """
+        return self.thread.call(self._doorway.crash)
+
+    def drain(self, jitter_s: float = 0.0) -> None:
+        """Say goodbye to everybody, as before a restart; `come_back` ends it.
+
+        New connections are refused. Held requests are answered, with ``Connection: close``; event streams
+        end, and WebSockets are closed with 1012. A connection on which nobody waits stays until its next
+        answer. A stream that is asked for on such a connection is refused with 503.
+
+        Parameters
+        ----------
+        jitter_s
+            The time [s] over which the goodbyes are spread, each at a random moment.
+        """
+        self.thread.call(self._doorway.drain, jitter_s)
+
+    def come_back(self) -> None:
+        """Listen again, at the same port, after `crash` or `drain`; harmless if it listens.
+
+        Raises
+        ------
+        OSError
+            If somebody else has the port by now.
+        """
+        self.thread.call(self._doorway.come_back)
+
+    def plan(self, outage: Outage, start: float) -> None:
+        """Let an outage come at its time.
+
+        Parameters
+        ----------
+        outage
+            The outage; its `server` is not looked at.
+        start
+            The moment [s], on `lpws.clock`, from which its times count.
+        """
+        self.thread.call(self._doorway.plan, outage, start)
 
 
 def _grown(trace: list[tuple]) -> Callable[[], bool]:
@@ -248,60 +260,34 @@ async def _serve(
     log: deque[str],
     make_room: Callable[..., Room],
     handlers: dict[str, type[RequestHandler]],
-    wanted: Callable[[], bool] | None,
-) -> AsyncIterator[tuple[Room, int, set[CountedStream]]]:
-    """The room, the port and the open connections of a server that serves inside this context.
+    wanted: Callable[[], bool],
+    numbers: Iterator[int],
+) -> AsyncIterator[Doorway]:
+    """The way into a server that serves inside this context.
 
     It is no method, so that the thread does not keep the `Server` alive.
     """
-    try:
-        sockets = bind_sockets(0, "127.0.0.1", backlog=4096)  # a crowd connects at once
-    except OSError as error:
-        said = f"expected a free port of 127.0.0.1, got none ({error.strerror or error}): "
-        raise OSError(error.errno, said + "shut down kernels or programs that you do not need") from error
-    sockets = [Door(fileno=each.detach()) for each in sockets]
-    port = sockets[0].getsockname()[1]
-    room = make_room(hosts={f"127.0.0.1:{port}", f"localhost:{port}"})
-    room.gone = (StreamClosedError, WebSocketClosedError)
-    try:
-        entries = [entry(path, kind, room) for path, kind in handlers.items()]
-        transforms: list[Callable] = [partial(LetIn, origin=room.origin)] if room.origin else []
-        if any(issubclass(kind, Recorded) for _, kind, _ in entries):
-            transforms.append(Response)
-        app = GuardedApplication(
-            room,
-            entries,
-            default_handler_class=NotFound,
-            default_handler_args={"room": room},
-            transforms=transforms,
-            log_function=lambda _handler: None,
-            websocket_max_message_size=MOST_BYTES,
-        )
-        http = CountingServer(app, record=record, max_header_size=MOST_HEAD_BYTES, max_body_size=MOST_BYTES)
-        with quiet(log):
-            http.add_sockets(sockets)
-            ticks = asyncio.create_task(tick(record, "server", *([wanted] if wanted else [])))
-            try:
-                yield room, port, http.streams
-            finally:
-                ticks.cancel()
-                await _end(http, room)
-    finally:
-        for socket in sockets:
-            socket.close()
+    with quiet(log):
+        doorway = Doorway(record, make_room, handlers, numbers)
+        ticks = asyncio.create_task(tick(record, "server", wanted))
+        try:
+            yield doorway
+        finally:
+            ticks.cancel()
+            await _end(doorway)
 
 
-async def _end(http: CountingServer, room: Room) -> None:
+async def _end(doorway: Doorway) -> None:
     """Leave nothing open, and nobody without an answer."""
-    http.stop()
-    room.close()
+    doorway.close()
+    doorway.room.close()
     # Fifty turns of the loop: handlers that were woken answer, clients answer a Close frame.
     for _ in range(50):
-        if not room.busy:
+        if not doorway.room.busy:
             break
         await asyncio.sleep(0.001)
-    for stream in list(http.streams):
+    for stream in list(doorway.streams):
         stream.close()
-    await http.close_all_connections()
+    await doorway.http.close_all_connections()
     if others := asyncio.all_tasks() - {asyncio.current_task()}:
         await asyncio.wait(others, timeout=0.1)

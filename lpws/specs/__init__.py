@@ -5,8 +5,10 @@ a reader waits before the next reload) are drawn here from the seed, so that a m
 simulated run of the same specification make the same choices.
 """
 
+from .backoff import Backoff
 from .dictionary import from_dict, to_dict
 from .link import Link
+from .outage import Outage
 from .proxy import Proxy
 from .transports import SSE, TRANSPORTS, LongPolling, Reload, ShortPolling, Transport, WebSocket
 from .workload import Workload

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 
+from .backoff import Backoff
 from .link import Link
+from .outage import Outage
 from .proxy import Proxy
 from .transports import TRANSPORTS, Transport
 from .workload import Workload
 
-KINDS = {kind.__name__: kind for kind in (*TRANSPORTS, Workload, Link, Proxy)}
+KINDS = {kind.__name__: kind for kind in (*TRANSPORTS, Workload, Link, Proxy, Outage, Backoff)}
+Spec = Transport | Workload | Link | Proxy | Outage | Backoff
 
 
-def to_dict(spec: Transport | Workload | Link | Proxy) -> dict:
+def to_dict(spec: Spec) -> dict:
     """The specification as a dict that JSON can hold."""
     return {"kind": type(spec).__name__, **asdict(spec)}
 
 
-def from_dict(data: dict) -> Transport | Workload | Link | Proxy:
+def from_dict(data: dict) -> Spec:
     """The specification that `to_dict` gave this dict for.
 
     Raises

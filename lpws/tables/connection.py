@@ -19,7 +19,9 @@ def connections(run: Run, side: str = "client") -> pd.DataFrame:
         The run.
     side
         ``"client"`` or ``"server"``. Each numbers its own connections; how many were *opened* is the
-        same on both, how many are *open* at a moment is not.
+        same on both, how many are *open* at a moment is not. Behind a proxy the server's connections are
+        the proxy's, which may carry requests of many clients; with several servers, the number of one
+        is that of its connections modulo `run.servers`.
 
     Returns
     -------

@@ -38,6 +38,9 @@ def requests(run: Run) -> pd.DataFrame:
     # Ticks and link chunks count in the same column; they belong to no client and are no requests.
     due = frame[(frame["name"] == "due") & (frame.side == "client") & (frame.client != NONE)]
     frame = frame[~frame["name"].isin(["due", "ticked", "relayed"])]
+    if run.through:  # a proxy sends a request again if a server goes away with it: the last one counts
+        twice = frame.duplicated(["name", "request"], keep="last")
+        frame = frame[~(twice & frame["name"].isin(["request_received", "response_sent"]))]
     result = pd.DataFrame({"request": np.sort(frame.request.unique())})
     of = result.request
     result["client"] = of.map(first(frame, "request", "client")).fillna(NONE).astype(np.int64)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import picows
@@ -29,6 +30,8 @@ class Client:
     asking: bool = False  # whether it waits for an answer
     http: Connection | None = None
     websocket: picows.WSTransport | None = None
+    draw: random.Random | None = None  # of the waits
+    waits: Iterator[float] | None = None  # the rest of those in a row of tries
 
     @property
     def transport(self) -> Transport:
@@ -86,7 +89,8 @@ class Client:
             self.record("closed", connection)
 
     def ready(self) -> None:
-        """Say that it is connected as far as it will be before the first message."""
+        """Say that it is connected as far as it will be before the first message, or connected again."""
+        self.waits = None
         self.session.unready.discard(self.number)
         if not self.session.unready:
             self.session.ready.set()
@@ -162,6 +166,7 @@ class Client:
         else:
             status = response.status
             if status in (200, 204):
+                self.waits = None
                 if response.body:
                     self.read(response.body, connection, request, response.t)
                 return True
@@ -170,9 +175,18 @@ class Client:
         self.record("failed", connection, request, size=max(status, 0))
         return False
 
+    async def pause(self, own_s: float) -> None:
+        """Sleep before another try: as long as the session's backoff says, or else `own_s` [s]."""
+        if self.session.reconnect is not None:
+            if self.waits is None:
+                self.draw = self.draw or random.Random(f"backoff {self.seed} {self.number}")
+                self.waits = self.session.reconnect.waits_s(self.draw)
+            own_s = next(self.waits)
+        await asyncio.sleep(own_s)
+
     def refused(self, status: int) -> None:
         """End the run if the start barrier waits for the stream that this answer refuses."""
-        if status and not self.session.start.done():
+        if status and not (self.session.start.done() or self.session.proxied):
             path = self.session.transport.path
             self.session.fail(ConnectionError(f"expected {path} to let the clients in, it answered {status}"))
 
@@ -231,6 +245,8 @@ class Client:
                 use_aiofastnet=False,  # 1.2 on uvloop does not tell of a reset right behind data
                 socket_factory=lambda _url: stream,
             )
+            if websocket.response is None:  # picows does not raise if the connection ends instead
+                raise ConnectionError("the connection ended before the WebSocket was open")
         except BaseException:
             stream.close()
             self.closed(number)

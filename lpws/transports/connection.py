@@ -124,6 +124,8 @@ class Connection(asyncio.Protocol):
         # Performance: every request of a run passes here, so its events are appended in place, where the
         # plain version would call `Client.record`.
         record, client, connection = self.record, self.client, self.number
+        if not self.open:  # it has ended since it was opened, before whoever waited for it could go on
+            raise Gone("the connection ended before the request was sent")
         if close:
             headers += "Connection: close\r\n"
         data = f"{self.before}{request}{query}{self.after}{headers}\r\n".encode()

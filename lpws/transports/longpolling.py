@@ -42,7 +42,8 @@ async def listen(client: Client) -> None:
             close=not polling.keep_alive,
             timeout_s=polling.hold_s + 5,
         )
-        pause_s = polling.pause_s if answered else max(polling.pause_s, 0.1)
-        if pause_s:
-            due_s = clock() + pause_s
+        due_s = clock() + polling.pause_s if answered and polling.pause_s else None
+        if not answered:
+            await client.pause(max(polling.pause_s, 0.1))
+        elif due_s:
             await client.sleep_until(due_s)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from hmac import compare_digest
 from time import get_clock_info
 from typing import Any
@@ -50,6 +52,7 @@ class Room:
         self.origin = origin
         self.prefix = prefix
         self.origins = {f"http://{host}" for host in hosts} | ({origin} if origin else set())
+        self.draining = False  # whether the server lets everybody go, before it restarts
         self.proxied = False  # whether requests come through Jupyter's proxy, too: see `lpws.address`
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
         self.streams: set[Any] = set()  # the `StreamHandler`s at present: SSE and WebSocket
@@ -92,6 +95,12 @@ class Room:
             if not compare_digest(start, f"{self.prefix}/".encode()):
                 return "Wrong Token"
         return None
+
+    def admit(self, hosts: Iterable[str]) -> None:
+        """Let in requests that name one of these hosts, and pages that came from there."""
+        for host in hosts:
+            self.hosts.add(host)
+            self.origins.add(f"http://{host}")
 
     @property
     def messages(self) -> list[Message]:
@@ -161,11 +170,11 @@ class Room:
         if who in self.waiting:
             self.answer(who, [])
 
-    def close(self) -> None:
-        """Answer every held request with nothing, and end every stream."""
-        for who in list(self.waiting):
-            self.leave(who)
-        for stream in list(self.streams):
-            stream.end()
-        for say_goodbye in list(self.goodbyes):
-            say_goodbye()
+    def close(self, jitter_s: float = 0.0) -> None:
+        """Answer every held request with nothing, and end every stream; each within the jitter [s]."""
+        ends = [partial(self.leave, who) for who in self.waiting]
+        for end in [*ends, *(stream.end for stream in self.streams), *self.goodbyes]:
+            if jitter_s:
+                asyncio.get_running_loop().call_later(random.uniform(0, jitter_s), end)
+            else:
+                end()

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from ..specs import Transport
+from ..specs import Backoff, Transport
 
 
 @dataclass
@@ -34,6 +34,10 @@ class Session:
         Beginning of every path of the server: a slash and its token, if it has one.
     key
         Argument ``run`` of every request, by which the server tells it from a stranger's; may be empty.
+    reconnect
+        The waits of a client that has lost its server; None for those of the transport.
+    proxied
+        Whether a proxy may refuse a client for which the start waits.
     connections, requests
         Counters that give the next number.
     """
@@ -47,6 +51,8 @@ class Session:
     record: Callable[[tuple], None]
     prefix: str = ""
     key: str = ""
+    reconnect: Backoff | None = None
+    proxied: bool = False
     connections: itertools.count = field(default_factory=itertools.count)
     requests: itertools.count = field(default_factory=itertools.count)
 

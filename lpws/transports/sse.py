@@ -66,6 +66,8 @@ class Handler(StreamHandler):
                     await asyncio.wait_for(self.gone.wait(), COMMENT_S)
                 except TimeoutError:
                     self.tell(": still here\n\n")
+            if not self.stream.closed():
+                self.record("response_sent", size=0)  # the end of a stream that has no size
         except OSError:
             pass  # the client has gone; on_connection_close has said so
         finally:
@@ -163,4 +165,4 @@ async def listen(client: Client) -> None:
         if status != 200:
             client.record("failed", client.http.number, request, size=status)
             client.refused(status)
-        await asyncio.sleep(parser.retry_s)
+        await client.pause(parser.retry_s)

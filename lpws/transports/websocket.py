@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import sys
 from collections.abc import Iterable
@@ -89,8 +88,9 @@ class Handler(StreamHandler):
             self.room.publish(message)
 
     def end(self) -> None:
-        """Close the WebSocket, because the server stops."""
-        self.close(1001)  # RFC 6455 §7.4.1: going away
+        """Close the WebSocket, because the server stops: for good, or to start again."""
+        # 1001 going away (RFC 6455 §7.4.1), 1012 service restart (IANA's registry).
+        self.close(1012 if self.room.draining else 1001)
 
     def farewell(self) -> bytes:
         """The Close frame for a client whose connection Tornado drops without one."""
@@ -124,4 +124,4 @@ async def listen(client: Client) -> None:
         else:
             client.ready()
             await websocket.wait_disconnected()
-        await asyncio.sleep(pause_s)
+        await client.pause(pause_s)

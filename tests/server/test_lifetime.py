@@ -161,7 +161,7 @@ def test_a_port_that_cannot_be_had(monkeypatch, nothing_left):
 
     server = Server()
     with monkeypatch.context() as patch:
-        patch.setattr("lpws.server.server.bind_sockets", fail)
+        patch.setattr("lpws.server.doorway.create_server", fail)
         sentence = r"expected a free port of 127.0.0.1, got none \(Too many open files\): shut down "
         with pytest.raises(OSError, match=sentence) as caught:
             server.start()

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import HANDSHAKE, HOLD, PATHS, POLL, SOCKET, STREAM, Wire, ask, names, say, until
 
-from lpws.server.server import MOST_BYTES, MOST_HEAD_BYTES, Server
+from lpws.server.doorway import MOST_BYTES, MOST_HEAD_BYTES
+from lpws.server.server import Server
 
 CHUNKED = b"POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n"
 MALFORMED = {

@@ -7,7 +7,7 @@ import pytest
 from wire import HANDSHAKE, SOCKET, Peer, Wire, frame, names, until
 from wsproto.events import CloseConnection, Pong
 
-from lpws.server.server import MOST_BYTES
+from lpws.server.doorway import MOST_BYTES
 
 BAD_HANDSHAKES = {
     "no Upgrade": ({"Upgrade": None}, 400),

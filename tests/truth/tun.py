@@ -75,8 +75,8 @@ def line(delay_s: float):
 def measure(near, far, transport, workload, link):
     """The run that `lpws.measure` gives with this line in place of its relay: server far, clients near."""
     import lpws
-    from lpws import measurement
-    from lpws.server import server
+    from lpws import measurement, serving
+    from lpws.server import doorway
 
     class Line:
         """What leads the clients to the server; the line itself is there already."""
@@ -95,14 +95,14 @@ def measure(near, far, transport, workload, link):
         def launch(self):
             return near.call(super().launch)
 
-    def bind_far(port: int, _address: str, **options: object) -> list:
-        return bind_sockets(port, FAR, **options)
+    def create_far(address: tuple[str, int], **options: object) -> object:
+        return create_server((FAR, address[1]), **options)
 
-    bind_sockets: Callable = server.bind_sockets
+    create_server: Callable = doorway.create_server
     with (
-        mock.patch.object(measurement, "Relay", Line),
+        mock.patch.object(serving, "Relay", Line),
         mock.patch.object(measurement, "RemoteFleet", FleetNear),
-        mock.patch.object(server, "bind_sockets", bind_far),
+        mock.patch.object(doorway, "create_server", create_far),
     ):
         return far.call(lpws.measure, transport, workload, link)
 

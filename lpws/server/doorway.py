@@ -1,0 +1,171 @@
+"""The way into a server: who is let in, the port at which it listens, and how it goes away and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import partial
+from socket import create_server
+from typing import Any
+
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.iostream import StreamClosedError
+from tornado.web import Application, OutputTransform, RequestHandler
+from tornado.websocket import WebSocketClosedError
+
+from ..specs import Outage
+from ..trace import clock
+from ..transports.room import Room
+from .counted_stream import CountedStream, CountingServer, Door
+from .handlers import NotFound, Preflight, Refused
+from .plain import Recorded, Response, entry
+
+#: The largest message or body [bytes] that a client may send.
+MOST_BYTES = 65_536
+#: The largest head of a request [bytes].
+MOST_HEAD_BYTES = 16_384
+
+
+class GuardedApplication(Application):
+    """An application that turns strangers away, whatever they ask for."""
+
+    def __init__(self, room: Room, *args: Any, **kwargs: Any) -> None:
+        self.room = room
+        super().__init__(*args, **kwargs)
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        kind = None
+        if self.room.refusal(request):
+            kind = Refused
+        elif request.method == "OPTIONS" and request.headers.get("Origin", "") == self.room.origin:
+            kind = Preflight
+        if kind is not None:
+            return self.get_handler_delegate(request, kind, {"room": self.room})
+        request.path = request.path.removeprefix(self.room.prefix)
+        # What goes wrong with a handler is logged with its address: the log must not tell the token.
+        request.uri = request.uri.removeprefix(self.room.prefix)
+        return super().find_handler(request, **kwargs)
+
+
+class LetIn(OutputTransform):
+    """The header that lets pages of one other origin read the answers (CORS; Fetch standard §3.3)."""
+
+    def __init__(self, request: HTTPServerRequest, origin: str) -> None:
+        self.origin = origin
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        headers["Access-Control-Allow-Origin"] = self.origin
+        return status_code, headers, chunk
+
+
+class Doorway:
+    """The application of a server, and the port of 127.0.0.1 that leads to it.
+
+    All of it belongs to the loop in which it is made.
+
+    Parameters
+    ----------
+    record
+        Called with each event.
+    make_room
+        Makes the room, given the ``hosts`` by which it is reached.
+    handlers
+        Path → handler class.
+    numbers
+        Numbers of its connections.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[tuple], None],
+        make_room: Callable[..., Room],
+        handlers: dict[str, type[RequestHandler]],
+        numbers: Iterator[int],
+    ) -> None:
+        self.record, self.numbers = record, numbers
+        self.streams: set[CountedStream] = set()  # all that are open
+        self.port = 0  # any that is free
+        door = self._bind()
+        try:
+            self.room = make_room(hosts={f"127.0.0.1:{self.port}", f"localhost:{self.port}"})
+            self.room.gone = (StreamClosedError, WebSocketClosedError)
+            entries = [entry(path, kind, self.room) for path, kind in handlers.items()]
+            transforms: list[Callable] = []
+            if self.room.origin:
+                transforms.append(partial(LetIn, origin=self.room.origin))
+            if any(issubclass(kind, Recorded) for _, kind, _ in entries):
+                transforms.append(Response)
+            self.app = GuardedApplication(
+                self.room,
+                entries,
+                default_handler_class=NotFound,
+                default_handler_args={"room": self.room},
+                transforms=transforms,
+                log_function=lambda _handler: None,
+                websocket_max_message_size=MOST_BYTES,
+            )
+            self._let_in(door)
+        except BaseException:
+            door.close()
+            raise
+
+    def _bind(self) -> Door:
+        try:
+            listener = create_server(("127.0.0.1", self.port), backlog=4096)  # a crowd connects at once
+        except OSError as error:
+            said = f"expected a free port of 127.0.0.1, got none ({error.strerror or error}): "
+            raise OSError(error.errno, said + "shut down kernels or programs that you do not need") from error
+        self.port = listener.getsockname()[1]
+        return Door(fileno=listener.detach())
+
+    def _let_in(self, door: Door) -> None:
+        self.http = CountingServer(
+            self.app,
+            record=self.record,
+            numbers=self.numbers,
+            streams=self.streams,
+            max_header_size=MOST_HEAD_BYTES,
+            max_body_size=MOST_BYTES,
+        )
+        self.http.add_socket(door)
+        self.listens = True
+
+    def close(self) -> None:
+        """Let no connection in any more: those who knock are refused."""
+        self.http.stop()
+        self.listens = False
+
+    def drop(self) -> int:
+        """End every open connection without a goodbye, and return how many."""
+        streams = list(self.streams)
+        for stream in streams:
+            stream.farewell = bytes  # no last words
+            stream.close()
+        return len(streams)
+
+    def crash(self) -> int:
+        """Go away as a process that is killed: its kernel closes every socket; return how many."""
+        self.close()
+        return self.drop()
+
+    def drain(self, jitter_s: float) -> None:
+        """Go away with a goodbye to everybody, each at a random time within the jitter [s]."""
+        self.close()
+        self.room.draining = True
+        self.room.close(jitter_s)
+
+    def come_back(self) -> None:
+        """Listen again, at the same port; what a drain has left over ends. Harmless if it listens."""
+        if not self.listens:
+            self.drop()
+            self.room.draining = False
+            self._let_in(self._bind())
+
+    def plan(self, outage: Outage, start: float) -> None:
+        """Let the outage come at its time, counted from the start [s] on `lpws.clock`."""
+        loop, at_s = asyncio.get_running_loop(), start + outage.at_s - clock()
+        loop.call_later(at_s, *([self.crash] if outage.how == "crash" else [self.drain, outage.jitter_s]))
+        if outage.away_s is not None:
+            loop.call_later(at_s + outage.away_s, self.come_back)

@@ -1,0 +1,57 @@
+"""Backoff: how long a client waits before it tries again."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .fields import number
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backoff:
+    """The waits of a client that has lost its server, one before each try.
+
+    Parameters
+    ----------
+    first_s
+        The bound of the first wait [s].
+    factor
+        By how much each bound is larger than the last: 1 for a fixed delay, 2 to double it.
+    limit_s
+        The largest bound [s].
+    jitter
+        ``"none"``: each wait is its bound. ``"full"``: it is drawn from 0 to the bound. ``"equal"``: half of
+        it is fixed, and half is drawn.
+    """
+
+    first_s: float = 1.0
+    factor: float = 2.0
+    limit_s: float = 30.0
+    jitter: str = "full"
+
+    def __post_init__(self) -> None:
+        number(self, "first_s", least=0.001, most=3600)
+        number(self, "factor", least=1, most=100)
+        number(self, "limit_s", least=0.001, most=3600)
+        if self.jitter not in ("none", "full", "equal"):
+            raise ValueError(f"Backoff(jitter=…): expected 'none', 'full' or 'equal', got {self.jitter!r}")
+
+    def bounds_s(self) -> Iterator[float]:
+        """Bounds [s] of the waits in a row of tries that fail, without end.
+
+        >>> from itertools import islice
+        >>> list(islice(Backoff(first_s=1, limit_s=5).bounds_s(), 4))
+        [1, 2.0, 4.0, 5]
+        """
+        bound_s = self.first_s
+        while True:
+            yield min(bound_s, self.limit_s)
+            bound_s = min(bound_s * self.factor, self.limit_s)
+
+    def waits_s(self, draw: random.Random) -> Iterator[float]:
+        """Waits [s] in a row of tries that fail, without end; what is random comes from `draw`."""
+        fixed = {"none": 1.0, "equal": 0.5, "full": 0.0}[self.jitter]
+        for bound_s in self.bounds_s():
+            yield bound_s * (fixed + (1 - fixed) * draw.random())

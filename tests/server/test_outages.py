@@ -1,0 +1,164 @@
+"""A server that goes away and comes back, at the same port; and the hosts that it is told to let in."""
+
+import socket
+from contextlib import ExitStack
+
+import pytest
+from wire import HANDSHAKE, POLL, SOCKET, STREAM, Peer, Wire, ask, hold, stream, until
+
+import lpws
+from lpws.server.server import Server
+
+
+def refused(server):
+    try:
+        socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_a_crash_ends_every_connection_without_a_goodbye(server):
+    with hold(server) as held, Wire(server) as idle, Peer(server, "cursor=0") as peer:
+        until(lambda: server.open == 3)
+        assert server.crash() == 3
+        assert (held.take_all(), idle.take_all(), peer.next()) == (b"", b"", None)
+    until(lambda: not server.room.busy)
+    assert refused(server)
+    assert server.open == 0
+
+
+def test_messages_of_the_meantime_are_there_when_it_is_back(server):
+    port = server.port
+    server.publish("before")
+    server.crash()
+    server.publish("meanwhile")
+    server.come_back()
+    assert server.port == port
+    server.publish("after")
+    assert ask(server, f"{POLL}?cursor=0") == (200, "1 before\n2 meanwhile\n3 after\n")
+
+
+def test_connections_have_numbers_of_their_own_after_it(server):
+    ask(server, POLL)
+    server.crash()
+    server.come_back()
+    ask(server, POLL)
+    until(lambda: server.open == 0)
+    assert [event[4] for event in server.trace if event[1] == "closed"] == [0, 1]
+
+
+@pytest.mark.parametrize("go", ["crash", "drain"])
+def test_to_go_and_come_back_twice_is_harmless(server, go):
+    server.come_back()
+    assert not refused(server)
+    for _ in range(2):
+        getattr(server, go)()
+        getattr(server, go)()
+        assert refused(server)
+        server.come_back()
+        server.come_back()
+        assert ask(server, POLL)[0] == 204
+
+
+@pytest.mark.parametrize("go", ["crash", "drain"])
+def test_it_stops_while_it_is_away(nothing_left, go):
+    with Server() as server:
+        getattr(server, go)()
+
+
+def test_a_port_that_somebody_else_has_by_now_is_told(server):
+    server.crash()
+    with socket.create_server(("127.0.0.1", server.port)), pytest.raises(OSError, match="free port"):
+        server.come_back()
+    server.come_back()
+    assert ask(server, POLL)[0] == 204
+
+
+def test_a_drain_says_goodbye_to_everybody(server):
+    with hold(server) as held, Peer(server, "cursor=0") as peer, stream(server) as events:
+        events.readline()
+        server.drain()
+        head, body = held.take_all().decode().lower().split("\r\n\r\n")
+        assert head.startswith("http/1.1 204")
+        assert "connection: close" in head
+        assert body == ""
+        assert peer.closed() == 1012
+        events.read()  # to its orderly end, else it raises IncompleteRead
+    assert refused(server)
+    until(lambda: server.open == 0)
+
+
+def test_a_drain_serves_once_more_on_an_old_connection(server):
+    server.publish("hi")
+    with Wire(server) as wire:
+        until(lambda: server.open == 1)
+        server.drain()
+        wire.request(f"{POLL}?cursor=0")
+        answer = wire.take_all().decode()
+    assert answer.endswith("1 hi\n")
+    assert "connection: close" in answer.lower()
+
+
+@pytest.mark.parametrize(("path", "headers"), [(STREAM, {}), (SOCKET, HANDSHAKE)])
+def test_a_drain_begins_no_stream(server, path, headers):
+    with Wire(server) as wire:
+        until(lambda: server.open == 1)
+        server.drain()
+        wire.request(path, **headers)
+        assert wire.take_all().startswith(b"HTTP/1.1 503 Restarting\r\n")
+
+
+def test_a_plain_handler_is_drained(server):
+    with Wire(server) as wire:
+        until(lambda: server.open == 1)
+        server.drain()
+        wire.request("/plain")
+        assert "connection: close" in wire.take_head()[1]
+
+
+def test_what_a_drain_left_over_ends_when_it_is_back(server):
+    with Wire(server) as wire:
+        until(lambda: server.open == 1)
+        server.drain()
+        assert server.open == 1
+        server.come_back()
+        assert wire.take_all() == b""
+    with Wire(server) as wire:
+        wire.request(POLL)
+        assert "connection: close" not in wire.take_head()[1]
+
+
+def test_a_drain_spreads_its_goodbyes(server):
+    with ExitStack() as stack:
+        peers = [stack.enter_context(Peer(server, "cursor=0")) for _ in range(20)]
+        server.drain(jitter_s=0.5)
+        assert {peer.closed() for peer in peers} == {1012}
+    until(lambda: server.open == 0)
+    closed_s = [event[0] for event in server.trace if event[1] == "closed"]
+    assert max(closed_s) - min(closed_s) > 0.05
+
+
+def test_an_outage_comes_at_its_time(server):
+    server.plan(lpws.Outage(at_s=0.05, away_s=0.2), lpws.clock())
+    until(lambda: refused(server))
+    until(lambda: not refused(server))
+    server.plan(lpws.Outage(at_s=0, away_s=None, how="drain"), lpws.clock())
+    until(lambda: refused(server))
+
+
+# ----------------------------------------------------------------------------------- a proxy's names
+
+
+def test_hosts_that_it_is_told_of_are_let_in_and_no_others(server):
+    for told in (False, True):
+        for host in ("servers", "127.0.0.1:1"):
+            assert ask(server, POLL, Host=host)[0] == (204 if told else 403)
+            assert ask(server, POLL, Origin=f"http://{host}")[0] == (204 if told else 403)
+            assert ask(server, SOCKET, **HANDSHAKE, Origin=f"http://{host}")[0] == (101 if told else 403)
+        for other in ("server", "servers.evil.example", "servers:80", "127.0.0.1:2", "localhost", "evil"):
+            assert ask(server, POLL, Host=other)[0] == 403
+            assert ask(server, POLL, Origin=f"http://{other}")[0] == 403
+            assert ask(server, POLL, Host="servers", Origin=f"http://{other}")[0] == 403
+        assert ask(server, POLL, Origin="https://servers")[0] == 403
+        server.admit("servers", "127.0.0.1:1")

