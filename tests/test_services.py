@@ -23,7 +23,7 @@ from wire import until
 
 import lpws
 from lpws import services
-from lpws.services import keeper, programs
+from lpws.services import keeper, programs, service
 from lpws.services.proxy import configuration
 
 MOMENTS, SEED = int(os.environ.get("LPWS_MOMENTS", 5)), os.environ["LPWS_SEED"]
@@ -445,8 +445,10 @@ def test_nothing_is_written_but_in_its_folder(start, tmp_path, monkeypatch):
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(home)
-    with start():
-        assert len(list(tmp_path.iterdir())) == 2
+    with start() as running:
+        [folder] = [each for each in tmp_path.iterdir() if each != home]
+        files = ["nginx.pid", "access.log"] if hasattr(running, "proxy") else ["*.ports"]
+        assert all(list(folder.glob(name)) for name in ["log", *files])
     assert list(tmp_path.iterdir()) == [home]
     assert list(home.iterdir()) == []
 
@@ -454,13 +456,23 @@ def test_nothing_is_written_but_in_its_folder(start, tmp_path, monkeypatch):
 # ------------------------------------------------------------------------ started and ended
 
 
-def test_a_hundred_times(start, tmp_path, nothing_left):
+@pytest.fixture
+def by_itself(monkeypatch):
+    """Fails if a keeper does not end by itself, and is killed; that would take seconds each time."""
+    killed = []
+    monkeypatch.setattr(service.os, "killpg", lambda *each: killed.append(each))
+    yield
+    assert killed == []
+
+
+def test_a_hundred_times(start, tmp_path, nothing_left, by_itself):
     """In all; in the soak, a thousand. One of them is used again, as by a cell that runs twice."""
     ports = []
     one = start()
     for number in range(5 * MOMENTS):
         with one if number % 2 else start() as running:
             ports.append(running.port)
+        assert (list(tmp_path.iterdir()), closed(running.port)) == ([], True)  # at once
     all_gone(tmp_path, ports)
 
 
@@ -561,6 +573,14 @@ def test_a_port_that_is_taken_at_the_last_moment(nginx, monkeypatch, tmp_path):
     assert len(taken) == 2
 
 
+def test_another_nginx_of_the_laboratory_is_not_taken_for_ones_own(nginx, tmp_path):
+    """It may have got the port in that moment."""
+    with nginx(lpws.Proxy(""), [9]) as other:
+        own = keeper.filled(other._orders["answer"], tmp_path)
+        assert keeper.answering(other._orders | {"answer": "HTTP/1.1 200 OK"}, other.port) == other.port
+        assert keeper.answering(other._orders | {"answer": own}, other.port) == 0
+
+
 # ------------------------------------------------------------------------------ interrupted
 
 
@@ -602,6 +622,32 @@ def test_an_interrupt_at_any_moment(start, tmp_path, interruptible):
             all_gone(tmp_path, ports)
         with nothing_left_behind(), start() as running:
             assert not closed(running.port)
+
+
+@linux
+def test_an_interrupt_before_it_answers(tmp_path, monkeypatch, interruptible, by_itself):
+    """It need not wait until a program that never answers is given up."""
+    path = Path(executable(tmp_path / "nats"))
+    path.write_text("#!/bin/sh\n[ $1 = -v ] || exec sleep 1000\n", encoding="utf-8")
+    monkeypatch.setenv("LPWS_NATS", str(path))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setenv("LPWS_MARK", str(folder))
+    broker = lpws.nats()
+
+    def interrupt():
+        until(lambda: any("sleep" in command for command in marked(folder).values()))
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    with nothing_left_behind():
+        thread.start()
+        with pytest.raises(KeyboardInterrupt), broker:
+            pytest.fail("it has answered")
+        thread.join()
+    assert "it was ended before it answered" in str(broker._keeper.started.exception())
+    assert left(folder) == []
 
 
 def test_an_interrupt_of_the_kernels_group_does_not_reach_it(start, tmp_path):
@@ -699,6 +745,25 @@ with {start.text} as running:
         os.killpg(process.pid, signal.SIGKILL)
 
 
+def test_a_child_of_the_kernel_that_lives_on_does_not_delay_its_end(start, tmp_path):
+    code = f"""
+import os, signal, time, lpws
+from lpws.services import service
+service.os.killpg = lambda *each: print("the keeper was killed", flush=True)
+with {start.text} as running:
+    child = os.fork()
+    if not child:
+        del os.environ["LPWS_MARK"]
+        os.closerange(1, 3)
+        time.sleep(60)
+os.kill(child, signal.SIGKILL)
+"""
+    with kernel(code) as process:
+        assert process.stdout.read() == ""
+        assert process.wait() == 0
+    assert left(tmp_path) == []
+
+
 def test_a_child_of_the_kernel_that_ends_does_not_end_it(start, tmp_path):
     code = f"""
 import os, sys, lpws
@@ -735,21 +800,31 @@ def test_the_program_is_killed(start, tmp_path, nothing_left):
     all_gone(tmp_path)
 
 
-def test_the_program_is_stopped_and_cannot_end_by_itself(start, tmp_path, nothing_left):
+def test_the_program_is_stopped_and_cannot_end_by_itself(start, tmp_path, nothing_left, by_itself):
     with start() as running:
         os.kill(running.pid, signal.SIGSTOP)
     all_gone(tmp_path, [running.port])
 
 
+def kill_keeper(mark, by):
+    """Kill the keeper, and wait until it is gone."""
+    [keeper] = [number for number, command in marked(mark).items() if "keeper.py" in command]
+    os.kill(int(keeper), by)
+    until(lambda: keeper not in marked(mark))
+
+
 @linux
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
-def test_the_keeper_is_killed(start, tmp_path, by, nothing_left):
+def test_the_keeper_is_killed(start, tmp_path, nothing_left):
     with start() as running:
-        for number, command in marked(tmp_path).items():
-            if "keeper.py" in command:
-                os.kill(int(number), by)
-        until(lambda: not any("keeper.py" in command for command in marked(tmp_path).values()))
+        kill_keeper(tmp_path, signal.SIGKILL)
     all_gone(tmp_path, [running.port])
+
+
+@linux
+def test_the_keeper_is_asked_to_end(start, tmp_path, nothing_left, by_itself):
+    with start() as running:
+        kill_keeper(tmp_path, signal.SIGTERM)
+        all_gone(tmp_path, [running.port])
 
 
 def test_its_folder_is_removed(start, tmp_path, nothing_left):

@@ -146,8 +146,8 @@ def main() -> None:
     # Unbuffered: what comes after the orders is for the thread.
     with open(0, "rb", buffering=0, closefd=False) as kernel:
         line = kernel.readline()
-        if not line.endswith(b"\n"):
-            return  # the kernel has ended
+        if not line.startswith(b"{") or not line.endswith(b"\n"):
+            return  # the kernel has ended, or has left already
         threading.Thread(target=lambda: (kernel.read(1), ended.set()), daemon=True).start()
         keep(json.loads(line), ended)
         os._exit(0)  # the thread may still wait, and would be waited for

@@ -18,7 +18,7 @@ from ..fleet.process import undebugged
 from .keeper import answering
 from .programs import version
 
-KEEPER = Path(__file__).with_name("keeper.py")
+PROGRAM = Path(__file__).with_name("keeper.py")
 #: How long [s] a keeper may take to end its program, remove its folder and end itself.
 END_S = 3.0
 
@@ -34,15 +34,12 @@ class StartError(RuntimeError):
 class Service:
     """A program on 127.0.0.1, as a context manager; when it is left, the program is gone.
 
-    A thread starts the keeper and waits for it, since an interrupt of the kernel reaches the main thread
-    alone: whatever it cuts short there, the thread ends what it has begun.
-
     Parameters
     ----------
     program
         Path of the program.
     orders
-        What the keeper is told: ``command``, what to ``ask`` for which ``answer``, and, where the
+        What the keeper is told: the ``command``, what to ``ask`` for which ``answer``, and, where the
         laboratory chooses the port, the ``file`` and the ``text`` of a configuration.
     """
 
@@ -52,21 +49,16 @@ class Service:
     def __init__(self, program: str, orders: dict) -> None:
         self.version = version(program)
         self._orders = orders | {"command": [program, *orders["command"]], "kernel": os.getpid()}
-        self._folder: str | None = None
+        self._keeper: Keeper | None = None
 
     def __enter__(self) -> Service:
-        started: Future[dict] = Future()
-        left = threading.Event()
-        self._records: dict[str, str] = {}  # of a program that has ended: file → text
+        keeper = Keeper(self._orders)
         # Also if the last name of it is bound to something else, or an interrupt comes where `with` ends.
-        weakref.finalize(self, left.set)
-        self._left = left
-        self._thread = threading.Thread(
-            target=_keep, args=(self._orders, self._records, started, left), name="lpws service", daemon=True
-        )
+        weakref.finalize(self, keeper.leave)
+        self._keeper = keeper
         try:
-            self._thread.start()
-            facts = started.result()
+            keeper.start()
+            facts = keeper.started.result()
             self.port, self.pid, self._folder = facts["port"], facts["pid"], facts["folder"]
         except BaseException:
             self.__exit__()
@@ -74,16 +66,16 @@ class Service:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._left.set()
-        if self._thread.ident:
-            self._thread.join()
+        self._keeper.leave()
+        if self._keeper.ident:  # an interrupt may have come before it was started
+            self._keeper.join()
 
     def text(self, file: str) -> str:
         """Text of a file in the program's folder, as it is now, or was in the end; empty if there is none."""
-        if self._folder is None:
+        if not self.port:
             raise RuntimeError(f"expected a {type(self).__name__} that was started: use `with`")
-        if file in self._records:
-            return self._records[file]
+        if file in self._keeper.texts:
+            return self._keeper.texts[file]
         # nginx writes a line when the client has its answer already. One thread serves all clients, so that
         # when it has answered once more, it has written down what it answered before.
         answering(self._orders, self.port)
@@ -98,61 +90,80 @@ class Service:
         return f"<{type(self).__name__} {self.version}, {where}>"
 
 
+class Keeper(threading.Thread):
+    """A thread that starts a keeper, hands over what it says, and ends it when the service is left.
+
+    It is a thread, since an interrupt of the kernel reaches the main thread alone: whatever it cuts short
+    there, this one ends what it has begun. It knows nothing of the `Service`, so as not to keep it alive.
+    """
+
+    def __init__(self, orders: dict) -> None:
+        super().__init__(name="lpws service", daemon=True)
+        self.started: Future[dict] = Future()
+        self.texts: dict[str, str] = {}  # of a program that has ended: file → text
+        self._orders = orders
+        self._left = threading.Event()
+        self._process: subprocess.Popen | None = None
+
+    def leave(self) -> None:
+        """Let the program end; also one that has not yet answered."""
+        self._left.set()
+        if self._process and not self.started.done():
+            self._tell("end")
+
+    def run(self) -> None:
+        facts: dict = {}
+        try:
+            with undebugged():
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,  # an interrupt is for the kernel
+                )  # fmt: skip
+            self._tell(json.dumps(self._orders))
+            if self._left.is_set():
+                self._tell("end")
+            facts = json.loads(self._process.stdout.readline() or '{"failed": ""}')
+            if "failed" in facts:
+                raise StartError(self._orders["command"][0], facts["failed"])
+            self.started.set_result(facts)
+            self._left.wait()
+            answering(self._orders, facts["port"])
+            self.texts = {each.name: _read(each) for each in Path(facts["folder"]).glob("*")}
+        except Exception as error:
+            self.started.set_exception(error)
+        finally:
+            if self._process:
+                self._end(facts.get("folder"))
+
+    def _tell(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # it has ended: what it says next is nothing
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _end(self, folder: str | None) -> None:
+        """End the keeper, and with it the program; do its work if it cannot."""
+        keeper = self._process
+        self._tell("end")  # a child that the kernel forked may hold the pipe open
+        with contextlib.suppress(OSError):
+            keeper.stdin.close()
+        try:
+            ended = keeper.wait(END_S) == 0
+        except subprocess.TimeoutExpired:
+            ended = False
+        if not ended:
+            if os.name == "posix":
+                with contextlib.suppress(ProcessLookupError):  # its session: the program, and itself
+                    os.killpg(keeper.pid, signal.SIGKILL)
+            keeper.kill()
+            keeper.wait()
+            if folder:
+                shutil.rmtree(folder, ignore_errors=True)
+        keeper.stdout.close()
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _keep(orders: dict, records: dict[str, str], started: Future[dict], left: threading.Event) -> None:
-    """Start a keeper, hand over what it says, and end it when the service is left."""
-    try:
-        with undebugged():
-            keeper = subprocess.Popen(
-                [sys.executable, "-I", "-S", KEEPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,  # an interrupt is for the kernel
-            )  # fmt: skip
-    except BaseException as error:
-        started.set_exception(error)
-        return
-    facts = {}
-    try:
-        _tell(keeper, json.dumps(orders))
-        facts = json.loads(keeper.stdout.readline() or '{"failed": ""}')
-        if "failed" in facts:
-            started.set_exception(StartError(orders["command"][0], facts["failed"]))
-        else:
-            started.set_result(facts)
-            left.wait()
-            answering(orders, facts["port"])
-            records |= {path.name: _read(path) for path in Path(facts["folder"]).glob("*") if path.is_file()}
-    finally:
-        _end(keeper, facts.get("folder"))
-
-
-def _tell(keeper: subprocess.Popen, line: str) -> None:
-    with contextlib.suppress(OSError):  # it has ended: what it says next is nothing
-        keeper.stdin.write(line.encode() + b"\n")
-        keeper.stdin.flush()
-
-
-def _end(keeper: subprocess.Popen, folder: str | None) -> None:
-    """End the keeper, and with it the program; do its work if it cannot."""
-    _tell(keeper, "end")  # a child that the kernel forked may hold the pipe open
-    with contextlib.suppress(OSError):
-        keeper.stdin.close()
-    try:
-        code = keeper.wait(END_S)
-    except subprocess.TimeoutExpired:
-        code = None
-    if code != 0:
-        if os.name == "posix":
-            with contextlib.suppress(ProcessLookupError):  # its session: the program, and itself
-                os.killpg(keeper.pid, signal.SIGKILL)
-        keeper.kill()
-        keeper.wait()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-    keeper.stdout.close()
