@@ -154,7 +154,7 @@ LESSONS = {
             ),
             Mutation("streams", "data: {message.text}", "data: {message.text * 50}", "A message over SSE"),
             Mutation("steps", "20 + 20", "20 + 32", "With a message of 23 bytes inside"),
-            Mutation("sessions", "up + down", "down", "With a hundred, long polling"),
+            Mutation("sessions", "up + down", "down", "With a hundred messages, long polling"),
             Mutation("deflate", "if not keep", "if keep", "With a memory, the updates"),
         ),
     ),

@@ -114,7 +114,7 @@ def test_counts_of_both_agree(runs, name):
     if name not in ("long, close", "reload"):
         assert measured.opened_server == measured.opened_client == simulated.opened_client == WORK.clients
     # A slow machine asks less often, and never more often. Counted where the requests arrive, since a new
-    # client of the link takes itself for connected, and asks, a round trip before it should.
+    # client of the link believes it is connected, and asks, a round trip before it should.
     here, there = (lpws.requests(run).received_s.between(0, WORK.duration_s).sum() for run in runs[name])
     assert 0.7 * there <= here <= 1.05 * there + 1
 

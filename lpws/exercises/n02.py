@@ -127,6 +127,7 @@ TASKS = {
         models.reload_latency(pause_s=1.0, delay_s=0),
         {
             0.5: "that is a timer's. Into which pauses do more messages fall, the short or the long ones?",
+            2.0: "that is the pause into which a message falls; how much of it is left by then?",
         },
         within=0.05,
     ),

@@ -92,6 +92,8 @@ TASKS = {
         {
             435.5: "that leaves out the message, which both have to carry",
             435: "that leaves out the message, which both have to carry",
+            39.6: "the poll carries the message as well",
+            44.55: "the WebSocket carries its frame as well",
             43.55: "the message is in both, above and below the line",
         },
         within=0.01,
@@ -102,6 +104,7 @@ TASKS = {
             62: "TLS puts a record around the frame",
             82: "the text travels in a frame",
             44: "the packet begins with the headers of TCP and IP",
+            86: "a frame of 20 bytes needs no longer head than two",
             88: "a server's frame is not masked",
             79: "the record has three parts",
             124: "one packet, without the one that acknowledges it",

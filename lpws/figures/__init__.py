@@ -30,4 +30,4 @@ from .panel import axes, entitle
 from .race import replay
 from .sequence import ladder
 from .size import bytes_to_scale
-from .style import FAINT, GRAY, INK, PALE, TRANSPORT_STYLE, Style
+from .style import FAINT, GRAY, INK, PALE, PAUSED, TRANSPORT_STYLE, Style

@@ -11,7 +11,7 @@ from ..tables import deliveries, requests
 from .arguments import check_client, check_window
 from .labels import write
 from .panel import axes, entitle, warn
-from .style import GRAY, INK, LARGE, LOOK, MEDIUM, PALE, TRANSPORT_STYLE
+from .style import GRAY, INK, LARGE, LOOK, MEDIUM, PALE, style_of
 
 HIGH = 0.62  # of a strip, where the next one is 1 below
 
@@ -58,7 +58,7 @@ def gap_strip(
     if not (isinstance(rows, int) and 1 <= rows <= 20):
         raise ValueError(f"expected from 1 to 20 rows, got {rows!r}")
     start_s, end_s = (0.0, run.workload.duration_s) if window_s is None else check_window(window_s)
-    style = TRANSPORT_STYLE[run.label]
+    style = style_of(run)
     length_s = (end_s - start_s) / rows
 
     ax = axes(ax, 7.5, 0.8 + 0.6 * rows)

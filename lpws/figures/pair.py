@@ -11,7 +11,7 @@ from ..tables import deliveries
 from .count import steps
 from .labels import write
 from .panel import Drawing, axes, entitle, label_time, warn
-from .style import GRAY, INK, LOOK, MEDIUM, SMALL, TRANSPORT_STYLE
+from .style import GRAY, INK, LOOK, MEDIUM, SMALL, style_of
 
 #: Width and height of the figure [inches].
 SIZE = (7.5, 4.8)
@@ -42,7 +42,7 @@ def connections_and_latency(run: Run, *, title: str | None = None, figure: Figur
     figure.clear()
     place = {"left": 0.1, "right": 0.83, "bottom": 0.12, "top": 0.87, "hspace": 0.16}
     above, below = figure.subplots(2, sharex=True, gridspec_kw=place)
-    style = TRANSPORT_STYLE[run.label]
+    style = style_of(run)
     came = deliveries(run).dropna(subset="received_s")
     end_s = max([run.workload.duration_s, *came.received_s])
     now_s = min(run.events[-1].t, end_s) if run.events else 0.0

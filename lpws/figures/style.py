@@ -57,6 +57,8 @@ TRANSPORT_STYLE = {
     "SSE": Style("#009E73", "#007A59", "v"),
     "WebSocket": Style("#CC79A7", "#A8487C", "D"),
 }
+#: Long polling that pauses before it asks again: a paler blue, and a cross.
+PAUSED = Style("#56B4E9", "#2A6F97", "P")
 
 #: Beginnings of the names of those of Matplotlib's settings that a picture depends on.
 DRAWN = (
@@ -104,11 +106,17 @@ VARIANTS = ("-", "-.", (0, (1, 1.2)), (0, (6, 1, 1, 1, 1, 1)))
 
 
 def styles(runs: Mapping[str, Run]) -> dict[str, Style]:
-    """Label → style: the color of the transport, the line style of its first, second, … run."""
+    """Label → style: that of the transport, with the line style of its first, second, … run."""
     seen = Counter()
     result = {}
     for label, run in runs.items():
-        variant = VARIANTS[seen[run.label] % len(VARIANTS)]
-        result[label] = replace(TRANSPORT_STYLE[run.label], linestyle=variant)
-        seen[run.label] += 1
+        look = style_of(run)
+        result[label] = replace(look, linestyle=VARIANTS[seen[look] % len(VARIANTS)])
+        seen[look] += 1
     return result
+
+
+def style_of(run: Run) -> Style:
+    """The look of a run by itself."""
+    paused = run.label == "long polling" and run.transport.pause_s > 0
+    return PAUSED if paused else TRANSPORT_STYLE[run.label]

@@ -23,7 +23,7 @@ def test_the_recorded_heads_are_like_those_of_the_browser(kind, page):
 
     class Front(RequestHandler):
         def get(self):
-            self.set_cookie("session", "25-letters-of-no-session")
+            self.set_cookie("session", "24-letters-of-no-session")
             self.write("<title>a page</title>")
 
     class News(RequestHandler):

@@ -121,7 +121,8 @@ def test_a_wrong_handler_gets_the_hint_that_fits(changes, hint, capsys):
     [
         ("02.empty", 0.82, "✓"), ("02.empty", 0.2, "✗ not 0.2: that is λC"),
         ("02.empty", "most", "✗ expected a"),
-        ("02.empty", 82, "✗ not 82: that is in percent"), ("02.reload", 1, "✓"), ("02.reload", 2, "✗ not 2"),
+        ("02.empty", 82, "✗ not 82: that is in percent"), ("02.reload", 1, "✓"),
+        ("02.reload", 2, "✗ not 2: that is the pause into which"),
         ("02.reload", 0.5, "✗ not 0.5: that is a timer's"),
         ("02.sleep", 1.6, "✓"), ("02.sleep", 1.0, "✗ not 1: that is the sleep"),
     ],

@@ -85,6 +85,8 @@ def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
     ("task", "answer", "said"),
     [
         ("06.ratio", 40.5, "✓"), ("06.ratio", 435, "✗ not 435: that leaves out"), ("06.ratio", 2, "✗ not 2"),
+        ("06.ratio", 39.6, "✗ not 39.6: the poll"),
+        ("06.packet", 86, "✗ not 86: a frame of 20"),
         ("06.packet", 84, "✓"), ("06.packet", 62, "✗ not 62: TLS puts"),
         ("06.packet", 44, "✗ not 44: the packet begins"), ("06.packet", 88, "✗ not 88: a server's frame"),
     ],

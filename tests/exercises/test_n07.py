@@ -90,6 +90,9 @@ def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
 @pytest.mark.parametrize(
     ("task", "answer", "said"),
     [("burst", 320, "✓"), ("burst", 220, "✗ not 220: that is short"), ("burst", 1, "✗ not 1"),
+     ("burst", 340, "✗ not 340: that would be a burst of five"),
+     ("mail", 900, "✗ not 900: that is in an hour"),
+     ("pause", 0.4, "✗ not 0.4: that takes off six"),
      ("mail", 15, "✓"), ("mail", 15.04, "✓"), ("mail", 0.25, "✗ not 0.25: that is a second"),
      ("pause", 0.6, "✓"), ("pause", 0.8, "✗ not 0.8: that is with keep-alive")],
 )  # fmt: skip

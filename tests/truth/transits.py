@@ -87,7 +87,7 @@ ROWS = [
     Row("the same, each on a new connection", _HELD_NEW, PAIRS, second, 5, 5),
     # Where the relay is no kernel: it holds back a client's first bytes, not the client itself; and
     # it knows no slow start, in which the first flight is ten segments (RFC 6928 §2), the next twice that.
-    Row("the client takes itself for connected", _NEW, PAIRS, _connected, 0, 2),
+    Row("the client believes it is connected", _NEW, PAIRS, _connected, 0, 2),
     Row(SLOW_START, _SOCKET, LARGE, first, 1, 5),
 ]
 

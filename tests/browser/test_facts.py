@@ -1,0 +1,188 @@
+"""What the lessons say of browsers, looked up in one; and the JavaScript that they show, run there."""
+
+import itertools
+import re
+
+import booklet
+import pytest
+from tornado.web import RequestHandler
+
+import lpws
+
+
+def javascript(stem, of):
+    """The snippet of a notebook that has this in it."""
+    said = "\n".join(cell.source for cell in booklet.read(booklet.NOTEBOOKS / f"{stem}.ipynb").cells)
+    (found,) = (code for code in re.findall(r"```javascript\n(.*?)```", said, flags=re.S) if of in code)
+    return found
+
+
+class Front(RequestHandler):
+    def get(self):
+        self.write("<!DOCTYPE html><title>a page</title>")
+
+
+# ------------------------------------------------------------------ 05: what keeps the snippet from running
+
+#: What is wrong with the article's snippet → how that alone is repaired.
+REPAIRS = {
+    "the argument": lambda code: code.replace("JSON.parse(;", "JSON.parse(event.data);"),
+    "the brace": lambda code: code + "};\n",
+    "the port": lambda code: code.replace("localhost:443", "localhost"),
+    "onclose": lambda code: code.replace(
+        "webSocket.onmessage", "webSocket.onclose = () => console.log('closed');\nwebSocket.onmessage"
+    ),
+}
+SETS = [each for number in range(5) for each in itertools.combinations(REPAIRS, number)]
+RUN = """text => {
+  try { new Function(text)(); return "runs"; } catch (error) { return error.name; }
+}"""
+
+
+def test_two_of_four_faults_keep_the_snippet_from_running(page):
+    """Whichever of the four are repaired, it runs only with both of these."""
+    snippet = javascript("05_websockets", "JSON.parse(;")
+    with lpws.Server(handlers={"/": Front}) as server:
+        page.goto(server.url + "/")
+        for repaired in SETS:
+            code = snippet
+            for name in repaired:
+                before, code = code, REPAIRS[name](code)
+                assert code != before
+            needed = {"the argument", "the brace"} <= set(repaired)
+            assert page.evaluate(RUN, code) == ("runs" if needed else "SyntaxError"), repaired
+
+
+# --------------------------------------------------- 01 and 05: a POST that the browser repeats by itself
+
+
+class Post(RequestHandler):
+    """Publish what is posted; the first time, the connection breaks before the answer."""
+
+    def initialize(self, room):
+        self.room = room
+
+    def post(self):
+        asked.append(self.request.body)
+        self.hear()
+        if len(asked) == 1:
+            self.request.connection.detach().close()
+            self._finished = True
+        else:
+            self.write("heard")
+
+    def hear(self):
+        self.room.publish(self.request.body.decode())
+
+
+class Keyed(Post):
+    """The same, with a key of its own for each message, which is heard once."""
+
+    known = set()
+
+    def hear(self):
+        key, text = self.request.body.decode().split(" ", 1)
+        if key not in self.known:
+            self.known.add(key)
+            self.room.publish(text)
+
+
+asked = []
+SAY = """async (path) => {
+  await (await fetch("/")).text();  // so that there is a connection, and it is idle
+  const answer = await fetch(path, { method: "POST", body: "k7 tea is ready" });
+  return await answer.text();
+}"""
+
+
+@pytest.mark.parametrize(("handler", "heard"), [(Post, ["k7 tea is ready"] * 2), (Keyed, ["tea is ready"])])
+def test_a_browser_repeats_a_post_by_itself_and_a_key_lets_it_be_heard_once(page, handler, heard):
+    """RFC 9110 §9.2.2 says that it should not."""
+    asked.clear()
+    Keyed.known.clear()
+    with lpws.Server(handlers={"/": Front, "/say": handler}) as server:
+        page.goto(server.url + "/")
+        assert page.evaluate(SAY, "/say") == "heard"
+        assert asked == [b"k7 tea is ready"] * 2
+        assert [message.text for message in server.room.messages] == heard
+
+
+# --------------------------------------------------------------- 02 and 07: a poll that a cache answers
+
+
+def test_a_poll_can_be_cached_and_then_costs_a_304(page):
+    """Polls of one page within `max-age` reach the server once; afterwards, an ETag saves the body."""
+    scores, seen = booklet.read_through(booklet.NOTEBOOKS / "07_choosing.ipynb")["Scores"], []
+
+    class Long(scores):
+        def get(self):
+            super().get()
+            self.set_header("Cache-Control", f"public, max-age={len(seen) and 0 or 1000}")
+
+        def on_finish(self):
+            seen.append(self.get_status())
+
+    with lpws.Server(handlers={"/": Front, "/scores": Long}) as server:
+        server.publish("1 : 0")
+        page.goto(server.url + "/")
+        text = "how => fetch('/scores', { cache: how }).then(answer => answer.text())"
+        assert [page.evaluate(text, "default") for _ in range(3)] == ["1 : 0"] * 3
+        assert seen == [200]
+        assert page.evaluate(text, "no-cache") == "1 : 0"
+        assert seen == [200, 304]
+        server.publish("1 : 1")
+        assert page.evaluate(text, "no-cache") == "1 : 1"
+        assert seen == [200, 304, 200]
+
+
+# -------------------------------------------------------------- 03: the loop that asks again, in a browser
+
+#: Runs the loop with an answer that is always the same, and a clock that the test holds.
+LOOP = """async ({ code, status, body, overdue }) => {
+  const asked = [], waiting = [], shown = [];
+  const turns = async () => { for (let n = 0; n < 50; n += 1) await Promise.resolve(); };
+  const ring = async () => { waiting.splice(0).forEach(done => done()); await turns(); };
+  const fetch = async (url) => {
+    asked.push(url);
+    if (asked.length > 20) await new Promise(() => {});  // it spins
+    if (overdue) await ring();  // the answer took longer than the pause
+    if (status === 0) throw new TypeError("Failed to fetch");
+    return new Response(status === 204 ? null : body, { status });
+  };
+  const console = { log: line => shown.push(line) };
+  const Async = (async () => {}).constructor;
+  new Async("fetch", "setTimeout", "console", code)(fetch, done => waiting.push(done), console);
+  const settle = async () => { for (let n = 0; n < 20; n += 1) { await turns(); await rest(); } };
+  const rest = () => new Promise(done => { const one = new MessageChannel();
+    one.port1.onmessage = done; one.port2.postMessage(0); });
+  await settle();
+  const first = asked.length;
+  await ring();
+  await settle();
+  return { first, second: asked.length, last: asked.at(-1), shown };
+}"""
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(204, ""), (200, ""), (200, "\n"), (500, "oops"), (502, "<html>"), (200, "<!doctype html>"), (0, "")],
+)
+def test_the_loop_of_long_polling_waits_before_it_asks_again_if_it_got_nothing(page, status, body):
+    code = javascript("03_long_polling", "/held?cursor=")
+    with lpws.Server(handlers={"/": Front}) as server:
+        page.goto(server.url + "/")
+        options = {"code": code, "status": status, "body": body, "overdue": False}
+        said = page.evaluate(LOOP, options)
+        assert said == {"first": 1, "second": 2, "last": "/held?cursor=0", "shown": []}
+
+
+def test_the_loop_of_long_polling_asks_at_once_after_a_message_and_after_a_hold(page):
+    code = javascript("03_long_polling", "/held?cursor=")
+    with lpws.Server(handlers={"/": Front}) as server:
+        page.goto(server.url + "/")
+        options = {"code": code, "status": 200, "body": "1 tea\n2 cold\n", "overdue": False}
+        said = page.evaluate(LOOP, options)
+        assert said["shown"][:2] == ["1 tea", "2 cold"]
+        assert said["last"] == "/held?cursor=2"
+        assert said["first"] == 2, "at once after the first answer, whose like then brings nothing new"
+        assert page.evaluate(LOOP, options | {"status": 204, "overdue": True})["first"] > 1
