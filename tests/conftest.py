@@ -6,6 +6,9 @@ import random
 import pytest
 from leaks import nothing_left_behind
 
+#: The folder of the tests that drive a browser.
+BROWSER = "tests/browser/"
+
 
 def pytest_configure():
     """A seed for what happens at random moments, for all processes of the tests; `LPWS_SEED` repeats one."""
@@ -22,6 +25,24 @@ def pytest_collection_modifyitems(items):
     """Within a file in an order drawn from the seed, if that is asked for, as `run.py soak` does."""
     if os.environ.get("LPWS_SHUFFLE"):
         random.Random(os.environ["LPWS_SEED"]).shuffle(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file at a time, as with ``--dist loadfile``, and all files of the browser to one worker.
+
+    They wait for pages and kernels most of the time. Two workers that wait at once would leave the
+    processors idle; so the others compute meanwhile.
+    """
+    if config.option.dist != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
+
+    return Files(config, log)
 
 
 @pytest.fixture

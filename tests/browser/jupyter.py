@@ -22,6 +22,19 @@ START_S = 90.0
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+#: Begins a kernel in which runs are simulated, except in the notebooks that are named: it waits for none.
+TWINS = """import os
+import lpws
+
+def twin(transport, work, link=None, **_):
+    return lpws.simulate(transport, work, link and lpws.Link(delay_s=link.delay_s))
+
+if not os.path.basename(os.environ.get("JPY_SESSION_NAME", "")).startswith({measured!r}):
+    lpws.measure = twin
+del os, twin
+"""
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody has."""
     with socket.socket() as one:
@@ -30,7 +43,9 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def jupyterlab(folder: Path, base_url: str = "/", **environment: str) -> Iterator[str]:
+def jupyterlab(
+    folder: Path, base_url: str = "/", measured: tuple[str, ...] | None = None, **environment: str
+) -> Iterator[str]:
     """The address of a JupyterLab that runs inside this context.
 
     Parameters
@@ -39,6 +54,8 @@ def jupyterlab(folder: Path, base_url: str = "/", **environment: str) -> Iterato
         Where it keeps everything; the reader's files are in its folder ``home``.
     base_url
         Where it is on its host, as a hub would have it.
+    measured
+        How the names of the notebooks begin whose runs are measured; if not given, those of all.
     environment
         Variables of the environment that it starts in, and its kernels too.
     """
@@ -58,6 +75,10 @@ def jupyterlab(folder: Path, base_url: str = "/", **environment: str) -> Iterato
         "IdentityProvider.token": "",
         "LabApp.expose_app_in_browser": True,  # as `jupyterapp`
     }
+    if measured is not None:
+        start = folder / "ipythondir" / "profile_default" / "startup"
+        start.mkdir(parents=True)
+        (start / "twins.py").write_text(TWINS.format(measured=measured), encoding="utf-8")
     unwanted = shutil.ignore_patterns(".*", "__pycache__")
     shutil.copytree(ROOT / "notebooks", folder / "home" / "notebooks", ignore=unwanted)
     with open(folder / "jupyterlab.log", "wb") as log:

@@ -33,7 +33,8 @@ MANY = 200
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    with jupyterlab(tmp_path_factory.mktemp("hub"), BASE_URL, JUPYTERHUB_SERVICE_PREFIX=BASE_URL) as url:
+    folder = tmp_path_factory.mktemp("hub")
+    with jupyterlab(folder, BASE_URL, measured=(), JUPYTERHUB_SERVICE_PREFIX=BASE_URL) as url:
         yield url
 
 
