@@ -261,13 +261,14 @@ def test(arguments):
     if arguments:
         become(PYTHON, "-m", "pytest", *(cache + arguments))
     # Most tests wait, for a timer or a browser, and notebooks wait for their runs (they compute for a fifth
-    # of their time): so many files at a time, in the order of their names, as two processors carry.
-    pytest = ["pytest", "--dist", "loadfile", "--no-loadscope-reorder"] + cache
-    steps = [["ruff", "check"] + ruff_cache + ["."], pytest + ["-n", "2", "-p", "no:nbval", "tests"]]
+    # of their time): so many files at a time, in the order of their names, as two processors carry. One of
+    # the three has all that drive a browser (tests/conftest.py).
+    pytest = ["pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"] + cache
+    steps = [["ruff", "check"] + ruff_cache + ["."], pytest + ["-p", "no:nbval", "tests"]]
     if glob.glob(os.path.join("notebooks", "*.ipynb")):
         nbval = ["--nbval", "--nbval-sanitize-with=" + os.path.join("tests", "sanitize.cfg")]
         nbval += ["--nbval-current-env", "--nbval-cell-timeout=120"]
-        steps.append(pytest + ["-n", "2"] + nbval + ["notebooks"])
+        steps.append(pytest + nbval + ["notebooks"])
     failed = [" ".join(step) for step in steps if run(PYTHON, "-m", *step)]
     if failed:
         sys.exit("Failed: " + "; ".join(failed))

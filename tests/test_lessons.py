@@ -216,9 +216,13 @@ def test_a_claim_notices(stem, mutation):
             if not tags(cell) & TASKS:
                 source = cell.source.replace(mutation.old, mutation.new) if cell is mutated else cell.source
                 said += booklet.execute(source, namespace)
-    judged = claims(said)
-    assert any(line.startswith(f"✗ {mutation.claim}") for line in judged), judged
-    assert any(line.startswith("✓") for line in judged), "not everything is broken"
+                judged = claims(said)
+                noticed = any(line.startswith(f"✗ {mutation.claim}") for line in judged)
+                whole = any(line.startswith("✓") for line in judged)
+                if noticed and whole:
+                    break  # what else the notebook says changes nothing
+    assert noticed, judged
+    assert whole, "not everything is broken"
 
 
 def test_there_are_three_mutations_or_more(path):
