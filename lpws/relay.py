@@ -36,13 +36,20 @@ class Relay:
     port
         Where the server listens.
     record
-        Called with each event: when a chunk was due, and when it left.
+        Called with each event, if given: when a chunk was due, and when it left.
     log
-        Gets the lines that would otherwise be printed.
+        Gets the lines that would otherwise be printed, if given.
     """
 
-    def __init__(self, link: Link, port: int, record: Callable[[tuple], None], log: deque[str]) -> None:
-        self.link, self.port, self.record, self.log = link, port, record, log
+    def __init__(
+        self,
+        link: Link,
+        port: int,
+        record: Callable[[tuple], None] | None = None,
+        log: deque[str] | None = None,
+    ) -> None:
+        self.link, self.port, self.record = link, port, record or (lambda event: None)
+        self.log = deque(maxlen=20) if log is None else log
         self.crossings: set[Crossing] = set()
         self.silent = False
         self.spoke_s = 0.0  # when the last silence ended

@@ -223,6 +223,13 @@ class _Server(HTTPServer):
 
     arrived = closed = 0
 
+    def handle_stream(self, stream: Any, address: tuple) -> None:
+        # Small writes leave at once (no waiting for an ACK, as Nagle's algorithm does): that takes real
+        # time, in which none passes here, and a client would see them too late on the program's clock.
+        stream.set_nodelay(True)
+        stream.set_nodelay = lambda value: None  # Tornado turns it off again after each response
+        super().handle_stream(stream, address)
+
     def on_close(self, server_conn: object) -> None:
         super().on_close(server_conn)
         self.closed += 1

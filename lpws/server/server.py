@@ -21,6 +21,7 @@ from ..specs import Outage
 from ..transports.room import Room
 from .doorway import Doorway
 from .handlers import HANDLERS
+from .tcpinfo import in_doubt
 
 
 class Server:
@@ -190,6 +191,17 @@ class Server:
             the one by which it calls the server.
         """
         self.thread.call(self.room.admit, hosts)
+
+    def in_doubt(self) -> tuple[int, int] | None:
+        """Segments that the clients' kernels have not acknowledged, and segments sent again.
+
+        Returns
+        -------
+        tuple or None
+            Both summed over the open connections; None where the system does not tell.
+        """
+        books = self.thread.call(lambda: [in_doubt(stream.socket) for stream in self._streams])
+        return None if None in books else (sum(now for now, _ in books), sum(again for _, again in books))
 
     def drop(self) -> int:
         """Close every open connection, as a failing network does, and return how many."""

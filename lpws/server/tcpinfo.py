@@ -12,6 +12,8 @@ import sys
 _TCP_INFO = struct.Struct("=B127xQ8xI52xQQ")
 # tcpi_state, linux/tcp_states.h: reset, or closed by both sides; closed by the peer alone.
 _CLOSE, _CLOSE_WAIT = 7, 8
+# tcpi_unacked and tcpi_total_retrans, both in segments.
+_IN_DOUBT = struct.Struct("=24xI72xI")
 
 
 def _tcp_info(connection: socket.socket) -> tuple[int, ...]:
@@ -48,3 +50,19 @@ def payload_bytes(connection: socket.socket) -> tuple[int, int] | None:
         return None  # whether there was a FIN, nothing says any more
     # A FIN that was received stands in the count, as if it were a byte.
     return received - (state == _CLOSE_WAIT or reset == errno.EPIPE), sent - again + unsent
+
+
+def in_doubt(connection: socket.socket) -> tuple[int, int] | None:
+    """Segments that the peer has not acknowledged, and segments that were sent again.
+
+    Returns
+    -------
+    tuple or None
+        (unacknowledged now, sent again so far); None where the system does not tell.
+    """
+    if sys.platform != "linux":
+        return None
+    try:
+        return _IN_DOUBT.unpack(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _IN_DOUBT.size))
+    except (OSError, struct.error):
+        return None

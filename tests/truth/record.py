@@ -1,17 +1,19 @@
-"""Measures `data/link.csv` and `data/wire.csv` again, on this machine (Linux, root).
+"""Measures `data/link.csv`, `data/wire.csv` and `data/silence.csv` again, on this machine (Linux, root).
 
     python tests/truth/record.py
 
-The machine should have nothing else to do.
+The machine should have nothing else to do. With names, as in ``record.py silence``, only these.
 """
 
 from __future__ import annotations
 
 import functools
+import sys
 import tempfile
 from pathlib import Path
 
 import pandas as pd
+import silence
 import transits
 import tun
 from namespaces import Namespace
@@ -57,13 +59,21 @@ def lag() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def main() -> None:
-    """Write both tables."""
-    for name, table in (("link", link()), ("wire", lag())):
-        path = DATA / f"{name}.csv"
+def path_that_dies() -> pd.DataFrame:
+    """What TCP learns of a path that loses every packet."""
+    return silence.changes(silence.measure(1.0, 20.0))
+
+
+TABLES = {"link": link, "wire": lag, "silence": path_that_dies}
+
+
+def main(names: list[str]) -> None:
+    """Write these tables, or all."""
+    for name in names or TABLES:
+        path, table = DATA / f"{name}.csv", TABLES[name]()
         table.round(6).to_csv(path, index=False)
         print(table.round(6).to_string(index=False))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,8 +1,9 @@
 """Two namespaces joined by the kernel's own TCP/IP over a line with delay.
 
 Each has a TUN device: a network card whose wire is a file. A process of its own brings every packet
-that leaves one to the other, one transit later. It is run as ``python tun.py DELAY_S FILE FILE``, and
-ends when its standard input does, so that it cannot outlive the test.
+that leaves one to the other, one transit later. It is run as ``python tun.py DELAY_S FILE FILE``, loses every
+packet once a line is written to its standard input, and ends when that does, so that it cannot outlive the
+test.
 """
 
 from __future__ import annotations
@@ -29,13 +30,19 @@ def serve(delay_s: float, one: int, other: int) -> None:
     """Bring each packet from one device to the other, until standard input ends."""
     way = {one: other, other: one}
     under_way: deque[tuple[float, int, bytes]] = deque()  # when due, where, what
+    broken = False
     while True:
         wait_s = max(0.0, under_way[0][0] - time.perf_counter()) if under_way else None
-        ready, _, _ = select.select([sys.stdin, one, other], [], [], wait_s)
-        if sys.stdin in ready:
-            return
+        ready, _, _ = select.select([0, one, other], [], [], wait_s)
+        if 0 in ready:
+            if not os.read(0, 64):
+                return
+            broken = True
+            ready.remove(0)
         for device in ready:
-            under_way.append((time.perf_counter() + delay_s, way[device], os.read(device, 65_536)))
+            packet = os.read(device, 65_536)
+            if not broken:
+                under_way.append((time.perf_counter() + delay_s, way[device], packet))
         while under_way and under_way[0][0] <= time.perf_counter():
             _, device, packet = under_way.popleft()
             os.write(device, packet)
@@ -57,6 +64,13 @@ def _device(address: str) -> int:
 @contextlib.contextmanager
 def line(delay_s: float):
     """(near, far): two namespaces, `delay_s` apart, where `NEAR` and `FAR` are."""
+    with breakable(delay_s) as (near, far, _):
+        yield near, far
+
+
+@contextlib.contextmanager
+def breakable(delay_s: float):
+    """(near, far, cut): the same, and a function after which every packet between them is lost."""
     from namespaces import Namespace
 
     with contextlib.ExitStack() as stack:
@@ -69,7 +83,12 @@ def line(delay_s: float):
             command = [sys.executable, __file__, str(delay_s), *map(str, devices)]
             server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=devices)
         stack.callback(server.communicate)  # closes its input, and waits for its end
-        yield near, far
+
+        def cut() -> None:
+            server.stdin.write(b"\n")
+            server.stdin.flush()
+
+        yield near, far, cut
 
 
 def measure(near, far, transport, workload, link):

@@ -1,0 +1,283 @@
+"""The tasks of notebook 08: dead lines, and a heartbeat that finds them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from contextlib import suppress
+
+from .observer import Scene, Wrong
+from .program import Program
+from .task import Make, Quick, a_handler
+from .web import CLOSE, PING, PONG, TEXT, Frame, WebClient, frame
+
+#: The observer looks so many times within a timeout; what it says of times is true to one of these steps.
+LOOKS = 10
+
+
+class Peer(WebClient):
+    """A client that pays attention to pings, and answers them as it is told to.
+
+    Parameters
+    ----------
+    scene
+        Where it joins.
+    """
+
+    scene: Heartbeats
+
+    def __init__(self, scene: Heartbeats) -> None:
+        interval_s, timeout_s = scene.interval_s, scene.timeout_s
+        super().__init__(scene, len(scene.clients) + 1, interval=interval_s, timeout=timeout_s)
+        self.pings: list[tuple[float, bytes]] = []  # when each was seen [s], and what it says
+        self.life_s = scene.now_s  # its last sign of life
+        self.end_s: float | None = None  # when the server gave it up, by a Close frame or without one
+
+    def look(self) -> list[Frame]:
+        """The frames that have come, read without a word to the server."""
+        with suppress(BlockingIOError):
+            while more := self._read():
+                self.data += more
+            self._end()
+        frames = []
+        while got := self._next():
+            frames.append(got)
+            if got.opcode == PING:
+                self.pings.append((self.scene.now_s, got.payload))
+            elif got.opcode == CLOSE:
+                self._end()
+        return frames
+
+    def _read(self) -> bytes:
+        """Bytes that are here already; none if the connection has ended."""
+        before = self.socket.gettimeout()
+        self.socket.setblocking(False)
+        try:
+            return self.socket.recv(65_536)
+        except ConnectionError:
+            return b""
+        finally:
+            self.socket.settimeout(before)
+
+    def _end(self) -> None:
+        if self.end_s is None:
+            self.end_s = self.scene.now_s
+
+    def say(self, opcode: int, payload: bytes = b"") -> None:
+        """Give a sign of life, and wait until the server has come to it."""
+        with suppress(OSError):
+            self.socket.sendall(frame(opcode, payload, self.scene.draw.randbytes(4)))
+        self.life_s = self.scene.now_s
+        heard = self.hear()
+        self.pings += [(self.scene.now_s, got.payload) for got in heard if got.opcode == PING]
+        if self.ended:
+            self._end()
+
+
+class Heartbeats(Scene):
+    """A heartbeat, with peers around it that live and die.
+
+    Parameters
+    ----------
+    program, draw
+        As for a `Scene`.
+    """
+
+    def __init__(self, program: Program, draw: random.Random) -> None:
+        super().__init__(program, draw)
+        self.interval_s = draw.randrange(40, 160) / 4 + 0.25
+        self.timeout_s = round(self.interval_s * draw.uniform(0.3, 0.7), 2)
+        self.step_s = self.timeout_s / LOOKS
+
+    def join(self) -> Peer:
+        """One more peer."""
+        return Peer(self)
+
+    def pass_by(self, seconds: float, *acts: Callable[[], None]) -> None:
+        """Let the time pass in steps, and let each peer act after each of them."""
+        end_s = self.now_s + seconds
+        while self.now_s < end_s - 1e-6:
+            self.beat(min(self.step_s, end_s - self.now_s))
+            for act in acts:
+                act()
+
+    def beat(self, seconds: float) -> None:
+        """Let the time pass, and say what a closed connection has to do with an error."""
+        try:
+            self.settle(seconds)
+        except Wrong as wrong:
+            if "WebSocketClosedError" in wrong.happened:
+                raise Wrong("sent a ping over a connection that was closed, or closing",
+                            "what ends the timer, whichever side closes") from None  # fmt: skip
+            raise
+
+
+def lives(peer: Peer, after_s: float = 0.0, busy_s: float | None = None) -> Callable[[], None]:
+    """What a living peer does: answers a ping after a time, or is busy and speaks of something else."""
+    answered = 0
+    spoke_s = -1.0
+
+    def act() -> None:
+        nonlocal answered, spoke_s
+        peer.look()
+        now_s = peer.scene.now_s
+        if peer.end_s is not None or len(peer.pings) == answered:
+            return
+        at_s, mark = peer.pings[answered]
+        if now_s >= at_s + after_s - 1e-6:
+            answered += 1
+            peer.say(PONG, mark)
+        elif busy_s is not None and spoke_s < at_s and now_s >= at_s + busy_s - 1e-6:
+            spoke_s = now_s
+            peer.say(TEXT, b"more of a long story")
+
+    return act
+
+
+def _stays(peer: Peer, who: str, think: str) -> None:
+    """Raise `Wrong` if the server has given up a peer that lives."""
+    if peer.end_s is not None:
+        last = f"{peer.end_s - peer.life_s:.3g} s after its last sign of life"
+        raise Wrong(f"closed the connection of {who}, {last}", think)
+
+
+def pings(scene: Heartbeats) -> None:
+    peer, begin_s = scene.join(), scene.now_s
+    scene.pass_by(3.5 * scene.interval_s, lives(peer))
+    _stays(peer, "a client that answered every ping at once", "what a pong says, and who remembers it")
+    times = [at_s - begin_s for at_s, _ in peer.pings]
+    due = [scene.interval_s * n for n in (1, 2, 3)]
+    if len(times) != 3 or any(not -1e-6 <= at - on < 2 * scene.step_s
+                              for at, on in zip(times, due, strict=True)):  # fmt: skip
+        said = ", ".join(f"{at:.3g}" for at in times[:5]) or "not once"
+        raise Wrong(
+            f"pinged after {said} s, where an interval of {scene.interval_s:g} s was asked for"
+            if times else f"sent no ping in {3.5 * scene.interval_s:.3g} s",
+            "when the next ping is due, and what the wait for the pong takes off it",
+        )  # fmt: skip
+
+
+def finds(scene: Heartbeats) -> None:
+    for beats in (0, 2):
+        peer = scene.join()
+        if beats:
+            scene.pass_by(scene.interval_s * beats + scene.step_s, lives(peer))
+        bound_s = scene.interval_s + scene.timeout_s
+        limit_s = peer.life_s + bound_s + 2 * scene.step_s
+        who = f"a client that {'answered two pings and then' if beats else 'joined and'} fell silent"
+        while peer.end_s is None and scene.now_s < limit_s:
+            scene.beat(scene.step_s)
+            peer.look()
+        if peer.end_s is None:
+            raise Wrong(
+                f"still keeps {who}, {scene.now_s - peer.life_s:.3g} s after its last sign of life, "
+                f"where {bound_s:.3g} s were allowed",
+                "what looks at the clock when the timeout is over",
+            )
+        asked = [at_s for at_s, _ in peer.pings if at_s > peer.life_s]
+        if not asked or peer.end_s < asked[0] + scene.timeout_s - 2 * scene.step_s:
+            waited = f"{peer.end_s - asked[0]:.3g} s after its ping" if asked else "without a ping"
+            raise Wrong(
+                f"gave {who} up {waited}, where {scene.timeout_s:g} s were to be waited",
+                "when the timeout begins, and what it is measured in",
+            )
+        peer.leave()
+
+
+def spares_the_slow(scene: Heartbeats) -> None:
+    peer = scene.join()
+    scene.pass_by(4.5 * scene.interval_s, lives(peer, 0.8 * scene.timeout_s))
+    _stays(peer, "a slow client, whose pong came in time", "which ping the timeout belongs to")
+
+
+def spares_the_busy(scene: Heartbeats) -> None:
+    peer = scene.join()
+    scene.pass_by(3.5 * scene.interval_s, lives(peer, 1.2 * scene.timeout_s, 0.5 * scene.timeout_s))
+    _stays(peer, "a busy client, which had sent a message, and had its pong behind it",
+           "what else is a sign of life")  # fmt: skip
+
+
+def one_by_one(scene: Heartbeats) -> None:
+    living = [scene.join(), scene.join()]
+    acts = [lives(peer) for peer in living]
+    dead = scene.join()
+    scene.pass_by(scene.interval_s / 3, *acts)
+    late = scene.join()
+    acts.append(lives(late))
+    scene.pass_by(2.2 * scene.interval_s, *acts, dead.look)
+    for peer in [*living, late]:
+        _stays(peer, "a client that answered, beside another that was dead", "whose pong it is, and whose timer")
+    if dead.end_s is None:
+        raise Wrong("kept a dead client because others beside it lived", "whose pong it is, and whose timer")
+
+
+def stops(scene: Heartbeats) -> None:
+    # One leaves between two pings, one between a ping and its timeout; one says goodbye, one does not.
+    kept = scene.waiting()
+    for wait_s in (0.4 * scene.interval_s, scene.interval_s + 0.4 * scene.timeout_s):
+        for polite in (True, False):
+            peer = scene.join()
+            scene.pass_by(wait_s, peer.look)
+            if polite:
+                with suppress(OSError):
+                    peer.socket.sendall(frame(CLOSE, b"\x03\xe9", scene.draw.randbytes(4)))
+            peer.leave()
+            scene.beat(0)
+            _tidied(scene, kept, "had left")
+            scene.beat(2 * scene.interval_s)
+
+
+def silent_after_close(scene: Heartbeats) -> None:
+    kept = scene.waiting()
+    peer = scene.join()
+    while peer.end_s is None and scene.now_s < peer.life_s + 3 * scene.interval_s:
+        scene.beat(scene.step_s)
+        peer.look()
+    scene.beat(3 * scene.interval_s)
+    if more := [got for got in peer.look() if got.opcode != CLOSE]:
+        raise Wrong(f"sent {len(more)} frames more to a client that it had given up", "what ends the timer")
+    _tidied(scene, kept, "was dead, and given up,")
+
+
+def _tidied(scene: Heartbeats, kept: int, how: str) -> None:
+    """Raise `Wrong` if a handler is kept whose client is no more."""
+    if scene.waiting(kept) > kept:
+        raise Wrong(
+            f"keeps the handler of a client that {how} in memory",
+            "the timer that still runs for it: who takes it back, and when",
+        )
+
+
+TASKS = {
+    "heartbeat": Make(
+        stub="the methods are still empty: begin with `open`: what is to happen after one interval?",
+        expected=a_handler("tornado.websocket", "WebSocketHandler"),
+        stages=[
+            [("pings a client once per interval", pings)],
+            [("finds the dead within interval + timeout, and not before the timeout is over", finds)],
+            [
+                ("spares the slow, whose pong comes just in time", spares_the_slow),
+                ("spares the busy, who speak before their pong comes", spares_the_busy),
+                ("takes nobody's pong for another's", one_by_one),
+            ],
+            [
+                ("stops its timer when a client leaves", stops),
+                ("sends nothing to a client that it has given up, and forgets it", silent_after_close),
+            ],
+        ],
+        scene=Heartbeats,
+    ),
+    "latest": Quick(
+        30 + 10 + 5,
+        {
+            40: "that is when the pong is overdue; what does Tornado do then?",
+            10: "that is the timeout; when does the ping leave?",
+            30: "that is the latest moment for the next ping; and then?",
+            35: "and how long may the pong take?",
+            15: "that is the earliest; the path may die just after a pong",
+            20: "is a ping sent the moment the path dies?",
+            25: "that is the average until the pong is overdue",
+        },
+    ),
+    "keepalive": Quick(0, {100: "who answers the probe: the phone, or the machine that the server is connected to?"}),
+}  # fmt: skip
