@@ -171,6 +171,14 @@ LESSONS = {
             Mutation("five", "lpws.SSE()", "lpws.ShortPolling(interval_s=C)", "At 25 ms, the medians of SSE"),
         ),
     ),
+    "08_dead_lines": Lesson(
+        mutations=(
+            Mutation("watch", "watch(lpws.Relay.silence)", "watch(lpws.Relay.cut)", "After a silence of a"),
+            Mutation("pinged", "class Kept(News)", "class Kept(Pinged)", "TCP keep-alive found neither"),
+            Mutation("others", "asyncio.sleep(0.25)", "asyncio.sleep(9)", "The server wrote at least two"),
+            Mutation("busy", "time.sleep(1.5)", "await asyncio.sleep(1.5)", "Ten healthy clients were busy"),
+        ),
+    ),
     "A_the_instrument": Lesson(
         mutations=(
             Mutation("forgetful", "cursor=False", "cursor=True", "Long polling without a cursor lost"),

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from lpws.server import tcpinfo
-from lpws.server.tcpinfo import payload_bytes
+from lpws.server import Server, tcpinfo
+from lpws.server.tcpinfo import in_doubt, payload_bytes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 
@@ -104,3 +104,36 @@ def test_elsewhere_it_does_not_say(monkeypatch):
     one, other = socket.socketpair()
     with one, other:  # no TCP
         assert payload_bytes(one) is None
+
+
+def test_what_a_neighbor_has_acknowledged_is_in_no_doubt():
+    """Acknowledged by its kernel, that is: the peer reads nothing."""
+    with pair() as (ours, _):
+        ours.sendall(b"x" * 1000)
+        end = time.monotonic() + 10
+        while in_doubt(ours) != (0, 0):
+            assert time.monotonic() < end
+            time.sleep(0.001)
+
+
+def test_what_the_peer_has_no_room_for_is_not_in_doubt_either():
+    with pair() as (ours, _):
+        ours.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                ours.send(b"x" * 65_536)
+        assert in_doubt(ours)[1] == 0
+
+
+def test_what_is_no_connection_has_no_books():
+    with socket.socket(socket.AF_UNIX) as other:
+        assert in_doubt(other) is None
+
+
+def test_the_server_adds_up_its_connections():
+    with Server() as server:
+        assert server.in_doubt() == (0, 0)
+        with contextlib.ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            assert server.in_doubt() == (0, 0)

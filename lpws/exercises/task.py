@@ -149,6 +149,7 @@ async def _empty_too() -> None: ...
 def _is_empty(thing: Any) -> bool:
     """True if nothing has been written yet into the body of the function, or of a class's methods."""
     parts: Iterable[Any] = vars(thing).values() if isinstance(thing, type) else [thing]
+    parts = [getattr(part, "fget", part) for part in parts]  # of a property
     functions = [part for part in parts if inspect.isfunction(part) and part.__name__ != "initialize"]
     return bool(functions) and all(map(_says_nothing, functions))
 

@@ -107,4 +107,3 @@ def changes(found: pd.DataFrame) -> pd.DataFrame:
     before = said.groupby("connection", sort=False).shift()
     changed = (said.drop(columns="connection") != before).any(axis=1)
     return found[changed | ~found.duplicated("connection", keep="last")].reset_index(drop=True)
-
