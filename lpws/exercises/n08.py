@@ -116,7 +116,7 @@ class Heartbeats(Scene):
 
 
 def lives(peer: Peer, after_s: float = 0.0, busy_s: float | None = None) -> Callable[[], None]:
-    """What a living peer does: answers a ping after a time, or is busy and speaks of something else."""
+    """Act of a living peer: it answers a ping after a time, or is busy and speaks of something else."""
     answered = 0
     spoke_s = -1.0
 
