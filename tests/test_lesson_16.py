@@ -219,7 +219,7 @@ def looks_at_nothing(monkeypatch, namespace):
         (closes_each_time, "talk", "four of them kept a single connection"),
         (closes_each_time, "watch", "and each kept its one connection"),
         (no_chance, "comeback", "with it, the greatest crowd is less than a fifth of that"),
-        (wrong_clock, "clock", "the clock was set to within half of the best round trip"),
+        (wrong_clock, "clock", "the clock is off by at most half of the best round trip"),
         (looks_at_nothing, "strangers", "the four get nothing but 403"),
     ],
 )

@@ -1,8 +1,11 @@
 """The notebooks as a reader has them: opened in JupyterLab, and run there with Run All."""
 
 
+import re
+
 import booklet
 import pytest
+from playwright.sync_api import expect
 
 from .jupyter import ASK, CELLS, END, OPEN, RUN_ALL, SEE, jupyterlab, live_page
 
@@ -131,7 +134,35 @@ def the_chat_is_live(page):
     frame.get_by_text("Connection lost").wait_for()
 
 
-BY_NAME = {"05_websockets": the_page_talks, "16_build_a_chat": the_chat_is_live}
+def the_sliders_draw_anew(page):
+    """In 02 and 07: moving any slider draws the picture beneath it anew, in its place."""
+    sliders = 0
+    for number, cell in enumerate(page.evaluate(CELLS)):
+        if "lpws.slider(" not in cell["source"]:
+            continue
+        outputs = len(cell["outputs"])
+        page.evaluate(SEE, number)
+        node = page.locator(f'.jp-Cell[data-windowed-list-index="{number}"]')
+        picture, handles = node.locator("img"), node.locator(".noUi-handle")
+        expect(handles).to_have_count(outputs - 1)
+        for place in range(outputs - 1):
+            before, said = picture.get_attribute("src"), picture.get_attribute("alt")
+            handles.nth(place).press("ArrowRight")
+            expect(picture).not_to_have_attribute("alt", said, timeout=30_000)
+            expect(picture).to_have_attribute("alt", re.compile(" Now .* = "))
+            assert picture.get_attribute("src") != before
+            assert picture.count() == 1
+            sliders += 1
+        assert len(page.evaluate(CELLS)[number]["outputs"]) == outputs
+    assert sliders
+
+
+BY_NAME = {
+    "02_short_polling": the_sliders_draw_anew,
+    "05_websockets": the_page_talks,
+    "07_choosing": the_sliders_draw_anew,
+    "16_build_a_chat": the_chat_is_live,
+}
 
 
 def test_a_notebook_that_is_not_trusted_makes_sense(open_notebook):
