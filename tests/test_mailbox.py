@@ -97,6 +97,21 @@ def test_who_asks_again_has_one_request_with_the_new_hold(mailbox):
     assert mailbox.publish("three")[1] == ["ann"]
 
 
+@pytest.mark.parametrize(("first", "step"), [(0, 1), (0, 2), (1, 2), (2, 5)])
+def test_mailboxes_that_number_in_turn_take_any_cursor(first, step):
+    mailbox = Mailbox(first, step, alone=False)
+    assert (mailbox.last, mailbox.since(7)) == (0, [])
+    for text in "abcd":
+        mailbox.publish(text)
+    ids = [first + 1 + step * n for n in range(4)]
+    assert [message.id for message in mailbox.log] == ids
+    assert mailbox.last == ids[-1]
+    for cursor in range(ids[-1] + 3):
+        assert [message.id for message in mailbox.since(cursor)] == [id for id in ids if id > cursor]
+    with pytest.raises(ValueError, match="expected a cursor from 0"):
+        mailbox.since(-1)
+
+
 def test_a_list_of_news_is_the_callers_own(mailbox):
     mailbox.since(0).clear()
     assert mailbox.last == 2

@@ -29,6 +29,7 @@ http {{
     upstream servers {{
         {servers}
         keepalive 32;
+        {once}
     }}
     {version}
 """
@@ -127,10 +128,13 @@ def configuration(proxy: Proxy, ports: tuple[int, ...]) -> tuple[str, dict[str, 
     # Headers set in the location replace those set around it, all of them.
     around = sets_header(http) and not sets_header(location)
     close = "" if sets_header(http if around else location, "connection") else CLOSE
+    version = next((words[1:] for words in location + http if words[0] == "proxy_http_version"), None)
     head = HEAD.format(
         connections=proxy.connections,
         servers="\n        ".join(f"server {Service.host}:{port} max_fails=0;" for port in ports),
         version="" if any(words[0] == "proxy_http_version" for words in http) else "proxy_http_version 1.0;",
+        # With 1.0 the server closes each connection; nginx, which is not told, would use some of them again.
+        once="" if version == ["1.1"] else "keepalive_requests 1;",
     ) + (close if around else "")
     middle = MIDDLE.format(host=Service.host, connection="" if around else close)
     first = head.count("\n") + 1
