@@ -111,7 +111,7 @@ class Books:
             return set()  # it may lie in the proxy's buffer
         # Only the last request of a client may live at the end; an answer to it may come too late.
         lives = self._last_requests
-        if not transport.streams:
+        if transport.upgrades or not transport.streams:
             lives = lives & {row[5] for row in self.rows["response_received", "client"]}
         carried = {(row[3], row[6]): row[5] for row in rows}  # by which request the last time
         return {pair for pair, request in carried.items() if request in lives}

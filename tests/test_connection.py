@@ -68,6 +68,17 @@ def test_a_connection_that_ends_too_early_says_so(answers):
         connected(lambda connection: connection.get("", request=1), answers)
 
 
+def test_a_connection_that_has_ended_is_not_asked():
+    async def act(connection):
+        connection.transport.abort()
+        await connection.gone
+        with pytest.raises(Gone, match="ended before the request was sent"):
+            await connection.get("", 1)
+
+    _, seen = connected(act, [ANSWER])
+    assert "request_sent" not in [event[1] for event in seen["events"]]
+
+
 def test_an_answer_that_does_not_come_in_time_is_given_up():
     with pytest.raises(TimeoutError, match="the time was over"):
         connected(lambda connection: connection.get("", request=1, until_s=lpws.clock() + 0.01), [b""])

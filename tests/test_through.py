@@ -1,7 +1,9 @@
 """Runs through a real proxy, with several servers behind it, and with servers that go away."""
 
 import contextlib
+import http.client
 import os
+import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -228,8 +230,8 @@ def test_a_server_that_stays_away():
 
 
 def test_an_outage_may_outlast_the_messages():
-    late = lpws.Outage(at_s=0.9, away_s=1.0)
-    run = lpws.measure(TRANSPORTS["WebSocket"], WORK, LINK, outages=[late])
+    late = lpws.Outage(at_s=0.9, away_s=2.5)  # longer than a client's patience with the last message
+    run = lpws.measure(TRANSPORTS["WebSocket"], replace(WORK, pattern="periodic"), LINK, outages=[late])
     assert explained(run), run
     assert all_delivered(run)
 
@@ -246,6 +248,16 @@ def test_clients_wait_as_their_backoff_says(name):
     seldom = tries(lpws.Backoff(first_s=0.4, factor=1, jitter="none"))
     assert often >= 4 * WORK.clients
     assert seldom <= 2 * WORK.clients
+
+
+def test_a_backoff_begins_anew_when_the_server_was_reached():
+    """The second wait would outlast the run."""
+    outages = [lpws.Outage(at_s=at_s, away_s=0.02) for at_s in (0.3, 0.8)]
+    backoff = lpws.Backoff(first_s=0.1, factor=100, jitter="none")
+    for name in HELD:
+        run = lpws.measure(TRANSPORTS[name], WORK, outages=outages, reconnect=backoff)
+        assert explained(run), run
+        assert lpws.deliveries(run).received_s.max() < 5
 
 
 # -------------------------------------------------------------------------- several servers
@@ -268,11 +280,16 @@ def test_servers_without_a_broker_are_half_a_room(name):
 
 @pytest.mark.parametrize("name", TRANSPORTS)
 def test_behind_a_broker_the_others_take_over(nginx, name):
-    run = lpws.measure(TRANSPORTS[name], WORK, LINK, through=OPEN, servers=2, broker=True, outages=[AWAY])
+    work = replace(WORK, rate_hz=2, pattern="periodic")  # nothing new when the server goes: polls are held
+    run = lpws.measure(TRANSPORTS[name], work, LINK, through=OPEN, servers=2, broker=True, outages=[AWAY])
     assert explained(run), run
     assert all_delivered(run)
     if name in ("short polling", "long polling"):
         assert "failed" not in run.health.outcome  # the proxy asks the other one
+    received = [event.request for event in run.events if event.name == "request_received"]
+    if name == "long polling":
+        assert len(received) > len(set(received))
+    assert set(lpws.requests(run).request) >= set(received)
     published = [event.message for event in run.events if event.name == "published"]
     assert published == sorted(set(published))
 
@@ -321,14 +338,20 @@ def test_an_answer_that_no_server_sent_is_not_believed():
 
 def test_a_stranger_behind_the_proxy_is_not_believed(monkeypatch):
     def publish(self, publish=measurement._Experiment._publish):
-        with pytest.raises(urllib.error.HTTPError, match="403: Unknown Client"):
-            urllib.request.urlopen(f"http://{self.serving.host}/shortpolling?client=0&request=1&cursor=0")
+        line = http.client.HTTPConnection(*self.serving.host.split(":"))
+        with contextlib.closing(line):
+            for _ in range(5):  # between those of the clients, on the same connections to the server
+                line.request("GET", "/shortpolling?client=0&request=1&cursor=0")
+                answer = line.getresponse()
+                assert (answer.status, answer.read()) == (403, b"403 Unknown Client\n")
+                time.sleep(0.05)
         return publish(self)
 
     monkeypatch.setattr(measurement._Experiment, "_publish", publish)
     run = lpws.measure(TRANSPORTS["short polling"], WORK, through=OPEN)
     assert all_delivered(run)
-    assert "1 requests came that no client of the run sent" in run.health.verdict
+    assert lpws.connections(run, "server").requests.sum() == len(lpws.requests(run))
+    assert "5 requests came that no client of the run sent" in run.health.verdict
     assert not run.health.good
 
 
