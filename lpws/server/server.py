@@ -68,8 +68,7 @@ class Server:
         self.log: deque[str] = deque(maxlen=20)
         self._origin = origin
         self.prefix = f"/{secrets.token_urlsafe(16)}" if token else ""  # 128 bits
-        wanted = {True: lambda: True, False: _grown(self.trace), None: lambda: False}
-        self._ticks = wanted[ticks]
+        self._ticks = ticks
         self._numbers = count() if numbers is None else numbers
         self._handlers = HANDLERS | (handlers or {})
         self._thread: LoopThread | None = None
@@ -89,7 +88,8 @@ class Server:
                 # A server whose last name is bound to another one, as when a cell runs twice, stops.
                 self._finalizer = weakref.finalize(self, thread.stop)
                 self._thread = thread  # last: now `stop` has all that it needs, should an interrupt come
-                record, ticks, numbers = self.trace.append, self._ticks, self._numbers
+                wanted = {True: lambda: True, False: _grown(self.trace), None: lambda: False}
+                record, ticks, numbers = self.trace.append, wanted[self._ticks], self._numbers
                 serving = _serve(record, self.log, make_room, self._handlers, ticks, numbers)
                 self._doorway = doorway = thread.start(serving)
                 self.room, self.port, self._streams = doorway.room, doorway.port, doorway.streams
