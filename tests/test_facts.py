@@ -4,6 +4,7 @@ What they say of browsers is in `browser/test_facts.py`.
 """
 
 import http.client
+import inspect
 import re
 import socket
 
@@ -11,6 +12,7 @@ import booklet
 import pytest
 from lessons import LESSONS
 from tornado.web import RequestHandler
+from websockets.asyncio.client import connect
 
 import lpws
 
@@ -54,7 +56,10 @@ def test_the_server_speaks_no_http_2():
         assert line.recv(100).startswith(b"HTTP/1.1 400 ")
 
 
-@pytest.mark.parametrize("stem", [stem for stem in LESSONS if stem[0].isdigit()])
+PART_ONE = [stem for stem in LESSONS if stem < "08"]  # of HTTP/2 speaks part two
+
+
+@pytest.mark.parametrize("stem", PART_ONE)
 def test_a_lesson_names_its_scope_before_it_measures(stem):
     cells = booklet.read(booklet.NOTEBOOKS / f"{stem}.ipynb").cells
     first = next(n for n, cell in enumerate(cells) if "lpws.measure(" in cell.source)
@@ -178,3 +183,17 @@ def test_a_cursor_of_one_server_means_nothing_to_another_that_has_messages_of_it
         _, got = ask(one, "/news?cursor=0")
         assert ask(other, f"/news?cursor={max(got)}") == (200, []), "three messages are missed, silently"
         assert ask(other, "/news?cursor=0") == (200, [1, 2, 3])
+
+
+# ------------------------------------------------------------------------------------ 05: pings
+
+
+def test_a_ping_costs_a_small_frame_each_way_and_a_common_library_sends_one_every_20_to_30_seconds():
+    names = names_of("05_websockets")
+    ping = names["frame"](9, b"")
+    with lpws.Server(handlers={"/echo": names["Echo"]}) as server, names["dial"](server) as (line, reader, _):
+        line.sendall(ping)
+        pong = reader.read(2)
+    assert (len(ping), pong) == (6, b"\x8a\x00")
+    interval_s = inspect.signature(connect.__init__).parameters["ping_interval"].default
+    assert 20 <= interval_s <= 30
