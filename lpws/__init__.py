@@ -17,7 +17,7 @@ _MODULES = {
     "trace": ("Event", "clock"),
     "specs": (
         *("Reload", "ShortPolling", "LongPolling", "SSE", "WebSocket"),
-        *("Workload", "Link", "Proxy", "Outage", "Backoff"),
+        *("Workload", "Link", "Proxy", "Outage", "Backoff", "Restart"),
     ),
     "run": ("Run", "RunError"),
     "recordings": ("DATA", "load", "load_run", "save"),
@@ -28,13 +28,14 @@ _MODULES = {
     "services": ("nginx", "nats"),
     "measurement": ("measure",),
     "simulation": ("simulate",),
+    "crowd": ("stampede",),
     "tables": (
         *("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
         *("age_over_time", "mean_age_s"),
     ),
     "figures": (
         *("axes", "entitle", "connections_and_latency", "lifelines", "timeline", "ecdf", "ladder"),
-        *("freshness", "gap_strip", "rain", "bytes_to_scale", "frame_bits", "replay"),
+        *("freshness", "gap_strip", "rain", "bytes_to_scale", "frame_bits", "replay", "waves"),
     ),
     "liveview": ("live",),
     "notebook": ("claim", "guess", "show", "slider", "source"),

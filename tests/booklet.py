@@ -82,6 +82,8 @@ def execute(source: str, namespace: dict) -> str:
     return out.getvalue()
 
 
+stampede = cache(lpws.stampede)
+
 #: What is simulated for one test need not be simulated for the next, if neither breaks the simulation.
 simulate = cache(lpws.simulate)
 
@@ -127,6 +129,9 @@ def imagined(drawn: bool = False, measure: Callable = twin) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         remember(patch)
         patch.setattr(lpws, "measure", measure)
+        patch.setattr(
+            lpws, "stampede", lambda backoff, restart=None, *, handler=None: stampede(backoff, restart)
+        )
         patch.setattr(lpws, "show", put_away)
         yield
 

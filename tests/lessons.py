@@ -179,6 +179,19 @@ LESSONS = {
             Mutation("busy", "time.sleep(1.5)", "await asyncio.sleep(1.5)", "Ten healthy clients were busy"),
         ),
     ),
+    "09_coming_back": Lesson(
+        mutations=(
+            Mutation("door", "backlog=backlog", "backlog=4096", "With room for 100 at the door"),
+            Mutation("ways", 'first_s=1, jitter="full"', "**plain", "With full jitter, more clients"),
+            Mutation("ways", '"jitter": "none"', '"jitter": "full"', "Without jitter, the largest wave"),
+            Mutation("window", "lpws.Backoff(first_s=1)", "lpws.Backoff(first_s=1, factor=1)",
+                     "With 10,000 clients, doubling needed"),
+            Mutation("window", "clients=1000, serves_hz=MU", "clients=1500, serves_hz=MU",
+                     "In the narrow window, 95 in 100"),
+            Mutation("resume", "oldest - 1 <= cursor", "0 <= cursor", "A cursor that was too old"),
+            Mutation("resume", "<= newest:", "<= 999:", "So was one that was too new"),
+        ),
+    ),
     "A_the_instrument": Lesson(
         mutations=(
             Mutation("forgetful", "cursor=False", "cursor=True", "Long polling without a cursor lost"),

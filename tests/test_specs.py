@@ -22,13 +22,14 @@ from lpws.specs import (
     Outage,
     Proxy,
     Reload,
+    Restart,
     ShortPolling,
     WebSocket,
     Workload,
 )
 from lpws.specs.proxy import statements
 
-KINDS = (*specs.TRANSPORTS, Workload, Link, Outage, Backoff)
+KINDS = (*specs.TRANSPORTS, Workload, Link, Outage, Backoff, Restart)
 
 
 #: Fields that are a word of a list.
@@ -111,6 +112,13 @@ def test_a_near_miss_is_refused(kind, name, value, says):
         (Backoff, "first_s", 0.001, 3600),
         (Backoff, "factor", 1, 100),
         (Backoff, "limit_s", 0.001, 3600),
+        (Restart, "clients", 1, 1_000_000),
+        (Restart, "away_s", 0, 60),
+        (Restart, "backlog", 1, 1_000_000),
+        (Restart, "patience_s", 0.01, 60),
+        (Restart, "serves_hz", 1, 1_000_000),
+        (Restart, "until_s", 0.1, 600),
+        (Restart, "seed", 0, 2**63),
     ],
 )
 def test_bounds(kind, name, least, most):

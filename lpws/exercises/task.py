@@ -57,12 +57,15 @@ class Make:
         they would say the same in other words.
     scene
         What the behaviors are given: around the program, with the source of chance.
+    wrap
+        What is sent to the program's process in place of the thing itself, made from it.
     """
 
     stub: str
     expected: Callable[[Any], str | None]
     stages: Sequence[Sequence[Behavior]]
     scene: Callable[[Program, random.Random], Any] = Scene
+    wrap: Callable[[Any], Any] = lambda thing: thing
 
     def judge(self, thing: Any) -> list[str]:
         if problem := self.expected(thing):
@@ -70,7 +73,7 @@ class Make:
         if _is_empty(thing):
             return [f"… {self.stub}"]
         try:
-            program = Program(thing)
+            program = Program(self.wrap(thing))
         except Unfit as reason:
             return [f"✗ {reason}"]
         # The same program gets the same verdict, and another one other names and times.

@@ -15,6 +15,7 @@ A notebook draws figures of its own in it: ``ax = lpws.axes(height=3)``, then pl
 `bytes_to_scale`             a square per byte
 `frame_bits`                 a WebSocket frame, bit by bit
 `replay`                     the moving race: ladders in one clock
+`waves`                      a crowd that comes back, as a moving picture
 ===========================  ===================================================================
 """
 
@@ -31,3 +32,4 @@ from .race import replay
 from .sequence import ladder
 from .size import bytes_to_scale
 from .style import FAINT, GRAY, INK, PALE, PAUSED, TRANSPORT_STYLE, Style
+from .waves import waves

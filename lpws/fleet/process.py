@@ -63,7 +63,7 @@ class RemoteFleet:
                     stderr=self.last_words,
                     # An interrupt is for the kernel: it lets the fleet go.
                     start_new_session=True,
-                    env=os.environ | {"PYTHONPATH": os.pathsep.join(_paths())},
+                    env=environment(),
                 )
             stack.pop_all()  # the file stays open as long as the process
         return self.process.stdin, self.process.stdout
@@ -129,10 +129,11 @@ def undebugged() -> contextlib.AbstractContextManager:
     return getattr(debugger, "skip_subprocess_arg_patch", contextlib.nullcontext)()
 
 
-def _paths() -> list[str]:
-    """The kernel's module search path, without its current folder."""
+def environment() -> dict[str, str]:
+    """The kernel's environment, with its module search path without its current folder."""
     # Readers put paths of pathlib there, which Python itself passes over.
-    return [path for path in sys.path if path and isinstance(path, str)]
+    paths = [path for path in sys.path if path and isinstance(path, str)]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 class FleetInThread(RemoteFleet):

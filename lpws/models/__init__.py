@@ -45,3 +45,4 @@ from .shortpolling import (
     short_polling_worst,
 )
 from .size import polling_bytes_per_message, sse_bytes_per_message, websocket_bytes_per_message
+from .stampede import drain_s, jitter_window_s

@@ -75,6 +75,8 @@ class Doorway:
         Path → handler class.
     numbers
         Numbers of its connections.
+    backlog
+        How many connections can wait until the loop lets them in.
     """
 
     def __init__(
@@ -83,8 +85,9 @@ class Doorway:
         make_room: Callable[..., Room],
         handlers: dict[str, type[RequestHandler]],
         numbers: Iterator[int],
+        backlog: int,
     ) -> None:
-        self.record, self.numbers = record, numbers
+        self.record, self.numbers, self.backlog = record, numbers, backlog
         self.streams: set[CountedStream] = set()  # all that are open
         self.port = 0  # any that is free
         door = self._bind()
@@ -113,7 +116,7 @@ class Doorway:
 
     def _bind(self) -> Door:
         try:
-            listener = create_server(("127.0.0.1", self.port), backlog=4096)  # a crowd connects at once
+            listener = create_server(("127.0.0.1", self.port), backlog=self.backlog)
         except OSError as error:
             said = f"expected a free port of 127.0.0.1, got none ({error.strerror or error}): "
             raise OSError(error.errno, said + "shut down kernels or programs that you do not need") from error

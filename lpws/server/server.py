@@ -42,6 +42,9 @@ class Server:
         else was recorded, so that an idle server costs nothing; with None never.
     numbers
         Numbers of its connections, if they are not to be 0, 1, 2 …
+    backlog
+        How many connections can wait at its door until its loop lets them in; the system may have a
+        lower limit (on Linux ``net.core.somaxconn``).
 
     Examples
     --------
@@ -61,6 +64,7 @@ class Server:
         token: bool = False,
         ticks: bool | None = False,
         numbers: Iterator[int] | None = None,
+        backlog: int = 4096,  # a crowd connects at once
     ) -> None:
         if origin is not None and not re.fullmatch(r"https?://[^/\s]+", str(origin)):
             raise ValueError(f"expected an origin like 'http://localhost:8888', got {origin!r}")
@@ -70,6 +74,7 @@ class Server:
         self.prefix = f"/{secrets.token_urlsafe(16)}" if token else ""  # 128 bits
         self._ticks = ticks
         self._numbers = count() if numbers is None else numbers
+        self._backlog = backlog
         self._handlers = HANDLERS | (handlers or {})
         self._thread: LoopThread | None = None
 
@@ -89,8 +94,8 @@ class Server:
                 self._finalizer = weakref.finalize(self, thread.stop)
                 self._thread = thread  # last: now `stop` has all that it needs, should an interrupt come
                 wanted = {True: lambda: True, False: _grown(self.trace), None: lambda: False}
-                record, ticks, numbers = self.trace.append, wanted[self._ticks], self._numbers
-                serving = _serve(record, self.log, make_room, self._handlers, ticks, numbers)
+                record, ticks, door = self.trace.append, wanted[self._ticks], (self._numbers, self._backlog)
+                serving = _serve(record, self.log, make_room, self._handlers, ticks, *door)
                 self._doorway = doorway = thread.start(serving)
                 self.room, self.port, self._streams = doorway.room, doorway.port, doorway.streams
             except BaseException:
@@ -274,13 +279,14 @@ async def _serve(
     handlers: dict[str, type[RequestHandler]],
     wanted: Callable[[], bool],
     numbers: Iterator[int],
+    backlog: int,
 ) -> AsyncIterator[Doorway]:
     """The way into a server that serves inside this context.
 
     It is no method, so that the thread does not keep the `Server` alive.
     """
     with quiet(log):
-        doorway = Doorway(record, make_room, handlers, numbers)
+        doorway = Doorway(record, make_room, handlers, numbers, backlog)
         ticks = asyncio.create_task(tick(record, "server", wanted))
         try:
             yield doorway

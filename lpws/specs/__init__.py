@@ -10,5 +10,6 @@ from .dictionary import from_dict, to_dict
 from .link import Link
 from .outage import Outage
 from .proxy import Proxy
+from .restart import Restart
 from .transports import SSE, TRANSPORTS, LongPolling, Reload, ShortPolling, Transport, WebSocket
 from .workload import Workload

@@ -38,6 +38,11 @@ class Backoff:
         if self.jitter not in ("none", "full", "equal"):
             raise ValueError(f"Backoff(jitter=…): expected 'none', 'full' or 'equal', got {self.jitter!r}")
 
+    @property
+    def fixed(self) -> float:
+        """Share of a wait that is not drawn."""
+        return {"none": 1.0, "equal": 0.5, "full": 0.0}[self.jitter]
+
     def bounds_s(self) -> Iterator[float]:
         """Bounds [s] of the waits in a row of tries that fail, without end.
 
@@ -52,6 +57,5 @@ class Backoff:
 
     def waits_s(self, draw: random.Random) -> Iterator[float]:
         """Waits [s] in a row of tries that fail, without end; what is random comes from `draw`."""
-        fixed = {"none": 1.0, "equal": 0.5, "full": 0.0}[self.jitter]
         for bound_s in self.bounds_s():
-            yield bound_s * (fixed + (1 - fixed) * draw.random())
+            yield bound_s * (self.fixed + (1 - self.fixed) * draw.random())

@@ -8,11 +8,12 @@ from .backoff import Backoff
 from .link import Link
 from .outage import Outage
 from .proxy import Proxy
+from .restart import Restart
 from .transports import TRANSPORTS, Transport
 from .workload import Workload
 
-KINDS = {kind.__name__: kind for kind in (*TRANSPORTS, Workload, Link, Proxy, Outage, Backoff)}
-Spec = Transport | Workload | Link | Proxy | Outage | Backoff
+KINDS = {kind.__name__: kind for kind in (*TRANSPORTS, Workload, Link, Proxy, Outage, Restart, Backoff)}
+Spec = Transport | Workload | Link | Proxy | Outage | Restart | Backoff
 
 
 def to_dict(spec: Spec) -> dict:

@@ -1,0 +1,107 @@
+"""A restart under a crowd: with real clients and a handler of the reader's, or simulated."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+from tornado.web import RequestHandler
+
+from .fleet.process import environment
+from .machine import make_room_for_files, undisturbed
+from .run import RunError
+from .server import Server
+from .simulation import crowd
+from .specs import Backoff, Restart, to_dict
+from .trace import clock
+
+#: The most real clients of one machine.
+MOST = 5_000
+#: How long [s] the crowd may take to begin, and to say what happened.
+PATIENCE_S = 30.0
+
+
+def stampede(
+    backoff: Backoff, restart: Restart | None = None, *, handler: type[RequestHandler] | None = None
+) -> crowd.Stampede:
+    """The stampede of a crowd whose server restarts: simulated, or of real clients to a handler.
+
+    Parameters
+    ----------
+    backoff
+        How long each client waits before each attempt.
+    restart
+        The crowd, the server and its door.
+    handler
+        Answers a client that comes back. If given, a server with this handler is started in the kernel
+        and clients in another process. All connections are cut; then, for as long as the server is away,
+        its loop stands still while the system's door stays open, as with a listening socket that
+        outlives its process.
+
+    Returns
+    -------
+    Stampede
+        Every attempt, and when each client was back.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is no specification, or asks for more real clients than a machine has room for.
+    RunError
+        If the clients end before their time.
+    """
+    restart = restart or Restart()
+    for expected, value in ((Backoff, backoff), (Restart, restart)):
+        if not isinstance(value, expected):
+            raise TypeError(f"stampede: expected a {expected.__name__}, got {value!r}")
+    if handler is None:
+        return crowd.stampede(backoff, restart)
+    if restart.clients > MOST:
+        raise ValueError(f"stampede(handler=…): expected at most {MOST:,} clients, got {restart.clients:,}")
+    make_room_for_files(2 * restart.clients + 100)
+    with undisturbed(), Server(handlers={"/back": handler}, backlog=restart.backlog) as server:
+        spec = {"restart": to_dict(restart), "backoff": to_dict(backoff), "port": server.port}
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "lpws.fleet.crowd"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True, env=environment(), encoding="utf-8",
+        ) as process:  # fmt: skip
+            try:
+                process.stdin.write(json.dumps(spec) + "\n")
+                process.stdin.flush()
+                _line(process, PATIENCE_S)
+                cut = server.thread.call(_restart, server, restart.away_s)
+                attempts = json.loads(_line(process, restart.until_s + PATIENCE_S))
+            finally:
+                process.kill()
+    client, begun, ended, let_in = np.array(attempts or np.empty((0, 4))).T
+    order = np.argsort(begun)
+    return crowd.Stampede(
+        backoff, restart, client[order].astype(int), begun[order] - cut, ended[order] - cut,
+        let_in[order].astype(bool), origin="measured",
+    )  # fmt: skip
+
+
+def _restart(server: Server, away_s: float) -> float:
+    """Cut every connection, and let the loop stand still; when that began."""
+    begun = clock()
+    server._doorway.drop()
+    time.sleep(away_s)
+    return begun
+
+
+def _line(process: subprocess.Popen, within_s: float) -> str:
+    """The next line of the clients' process."""
+    timer = threading.Timer(within_s, process.kill)
+    timer.start()
+    try:
+        if line := process.stdout.readline():
+            return line
+    finally:
+        timer.cancel()
+    words = process.stderr.read().strip().splitlines() or ["none"]
+    raise RunError(f"the clients of the stampede ended before their time; their last words: {words[-1]}")
