@@ -20,8 +20,8 @@ HOME = Path(lpws.__file__).parent
 ORDER = [
     *("trace", "specs", "books", "health", "run", "recordings", "mailbox", "wire", "loopthread", "relay"),
     *("transports", "server", "jupyter", "address", "fleet", "services", "serving", "machine"),
-    *("measurement", "simulation", "crowd", "tables", "models", "figures", "liveview", "exercises", "notebook"),
-    *("chat", "record", "doctor", "__main__"),
+    *("measurement", "simulation", "crowd", "tables", "models", "figures", "liveview", "exercises"),
+    *("notebook", "chat", "record", "doctor", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))
 #: What the clients' process must not load, since the run would wait for it.

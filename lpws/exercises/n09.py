@@ -30,7 +30,7 @@ class Clients(Calls):
     def live(
         self, clients: int = 1, *, first_s: float = 1.0, limit_s: float = 8.0, **story: Any
     ) -> list[tuple]:
-        """What the clients did: (client, when [s], what, which)."""
+        """Rows of what the clients did: (client, when [s], what, which)."""
         story |= {"clients": clients, "first_s": first_s, "limit_s": limit_s, "seed": self.draw.random()}
         told = self.program.tell("call", story)
         if told["errors"]:
@@ -47,7 +47,7 @@ class Clients(Calls):
         return told["result"]
 
     def crowd(self, each: int = EACH, **story: Any) -> list[tuple]:
-        """What a crowd did, in several calls of so many clients each, numbered through."""
+        """Rows of what a crowd did, in several calls of so many clients each, numbered through."""
         return [
             (each * call + client, *rest)
             for call in range(CALLS)
@@ -60,7 +60,7 @@ class Clients(Calls):
 
 
 def tried(did: list[tuple], client: int = 0) -> list[float]:
-    """When [s] a client tried to connect."""
+    """Times [s] at which a client tried to connect."""
     return [at_s for number, at_s, what, _ in did if (number, what) == (client, "tried")]
 
 
@@ -215,7 +215,7 @@ def recovers(clients: Clients) -> None:
     ]
     if max(late) > 1.1:
         raise Wrong(
-            f"came back {max(late):.3g} s after a short cut, with first_s=1, when the bad times were long over",
+            f"came back {max(late):.3g} s after a short cut, with first_s=1, long after the bad times",
             "which failures in a row count, and when the count begins anew",
         )
 
@@ -242,7 +242,7 @@ def obeys(clients: Clients) -> None:
 
 
 def a_loop(thing: Any) -> str | None:
-    """What is wrong with the thing at first sight."""
+    """Sentence on what is wrong with the thing at first sight; None if nothing is."""
     problem = a_function("connect, hear, first_s, limit_s")(thing)
     if problem is None and not inspect.iscoroutinefunction(thing):
         problem = "expected a function that can await (`async def`), got one that cannot"

@@ -76,13 +76,14 @@ def waves(
     film.fall(now)
     clients = " or ".join(f"{count:,}" for count in sorted({run.restart.clients for run in runs.values()}))
     figure.text(0.02, 0.965, title, fontsize=LARGE + 2, fontweight="bold", va="top")
-    note = f"{clients} clients, each speck an attempt    gray: turned away    blue: let in    lane: the server works"
+    note = f"{clients} clients, each speck an attempt    gray: turned away    blue: let in    "
+    note += "lane: the server works"
     figure.text(0.02, 0.915, note, fontsize=MEDIUM, color=GRAY, va="top")
     return film
 
 
 def _outcome(run: Stampede, end_s: float) -> str:
-    """How a story stands at the end of the picture."""
+    """Words on the crowd at the end of the picture."""
     back = int(np.searchsorted(run.back_s, end_s, "right"))
     return f"all back after {run.last_s:.1f} s" if run.last_s <= end_s else f"{back:,} back"
 

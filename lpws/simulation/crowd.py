@@ -47,12 +47,12 @@ class Stampede:
 
     @property
     def back_s(self) -> np.ndarray:
-        """When [s] each client that is back got there, sorted."""
+        """Times [s] at which clients were back, sorted."""
         return np.sort(self.ended_s[self.let_in])
 
     @property
     def last_s(self) -> float:
-        """When [s] the last client was back; infinite if one is still outside at the end."""
+        """Time [s] at which the last client was back; infinite if one is still outside at the end."""
         back_s = self.back_s
         return float(back_s[-1]) if len(back_s) == self.restart.clients else np.inf
 

@@ -116,8 +116,8 @@ WRONG = {
     "to the second": ([(WAIT, "asked_s or random.uniform(0, bound_s)")], "a crowd that is told one number"),
     "at once": ([(f"sleep({WAIT})", "sleep(0)")], "between a failure and the next"),
     "at once after a 503": (
-        [("        bound_s = min", "            if '503' in str(error) and not asked_s:\n                continue\n"
-          "        bound_s = min")],
+        [("        bound_s = min", "            if '503' in str(error) and not asked_s:\n"
+          "                continue\n        bound_s = min")],
         "between a failure and the next",
     ),
     "gives up": ([("while True", "while failed < 6")], "who else would come back for it"),
@@ -142,7 +142,8 @@ HOSTILE = {
     "much output": ("print('x' * 10_000_000)", ""),
     "a coroutine that is never awaited": ("asyncio.sleep(1)", "was never awaited"),
     "one that does not want to end": (
-        "try:\n            await asyncio.sleep(1000)\n        except BaseException:\n            continue", "lost message",
+        "try:\n            await asyncio.sleep(1000)\n        except BaseException:\n            continue",
+        "lost message",
     ),
 }  # fmt: skip
 
