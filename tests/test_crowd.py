@@ -115,10 +115,10 @@ def test_a_hundred_thousand_take_less_than_ten_seconds():
 def test_without_jitter_the_crowd_stays_together():
     for backoff in (FIXED, replace(FIXED, factor=2)):
         run = lpws.stampede(backoff, lpws.Restart(until_s=8))
-        waves = run.knocks(0.2)
+        waves = run.attempts(0.2)
         assert waves[5] == 1000  # a second after the cut
         assert np.count_nonzero(waves) <= 2 * 8 / 1.5
-    assert run.knocks(0.1).sum() == len(run.client)
+    assert run.attempts(0.1).sum() == len(run.client)
 
 
 def test_full_jitter_takes_less_work_than_equal_and_both_end():

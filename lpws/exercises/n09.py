@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import socket
 import struct
+import sys
 import threading
 from collections import Counter
 from typing import Any
@@ -137,7 +138,11 @@ def cutting(texts: list[str], portions: list[int]):
             with line:
                 line.settimeout(1)
                 # SO_LINGER, on and 0 s: the kernel sends RST in place of FIN.
-                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                line.setsockopt(
+                    socket.SOL_SOCKET,
+                    socket.SO_LINGER,
+                    struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0),
+                )
                 with contextlib.suppress(OSError, ValueError):
                     cursor = int(line.recv(100))
                     rows = [f"{id} {text}\n" for id, text in enumerate(texts, 1) if id >= max(cursor, 1)]

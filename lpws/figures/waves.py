@@ -21,6 +21,7 @@ PITCH, CROWD, LANE = 190, 140, 148
 ACROSS, PER_S, COUNTS = 70, 25, 24
 #: How long [s] the film plays, and its end stays.
 PLAY_S, REST_S = 12.0, 5.0
+AWAY = "#a6a6a6"  # lighter than the blue, for those who see no color
 BLUE = TRANSPORT_STYLE["long polling"].color
 
 
@@ -98,7 +99,7 @@ def _column(ax, film: Film, left: float, label: str, run: Stampede, end_s: float
         for kind in (~run.let_in, run.let_in)
     )
     share = 1 - np.exp(-1.6 * (away + inside))
-    color = (away * to_rgb(GRAY) + inside * to_rgb(BLUE)) / np.maximum(away + inside, 1)
+    color = (away * to_rgb(AWAY) + inside * to_rgb(BLUE)) / np.maximum(away + inside, 1)
     image = 1 - share + share * color
     lane = np.histogram(run.back_s, edges[1])[0] > 0
     busy = np.where(lane[:, None, None], to_rgb(BLUE), to_rgb(FAINT)) * np.ones((1, 1, 1))

@@ -61,7 +61,7 @@ class Stampede:
         """Number of attempts that failed."""
         return int(np.count_nonzero(~self.let_in))
 
-    def knocks(self, window_s: float = 0.1) -> np.ndarray:
+    def attempts(self, window_s: float = 0.1) -> np.ndarray:
         """Number of attempts begun in each window of that length [s], from the cut to the end."""
         edges = np.arange(0, self.restart.until_s + window_s, window_s)
         return np.histogram(self.begun_s, edges)[0]
