@@ -38,7 +38,7 @@ _MODULES = {
         *("freshness", "gap_strip", "rain", "bytes_to_scale", "frame_bits", "replay", "waves"),
     ),
     "liveview": ("live",),
-    "notebook": ("claim", "guess", "show", "slider", "source"),
+    "notebook": ("claim", "guess", "or_recorded", "show", "slider", "source"),
     "exercises": ("check",),
     "chat": ("open_chat",),
 }

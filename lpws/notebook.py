@@ -1,14 +1,17 @@
-"""Parts of a notebook: claims, guesses, figures with their description."""
+"""Parts of a notebook: claims, guesses, figures with their description, experiments with real parts."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
 import inspect
+import json
 import math
 import numbers
 import operator
+import os
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 from IPython.display import Code, DisplayHandle, display
@@ -17,9 +20,16 @@ from matplotlib.figure import Figure
 
 from .figures.film import Film
 from .figures.picture import PAGE_DPI, bundle, close
+from .recordings import DATA
+from .run import machine
+from .services import Missing
 
 #: How long a slider rests until its figure is drawn sharp [s].
 REST_S = 0.4
+#: What the experiments of a notebook found in this kernel: name of the recording → call → result.
+_FOUND: dict[str, dict[str, Any]] = {}
+#: The recordings of which the reader has been told.
+_TOLD: set[str] = set()
 _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -211,6 +221,58 @@ def _figure(drawn: Any) -> Figure:
         raise TypeError(f"expected a function that returns a figure or its axes, got {figure!r}")
     close(figure)
     return figure
+
+
+def or_recorded(name: str) -> Callable[[Callable], Callable]:
+    """A decorator: the experiment or, where a real part of it is missing, what it found elsewhere.
+
+    The first call that shows a recorded result says so. While a notebook is stored (``LPWS_RECORD`` is
+    set), what its experiments find is written into ``data/NAME.json``.
+
+    Parameters
+    ----------
+    name
+        Of the recording. An experiment is a function of the notebook; its result is made of numbers,
+        texts, lists, and dictionaries with texts as keys, and comes back as JSON would bring it.
+
+    Examples
+    --------
+    >>> @or_recorded("questions")
+    ... def answer(question):
+    ...     return {"answer": (42,)}
+    >>> answer("?")
+    {'answer': [42]}
+    """
+    path = DATA / f"{name}.json"
+
+    def decorate(experiment: Callable) -> Callable:
+        @wraps(experiment)
+        def run(*given: Any) -> Any:
+            asked = call(experiment, given)
+            try:
+                found = json.loads(json.dumps(experiment(*given)))
+            except Missing as missing:
+                results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
+                if asked not in results:
+                    raise Missing(f"{missing}; nothing is recorded of {asked}") from None
+                if name not in _TOLD:
+                    _TOLD.add(name)
+                    print(f"{missing}. Until then you see what was recorded on another machine.")
+                return results[asked]
+            _FOUND.setdefault(name, {})[asked] = found
+            if os.environ.get("LPWS_RECORD"):
+                text = json.dumps({"machine": machine(), "results": _FOUND[name]}, indent=1)
+                path.write_text(text + "\n", encoding="utf-8", newline="\n")
+            return found
+
+        return run
+
+    return decorate
+
+
+def call(experiment: Callable, given: tuple) -> str:
+    """The call of an experiment, as it would be written."""
+    return f"{experiment.__name__}({', '.join(map(repr, given))})"
 
 
 def source(thing: Any) -> Code:

@@ -24,6 +24,8 @@ CONTENTS = "00_start_here"
 #: Heading of the map, which every notebook links to. JupyterLab keeps the case of a heading in its
 #: anchor, Sphinx does not: lower case, without punctuation, is what both understand.
 MAP = "the map of the series"
+#: Begin of a name → what is written over the part of the series that begins there.
+PARTS = {"08": "Part two: in the wild", "A": "Appendices"}
 #: A notebook must end in its own time; a cell that takes longer than this [s] hangs.
 CELL_LIMIT_S = 120
 
@@ -56,7 +58,11 @@ def navigation(path: Path) -> str:
 
 def the_map() -> str:
     """The list of all notebooks, each with its question."""
-    rows = [f"- {path.stem.replace('_', ' ')}: [{title(path)}]({path.name})" for path in series()]
+    rows, parts = [], dict(PARTS)
+    for path in series():
+        for begin in [begin for begin in parts if path.stem >= begin]:
+            rows += ["", f"**{parts.pop(begin)}**", ""]
+        rows.append(f"- {path.stem.replace('_', ' ')}: [{title(path)}]({path.name})")
     return "\n".join([f"## {MAP}", "", *rows])
 
 
@@ -81,6 +87,7 @@ def store(path: Path) -> None:
     """Execute a notebook, from a fresh kernel, and write it back."""
     notebook = nbformat.read(path, as_version=4)
     os.environ["LPWS_PROGRESS"] = "0"  # nobody is watching
+    os.environ["LPWS_RECORD"] = "1"  # what experiments with real parts find: see `lpws.or_recorded`
     NotebookClient(
         notebook,
         timeout=CELL_LIMIT_S,

@@ -3,8 +3,10 @@
 import asyncio
 import base64
 import io
+import json
 import math
 import re
+import types
 from xml.etree import ElementTree
 
 import ipywidgets
@@ -17,6 +19,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import lpws
+import lpws.services
+from lpws import notebook
 
 matplotlib.use("Agg")
 
@@ -286,3 +290,64 @@ def test_source_is_the_code_itself():
     code = lpws.source(lpws.guess)
     assert code.language == "python"
     assert code.data.startswith("def guess(")
+
+
+# ------------------------------------------------------------------- experiments with real parts
+
+
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A folder of recordings; nothing has been found or told in this kernel yet."""
+    monkeypatch.setattr(notebook, "DATA", tmp_path)
+    monkeypatch.setattr(notebook, "_FOUND", {})
+    monkeypatch.setattr(notebook, "_TOLD", set())
+    monkeypatch.delenv("LPWS_RECORD", raising=False)
+    return tmp_path / "lesson.json"
+
+
+def statuses(path, times=1):
+    return {"status": (200,) * times}
+
+
+def nothing(path, times=1):
+    raise lpws.services.Missing("expected nginx on this machine, found none: `run wild` brings it")
+
+
+def as_statuses(function):
+    """The function, as an experiment called statuses."""
+    function = types.FunctionType(function.__code__, function.__globals__, "statuses")
+    function.__defaults__ = (1,)
+    return lpws.or_recorded("lesson")(function)
+
+
+def test_what_an_experiment_finds_is_recorded_while_a_notebook_is_stored(recorded, monkeypatch, capsys):
+    here = as_statuses(statuses)
+    assert here("/a") == {"status": [200]}  # as it would come from the file
+    assert not recorded.exists()
+    monkeypatch.setenv("LPWS_RECORD", "1")
+    here("/a", 2)
+    here("/b")
+    results = json.loads(recorded.read_text(encoding="utf-8"))["results"]
+    assert list(results) == ["statuses('/a')", "statuses('/a', 2)", "statuses('/b')"]
+    assert capsys.readouterr().out == ""
+    elsewhere = as_statuses(nothing)
+    assert elsewhere("/a", 2) == {"status": [200, 200]}
+    assert elsewhere("/b") == {"status": [200]}
+    said = "expected nginx on this machine, found none: `run wild` brings it. Until then you see what was"
+    assert capsys.readouterr().out == f"{said} recorded on another machine.\n"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_was_not_recorded_is_missing(recorded, known):
+    if known:
+        recorded.write_text('{"results": {"statuses(\'/a\')": 1}}', encoding="utf-8")
+    with pytest.raises(lpws.services.Missing, match=r"`run wild` brings it; nothing is recorded of statuses"):
+        as_statuses(nothing)("/b")
+
+
+def test_an_experiment_that_fails_says_so_itself(recorded):
+    def broken():
+        raise ValueError("expected ; after 'on'")
+
+    with pytest.raises(ValueError, match="expected ;"):
+        lpws.or_recorded("lesson")(broken)()
