@@ -27,6 +27,8 @@ class Mutation:
         How the sentence begins that is false then.
     measured
         Which runs are measured, by transport, workload and the name of the handler; others are simulated.
+    live
+        Which experiments with real parts run, though what they find is recorded.
     """
 
     cell: str
@@ -34,6 +36,7 @@ class Mutation:
     new: str
     claim: str
     measured: Callable = lambda transport, work, handler: False
+    live: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,6 +193,30 @@ LESSONS = {
                      "In the narrow window, 95 in 100"),
             Mutation("resume", "oldest - 1 <= cursor", "0 <= cursor", "A cursor that was too old"),
             Mutation("resume", "<= newest:", "<= 999:", "So was one that was too new"),
+        ),
+    ),
+    "10_proxies": Lesson(
+        mutations=(
+            Mutation(
+                "mirror", "http_version 1.0;", "http_version 1.1;",
+                "Through the proxy as most people met it, three",
+            ),
+            Mutation(
+                "repair", 'NEWER = """\nproxy_http_version 1.1;', 'NEWER = """\nproxy_http_version 1.0;',
+                "With HTTP/1.1, SSE passes",
+            ),
+            Mutation("repair", "$http_upgrade", '""', "With Upgrade and Connection as the client"),
+            Mutation("stairs-run", "gzip_types text/event-stream", "gzip_types text/plain", "With gzip"),
+            Mutation("stairs-run", "events_read(MET)", "events_read(OPEN)", "Over HTTP/1.0, more than ten"),
+            Mutation("endings-run", "read_timeout 2s", "read_timeout 9s", "Held for longer than the proxy's"),
+            Mutation(
+                "silent", "ping_interval", "pong_interval", "Held for half of that time, the poll",
+                live=("endings",),
+            ),
+            Mutation(
+                "behind", ", through=lpws.Proxy(OPEN)", "", "For a hundred clients that poll",
+                live=("open_after_1_s",),
+            ),
         ),
     ),
     "A_the_instrument": Lesson(

@@ -8,9 +8,11 @@ nbval tests.
 from __future__ import annotations
 
 import ast
+import asyncio
 import contextlib
 import csv
 import io
+import json
 import math
 import re
 import socket
@@ -18,6 +20,7 @@ import ssl
 import statistics
 import struct
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -25,10 +28,15 @@ import accounting
 import booklet
 import pytest
 from lessons import BUDGET, LESSONS
+from tornado.web import RequestHandler
 from wsproto.frame_protocol import FrameProtocol
 
 import lpws
+import lpws.notebook
+import lpws.services
+import lpws.specs
 from lpws.server.counted_stream import CountedStream
+from lpws.services.programs import _in_wheel
 
 TASKS = {"exercise", "make", "solution"}
 
@@ -211,7 +219,7 @@ def test_a_claim_notices(stem, mutation):
             return real(transport, work, link, handler=handler, **options)
         return booklet.twin(transport, work, link)
 
-    with booklet.imagined(measure=measure):
+    with booklet.imagined(measure=measure, live=mutation.live):
         for cell in cells:
             if not tags(cell) & TASKS:
                 source = cell.source.replace(mutation.old, mutation.new) if cell is mutated else cell.source
@@ -627,6 +635,126 @@ def test_each_situation_has_its_row_in_the_table(choosing):
     (table,) = (text for text in said if "|---" in text)
     rows = re.findall(r"^\| \*\*(.*?)\*\*", table, flags=re.M)
     assert [row.removesuffix(" to phones") for row in rows] == list(choosing["situations"])
+
+
+# -------------------------------------------------------------------------------------- 10 Proxies
+
+PROXIES = booklet.NOTEBOOKS / "10_proxies.ipynb"
+#: Each nginx of this machine: that of the system, and that of the wheel.
+NGINX = [each for each in ("/usr/sbin/nginx", _in_wheel()) if each and Path(each).exists()]
+
+
+@pytest.fixture(scope="module")
+def proxies():
+    """The names of the notebook on proxies, its experiments as they were recorded."""
+    return booklet.read_through(PROXIES)
+
+
+def experiment(found) -> object:
+    """What a result says, whatever chance made of its numbers."""
+    match found:
+        case [int(), behind]:  # connections in front and behind
+            return "few" if behind < 50 else behind
+        case [int(), *_]:  # how many events had been read after each
+            first = next((n for n, count in enumerate(found, 1) if count), None)
+            return first and first < 10
+        case dict() if any(isinstance(each, list) for each in found.values()):  # how connections ended
+            return {path: how for path, (_, how) in found.items()}
+    return found
+
+
+@pytest.mark.parametrize("program", NGINX)
+def test_each_nginx_does_what_the_lesson_says(proxies, program, monkeypatch):
+    """Debian's 1.22 and the wheel's 1.31 have other defaults."""
+    monkeypatch.setenv("LPWS_NGINX", program)
+    recorded = json.loads((lpws.DATA / "10_proxies.json").read_text(encoding="utf-8"))["results"]
+    names = {name: getattr(value, "__wrapped__", value) for name, value in proxies.items()}
+    for asked, result in recorded.items():
+        found = json.loads(json.dumps(eval(asked, vars(lpws.specs) | names)))
+        assert experiment(found) == experiment(result), asked
+
+
+def test_without_nginx_the_lesson_shows_what_was_recorded(monkeypatch):
+    monkeypatch.setenv("LPWS_NGINX", "there-is-none")
+    monkeypatch.setattr(lpws.notebook, "_TOLD", set())
+    names, said = {}, ""
+    with booklet.imagined(drawn=True, measure=lpws.measure), pytest.MonkeyPatch.context() as inner:
+        inner.setattr(lpws, "or_recorded", lpws.notebook.or_recorded)
+        for cell in booklet.code(PROXIES):
+            said += booklet.execute(cell.source, names)
+            if cell.id == "dial":
+                assert "expected nginx on this machine, found none: `python3 run.py wild` brings it" in said
+    assert said.count("Until then you see") == 1
+    assert [line for line in claims(said) if line[0] != "✓"] == []
+    assert said.count("✓") >= 11 + 3
+
+
+def test_an_experiment_that_was_not_recorded_says_so(proxies, monkeypatch):
+    monkeypatch.setenv("LPWS_NGINX", "there-is-none")
+    again = lpws.notebook.or_recorded("10_proxies")(proxies["answers"].__wrapped__)
+    with pytest.raises(lpws.services.Missing, match=r"run.py wild.*nothing is recorded of answers\('#'\)"):
+        again("#")
+
+
+@pytest.mark.parametrize("path", ["/longpolling?hold=9", "/sse", "/websocket"])
+def test_a_full_proxy_refuses_the_tenth(proxies, path):
+    proxy, found = lpws.Proxy(proxies["OPEN"], connections=20), []
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(lpws.Server())
+        server.admit(*proxies["HOSTS"])
+        front = stack.enter_context(lpws.nginx(proxy, [server.port]))
+        for _ in range(12):
+            line = stack.enter_context(proxies["dial"](front, path))
+            line.settimeout(0.2 if path.startswith("/long") else 5)
+            try:
+                found.append(int(line.recv(9999).split()[1]))
+            except TimeoutError:
+                found.append("held")
+    assert found[:9] == [{"/sse": 200, "/websocket": 101}.get(path, "held")] * 9
+    assert found[9:] == [500] * 3
+
+
+def test_what_ends_the_holding_back(proxies):
+    read, off = proxies["events_read"].__wrapped__, "proxy_buffering off;"
+    assert experiment(read(proxies["MET"] + off)) is True
+    assert experiment(read(proxies["OPEN"] + off, proxies["GZIP"])) is True
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_the_server_can_ask_for_no_buffering(proxies, asks):
+    class Stream(RequestHandler):
+        async def get(self):
+            if asks:
+                self.set_header("X-Accel-Buffering", "no")
+            self.write("data: tea is ready\n\n")
+            await self.flush()
+            await asyncio.sleep(1.5)
+
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(lpws.Server(handlers={"/stream": Stream}))
+        server.admit(*proxies["HOSTS"])
+        front = stack.enter_context(lpws.nginx(lpws.Proxy(proxies["MET"]), [server.port]))
+        line = stack.enter_context(proxies["dial"](front, "/stream"))
+        with contextlib.nullcontext() if asks else pytest.raises(TimeoutError):
+            said = b""
+            while b"tea is ready" not in said:
+                said += line.recv(9999)
+
+
+def test_to_the_server_an_impatient_proxy_is_a_client_that_has_gone(proxies):
+    gone = threading.Event()
+
+    class Held(proxies["Held"]):
+        def on_connection_close(self):
+            gone.set()
+
+    impatient = lpws.Proxy(proxies["OPEN"] + "proxy_read_timeout 1s;")
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(lpws.Server(handlers={"/held": Held}))
+        server.admit(*proxies["HOSTS"])
+        front = stack.enter_context(lpws.nginx(impatient, [server.port]))
+        stack.enter_context(proxies["dial"](front, "/held?silent_s=4"))
+        assert gone.wait(3)
 
 
 # ------------------------------------------------------------------------- A: what it says of the instrument
