@@ -22,7 +22,7 @@ from ..loopthread import quiet
 from .observer import Answer
 from .web import TEXT, frame
 
-#: How long [s] bytes may take that are on their way; less than nginx waits for the server in this task.
+#: Longest time [s] that bytes may be under way; shorter than nginx's timeout in this task.
 PATIENCE_S = 0.8
 
 
@@ -36,7 +36,7 @@ class Scene:
     front
         The proxy's port.
     draw
-        Where texts come from.
+        Source of randomness for message texts.
     """
 
     def __init__(self, listener: socket.socket, front: int, draw: random.Random) -> None:
@@ -62,7 +62,7 @@ class Scene:
         self._silence.__exit__(None, None, None)
 
     def text(self) -> str:
-        """Text of a message, as no configuration can know it."""
+        """Message text that no configuration can predict."""
         return f"tea number {self.draw.randrange(10**9)} is ready"
 
     async def client(self, path: str, **headers: str) -> Client:
@@ -106,7 +106,7 @@ class Client:
         return self.arrival.result() if self.arrival.done() else None
 
     async def until(self, done: Callable[[Client], bool], within_s: float = PATIENCE_S) -> bool:
-        """Read until the function says so of this client; True if it does in time."""
+        """Read until `done(self)` is true; return whether that happened in time."""
 
         async def read() -> None:
             while not done(self) and not self.ended:
@@ -140,7 +140,7 @@ class Client:
         return whole and (answer.status, answer.body) == (200, self.handler and self.handler.text.encode())
 
     async def heard(self, text: str = "") -> bool:
-        """Let the server say some text in its stream; True if all that it has said comes."""
+        """Make the server send text on its stream; return whether all it has sent arrives."""
         if text:
             self.handler.say(text)
         return await self.until(
@@ -181,7 +181,7 @@ class Client:
         return Answer(status, headers, body, 0.0), whole
 
     def opened(self) -> bool:
-        """True if a WebSocket has been accepted as RFC 6455 §4.1 wants it."""
+        """True if a WebSocket has been accepted as RFC 6455 §4.1 requires."""
         answer = self.so_far()
         words = [answer.headers.get(name, "").lower() for name in ("upgrade", "connection")]
         accept = answer.headers.get("sec-websocket-accept")
@@ -203,7 +203,7 @@ class Plain(RequestHandler):
         self.arrival = scene.arrivals[int(self.get_query_argument("request"))]
 
     def prepare(self) -> None:
-        if not self.arrival.done():  # else nginx asks for the second time
+        if not self.arrival.done():  # otherwise nginx is retrying
             self.arrival.set_result(self)
 
     def get(self) -> None:

@@ -1,4 +1,4 @@
-"""The body of one nginx `location`: read word by word, then run before a server of ours, and watched."""
+"""The body of one nginx `location`: parsed word by word, then run in front of our server and watched."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Location:
             return [f"✗ {problem}"]
         if not lines.strip():
             return [f"… {self.stub}"]
-        # The same lines get the same verdict, and others other texts.
+        # The same lines always get the same verdict; different lines get different message texts.
         draw = random.Random(zlib.crc32(lines.encode()))
         with socket.create_server(("127.0.0.1", 0), backlog=100) as listener, ThreadPoolExecutor(1) as thread:
             listener.setblocking(False)
             try:
                 with services.nginx(Proxy(lines, http=self.around), [listener.getsockname()[1]]) as proxy:
-                    # In a thread, since the kernel's own has a loop that runs.
+                    # In a thread, because the kernel's thread already runs an event loop.
                     return thread.submit(asyncio.run, self._watched(listener, proxy.port, draw)).result()
             except services.Missing as missing:
                 return [f"… {missing}"]
@@ -68,7 +68,7 @@ class Location:
     async def _watched(self, listener: socket.socket, port: int, draw: random.Random) -> list[str]:
         said: list[str] = []
         async with Scene(listener, port, draw) as scene:
-            # Those that take longest have begun when the first ones are done.
+            # Start all at once, so that the slowest are already running when the first finish.
             running = [
                 [(sentence, asyncio.create_task(_wrong(behavior, scene))) for sentence, behavior in stage]
                 for stage in self.stages
@@ -89,18 +89,18 @@ async def _wrong(behavior: Callable[[Scene], Awaitable[Any]], scene: Scene) -> W
     except Wrong as wrong:
         return wrong
     except OSError:
-        return Wrong("nginx let nobody connect any more", "what may have ended it")
+        return Wrong("nginx stopped accepting connections", "what may have ended nginx")
     except (ValueError, zlib.error):
-        return Wrong("an answer came that no client can read", "the headers that this location adds to it")
+        return Wrong("an answer arrived that no client can parse", "the headers that this location adds")
     return None
 
 
 def _page(refusal: str, lines: str) -> str:
     """A thought on a line that nginx refuses."""
     if not (name := re.search(r'unknown "(\w+)" variable', refusal)):
-        return "what nginx's page on this directive says of its values"
+        return "which values nginx's documentation allows for this directive"
     place = next((n for n, line in enumerate(lines.split("\n"), 1) if f"${name[1]}" in line), 0)
-    return f"who makes `${name[1]}` (line {place}): nginx itself, or a block outside of the location"
+    return f"who defines `${name[1]}` (line {place}): nginx itself, or a block outside the location"
 
 
 #: Characters that a location may have; the lesson's solution has about 200.
@@ -124,16 +124,16 @@ ALLOWED = re.findall(
 )
 #: Those of them that would write files unless they are switched off.
 _ONLY_OFF = {"access_log", "proxy_cache"}
-_BLOCK = "it opens a block: hand in only the lines between the braces of one `location { }`"
+_BLOCK = "it opens a block: hand in only the lines inside one `location { }`"
 #: Name of a directive → why it is not handed to nginx.
 _REFUSED = {
-    "proxy_pass": "the check writes it, with the address of its own server: leave it out",
+    "proxy_pass": "the check adds it, with its own server's address, so leave it out",
     r"http|server|location|upstream|events|stream|map|if|limit_except|types|geo|split_clients": _BLOCK,
     r"listen|server_name|user|load_module|include|worker_\w+|pid|daemon|master_process|env|error_log|resolver":
-        "it concerns more than one location, and belongs to whoever runs this nginx",
-    r"\w*(lua|perl|njs)\w*|js_\w+": "it runs a program inside of nginx, and the task needs none",
+        "it affects more than this location, and is up to whoever runs this nginx",
+    r"\w*(lua|perl|njs)\w*|js_\w+": "it runs code inside nginx, and the task needs none",
     r"root|alias|autoindex|index|try_files|\w+_(store|path|log|file|only|access)|\w*(ssl|auth)\w*":
-        "it reads or writes files, and this location is to pass requests on",
+        "it reads or writes files, and this location should only pass requests on",
 }  # fmt: skip
 #: Quotes and comments begin where a word begins; `${name}` may be part of one.
 _PART = re.compile(
@@ -157,7 +157,7 @@ def read(text: object) -> str:
     if text.strip() in ("...", "…"):
         return ""
     if len(text) > MOST:
-        raise ValueError(f"expected {MOST:,} characters at most, got {len(text):,}")
+        raise ValueError(f"expected at most {MOST:,} characters, got {len(text):,}")
     lines = [""] * (text.count("\n") + 1)
     words: list[str] = []
     place = first = 0
@@ -177,7 +177,7 @@ def read(text: object) -> str:
             continue
         if odd := re.search(r"[^ -~]", part[0]):
             name = unicodedata.name(odd[0], f"U+{ord(odd[0]):04X}").lower()
-            raise ValueError(f"line {line + 1}: {odd[0]!r}, the {name}, has no place in a configuration")
+            raise ValueError(f"line {line + 1}: {odd[0]!r}, the {name}, does not belong in a configuration")
         word = part[0][1:-1] if part.lastgroup == "quoted" else part[0]
         word = re.sub(r"\\([\"'\\])", r"\1", word)
         if not words:
@@ -185,28 +185,28 @@ def read(text: object) -> str:
             _allow(word, line + 1)
         elif word in ALLOWED and line > first:
             raise ValueError(
-                f"line {line + 1}: nginx would take `{word}` for a value of `{words[0]}` – think about what "
+                f"line {line + 1}: nginx would read `{word}` as a value of `{words[0]}` – think about what "
                 "ends a directive"
             )
         words.append(word)
         if words[0] in _ONLY_OFF and words[1:] not in ([], ["off"]):
             raise ValueError(f"line {line + 1}: `{words[0]}` would write files; here it can only be off")
     if words:
-        raise ValueError(f"line {first + 1}: nothing ends `{words[0]}` – think about what ends a directive")
+        raise ValueError(f"line {first + 1}: `{words[0]}` has no end – think about what ends a directive")
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _broken(text: str, place: int) -> str:
     if text[place] in "\"'":
-        return f"the quote {text[place]} has no partner in its line, or no blank and no ; after it"
-    return "a \\ at the end stands for nothing"
+        return f"the quote {text[place]} is not closed on its line, or not followed by a space or ;"
+    return "a \\ at the end escapes nothing"
 
 
 def _marked(mark: str, words: list[str]) -> str:
     if mark == "{":
         return f"`{' '.join([*words, mark])}`: {_BLOCK}"
     if mark == "}":
-        return "a } that closes nothing: hand in only the lines between the braces of one `location { }`"
+        return "a } that closes nothing: hand in only the lines inside one `location { }`"
     return "a ; that ends nothing"
 
 
@@ -216,11 +216,11 @@ def _allow(name: str, line: int) -> None:
         return
     for pattern, why in _REFUSED.items():
         if re.fullmatch(pattern, name):
-            raise ValueError(f"line {line}: `{name}` is not handed to nginx: {why}")
+            raise ValueError(f"line {line}: `{name}` is not allowed here: {why}")
     near = get_close_matches(name, ALLOWED, 1)
     raise ValueError(
-        f"line {line}: `{name[:40]}` is none of the directives that this check hands to nginx"
-        + (f"; `{near[0]}` is one" if near else " (proxy_…, gzip…, add_header and others of their kind)")
+        f"line {line}: `{name[:40]}` is not a directive that this check passes to nginx"
+        + (f"; did you mean `{near[0]}`?" if near else " (proxy_…, gzip…, add_header and the like)")
     )
 
 

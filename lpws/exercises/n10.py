@@ -17,13 +17,13 @@ from .task import Quick
 AROUND = "gzip on;\ngzip_types text/plain text/event-stream;\nproxy_read_timeout 1s;\n"
 SILENCE_S = 2.1
 _POLLS = 6
-_CLOCK = "which of nginx's clocks runs while a server has nothing to say"
+_CLOCK = "which of nginx's timeouts runs while the server has nothing to say"
 _THINK = {
-    400: "what the server needs to know of a client's request",
-    403: "whom the server lets in, and by which headers",
-    405: "what becomes of a request on its way",
-    426: "what the server needs to know of a client's request",
-    502: "what nginx and the server say to each other, and who does not understand it",
+    400: "what the server needs to know about the client's request",
+    403: "which headers decide whom the server lets in",
+    405: "what happens to a request on its way",
+    426: "what the server needs to know about the client's request",
+    502: "what nginx and the server say to each other, and which of them does not understand",
     504: _CLOCK,
 }
 
@@ -31,23 +31,23 @@ _THINK = {
 def _answered(what: str, client: Client) -> Wrong:
     status, _, body, _ = client.so_far()
     if status == 0 and client.ended:
-        return Wrong(f"{what} got no answer: its connection was closed", "who closed it, and why")
+        return Wrong(f"{what} got no answer: its connection was closed", "which side closed it, and why")
     if status in (0, 200) and not client.complete():
-        return Wrong(f"{what} had {len(body)} bytes of an answer after {PATIENCE_S:g} s, and not its end",
-                     "what holds an answer up on its way")  # fmt: skip
+        return Wrong(f"{what} had {len(body)} bytes of an answer after {PATIENCE_S:g} s, but not its end",
+                     "what delays an answer on its way")  # fmt: skip
     if status == 200:
-        return Wrong(f"{what} got {body[:40]!r}, which the server did not say", "who said it")
+        return Wrong(f"{what} got {body[:40]!r}, which the server did not send", "who sent it")
     return Wrong(f"{what} got {status}", _THINK.get(status, "who wrote this status, nginx or the server"))
 
 
 async def _asks(scene: Scene, what: str) -> Plain:
-    """The handler of a request whose answer has come back as it was."""
+    """The handler of a request whose answer came back unchanged."""
     client = await scene.client("/answer")
     if not await client.got():
         raise _answered(what, client)
     if age := re.search("max-age=[1-9].*", client.so_far().headers.get("cache-control", "")):
-        raise Wrong(f"the answer to {what} came with `{age[0]}`, which the server did not say",
-                    "what a browser does that is to ask the same again")  # fmt: skip
+        raise Wrong(f"the answer to {what} came with `{age[0]}`, which the server did not send",
+                    "what a browser does when it wants the same URL again")  # fmt: skip
     return client.handler
 
 
@@ -84,15 +84,17 @@ async def stream(scene: Scene) -> Client:
             break
     else:
         if (kind := client.so_far().headers.get("content-type")) != "text/event-stream":
-            raise Wrong(f"the event stream came as {kind}", "what an EventSource wants to read there")
+            came = f"with Content-Type: {kind}" if kind else "without a Content-Type"
+            raise Wrong(f"the event stream came {came}", "which type an EventSource insists on")
         return client
     if client.ended or client.so_far().status not in (0, 200) or not client.handler:
         raise _answered("the request for an event stream", client)
     await client.heard("".join(f"data: {scene.text()}\n\n" for _ in range(10)))
     status, _, body, _ = client.so_far()
     had = f"{len(body)} of these {len(client.handler.said)} bytes" if status else "nothing, not even the head"
-    raise Wrong(f"the server had sent the head of an event stream and {sent + 10} events, and the client had "
-                f"{had}", "who gathers bytes on the way: there may be more than one")  # fmt: skip
+    raise Wrong(f"the server had sent the head of an event stream and {sent + 10} events, but the client had "
+                f"received {had}",
+                "what collects bytes on the way: there may be more than one culprit")  # fmt: skip
 
 
 async def web_socket(scene: Scene, **headers: str) -> Client:
@@ -101,22 +103,23 @@ async def web_socket(scene: Scene, **headers: str) -> Client:
     status, what, seen = client.so_far().status, "the WebSocket handshake", client.handler
     if seen and status != 101 and seen.request.headers.get("Upgrade", "").lower() != "websocket":
         raise Wrong(f"{what} got {status}: Tornado never saw `Upgrade: websocket`",
-                    "which headers concern one connection, so that nginx does not pass them on")  # fmt: skip
+                    "which headers belong to a single connection, so that nginx drops them")  # fmt: skip
     saw = seen.request.headers.get("Connection", "") if seen else ""
     if seen and status != 101 and "upgrade" not in saw.lower():
-        raise Wrong(f"{what} got {status}: Tornado saw `Upgrade: websocket`, but `Connection: {saw}` with it",
+        raise Wrong(f"{what} got {status}: Tornado saw `Upgrade: websocket`, but with `Connection: {saw}`",
                     "which two headers belong together in a handshake")  # fmt: skip
     if seen and status == 403:
-        raise Wrong(f"{what} of a page with Origin: {headers.get('Origin')} got 403: Tornado was told Host: "
-                    f"{seen.request.host}", "what the handler compares, and who wrote it")  # fmt: skip
+        raise Wrong(f"{what} from a page with Origin: {headers.get('Origin')} got 403: Tornado was told "
+                    f"Host: {seen.request.host}",
+                    "which two headers the handler compares, and who wrote each")  # fmt: skip
     if status == 101 and not client.opened():
-        raise Wrong(f"{what} got 101, but not all that a client wants to read with it",
-                    "which headers of an answer this location takes away")  # fmt: skip
+        raise Wrong(f"{what} got 101, but not all the headers that a client requires",
+                    "which response headers this location removes")  # fmt: skip
     if not client.opened():
         raise _answered(what, client)
     if not await client.says(scene.text()):
-        raise Wrong("what was said over a WebSocket did not come through and back; Tornado had been asked in "
-                    f"{seen.request.version}", "which version of HTTP can change the protocol")  # fmt: skip
+        raise Wrong("a WebSocket message did not reach the server and come back; nginx had asked Tornado in "
+                    f"{seen.request.version}", "which version of HTTP can switch protocols")  # fmt: skip
     return client
 
 
@@ -127,18 +130,18 @@ async def silence(scene: Scene) -> None:
         ends = f"the held poll got {poll.so_far().status}", "the event stream ended", "the WebSocket ended"
         after_s = min(client.quiet_s for client in itertools.compress((poll, events, web), cut))
         raise Wrong(
-            f"after {after_s:.1f} s without a message {', '.join(itertools.compress(ends, cut))}", _CLOCK
+            f"after {after_s:.1f} s without a message, {', '.join(itertools.compress(ends, cut))}", _CLOCK
         )
     await _released(poll)
     if not (await events.heard("data: again\n\n") and await web.says("again")):
-        raise Wrong("a stream or a WebSocket did not go on after a silence", _CLOCK)
+        raise Wrong("a stream or a WebSocket no longer worked after a silence", _CLOCK)
 
 
 async def gathers(scene: Scene) -> None:
     behind = {(await _asks(scene, "a short poll")).address for _ in range(_POLLS)}
     if len(behind) == _POLLS:
-        raise Wrong(f"{_POLLS} polls, one after the other, took {_POLLS} connections behind the proxy",
-                    "who closes them: what nginx tells the server, and in which version")  # fmt: skip
+        raise Wrong(f"{_POLLS} polls, one after another, took {_POLLS} connections behind the proxy",
+                    "why they are closed: what nginx tells the server, and in which HTTP version")  # fmt: skip
 
 
 async def browser(scene: Scene) -> None:
@@ -146,41 +149,43 @@ async def browser(scene: Scene) -> None:
     stranger = await scene.web_client(Origin="http://elsewhere.example")
     await stranger.until(Client.complete)
     if stranger.so_far().status != 403:
-        raise Wrong("a page of another site could open a WebSocket, too",
-                    "what the server is to learn from the browser's own Origin and Host")  # fmt: skip
+        raise Wrong("another site's page could also open a WebSocket",
+                    "what the server must learn: the browser's own Origin and Host")  # fmt: skip
 
 
 def beats(answer: Any) -> bool:
-    """True if such a pause between heartbeats [s] is short enough, and no shorter than need be."""
+    """True if this heartbeat interval [s] is short enough, but not needlessly short."""
     if isinstance(answer, bool) or not isinstance(answer, Real):
         raise ValueError(f"expected a number, got {answer!r:.60}")
     if not answer > 0:
-        raise ValueError(f"expected seconds, got {answer:g}")
-    if 5 <= answer <= 15:
+        raise ValueError(f"expected a positive number of seconds, got {answer:g}")
+    if 10 <= answer < 15:
         return True
-    if answer > 30:
-        raise ValueError(f"not {answer:g}: the shortest patience on the way counts")
+    if answer == 15:
+        raise ValueError("not 15: if a heartbeat comes 15 s late, it comes exactly when the 30 s are over: a race")
+    if answer >= 30:
+        raise ValueError(f"not {answer:g}: the shortest timeout on the path counts")
     if answer > 15:
-        raise ValueError(f"not {answer:g}: how long is the pause if a heartbeat is late by an interval?")
-    raise ValueError(f"not {answer:g}: that does it, and sends several times as many as it takes")
+        raise ValueError(f"not {answer:g}: how long is the silence if a heartbeat comes an interval late?")
+    raise ValueError(f"not {answer:g}: that works, but sends more heartbeats than needed")
 
 
 TASKS = {
     "location": Location(
-        stub="the location has no line yet: begin with the transport that does not even get its handshake",
+        stub="the location is still empty: start with the transport whose handshake already fails",
         around=AROUND,
         stages=[
             [
-                ("lets a page pass that is asked for", reload),
-                ("lets short polls pass", polls),
-                ("lets a held poll pass", long_poll),
-                ("lets an event stream pass, each event at once", stream),
-                ("lets a WebSocket pass, both ways", web_socket),
-                ("needs fewer connections behind it than there are polls", gathers),
+                ("delivers a page", reload),
+                ("lets short polls through", polls),
+                ("lets a held poll through", long_poll),
+                ("passes on each event of a stream at once", stream),
+                ("lets a WebSocket through, in both directions", web_socket),
+                ("lets polls share connections to the server", gathers),
             ],
             [
-                ("leaves polls, streams and WebSockets alone that are silent for two seconds", silence),
-                ("lets a browser's WebSocket pass, and no page of another site", browser),
+                ("keeps polls, streams and WebSockets open through two seconds of silence", silence),
+                ("lets a browser's WebSocket through, but not one from another site", browser),
             ],
         ],
     ),
@@ -188,16 +193,18 @@ TASKS = {
     "full": Quick(
         1 + (1024 - 1) // 2,
         {
-            511: "that user is still served",
-            513: "one listens, and 512 users would take 1,024 more",
-            **dict.fromkeys((1023, 1024, 1025), "how many connections does the proxy hold for one user?"),
+            511: "that WebSocket still opens",
+            513: "one connection listens, and 512 WebSockets would take 1,024 more",
+            **dict.fromkeys(
+                (1023, 1024, 1025), "how many connections does the proxy hold for one WebSocket?"
+            ),
         },
     ),
     "origin": Quick(
         2,
         {
-            1: "without it Python would get no further than the browser",
-            3: "that concerns what is gathered, and is said to a proxy about a stream",
+            1: "then Python would get a 403 as well: nginx would send an Origin, and none that matches Host",
+            3: "buffering can delay an answer, not turn it into a 403",
         },
     ),
 }

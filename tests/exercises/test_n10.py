@@ -78,16 +78,16 @@ def test_a_good_location_passes(text, capsys):
 @pytest.mark.parametrize("text", [..., "", "\n# your lines\n", "...", "\n    ...\n"])
 def test_who_has_not_begun_is_told_what_to_do(text, capsys):
     [line] = verdict("10.location", text, capsys)
-    assert line.startswith("… put your" if text is ... else "… the location has no line yet: begin with")
+    assert line.startswith("… put your" if text is ... else "… the location is still empty: start with")
 
 
 @pytest.mark.usefixtures("_build")
 def test_nginx_as_most_met_it_lets_three_of_five_pass(capsys):
     lines = verdict("10.location", "proxy_http_version 1.0; proxy_set_header Connection close;", capsys)
     assert [line[0] for line in lines] == ["✓", "✓", "✓", "✗", "✗", "✗"]
-    assert "the client had nothing, not even the head – think about who gathers bytes" in lines[3]
+    assert "the client had received nothing, not even the head – think about what collects bytes" in lines[3]
     assert "the WebSocket handshake got 400: Tornado never saw `Upgrade: websocket`" in lines[4]
-    assert "6 polls, one after the other, took 6 connections behind the proxy" in lines[5]
+    assert "6 polls, one after another, took 6 connections behind the proxy" in lines[5]
 
 
 def without(directive):
@@ -97,61 +97,61 @@ def without(directive):
 
 WRONG = {
     "no Upgrade": (without("Upgrade"), "Tornado never saw `Upgrade: websocket`"),
-    "no Connection": (without("Connection"), "saw `Upgrade: websocket`, but `Connection: close` with it"),
+    "no Connection": (without("Connection"), "saw `Upgrade: websocket`, but with `Connection: close`"),
     "an empty Connection": (
-        edited(SOLUTION, ("$http_connection", "''")), "saw `Upgrade: websocket`, but `Connection: ` with it",
+        edited(SOLUTION, ("$http_connection", "''")), "saw `Upgrade: websocket`, but with `Connection: `",
     ),
     "crossed": (edited(SOLUTION, ("$http_upgrade", "$http_connection")), "never saw `Upgrade: websocket`"),
-    "no version": (without("version"), "Tornado had been asked in HTTP/1.0 – think about which version"),
-    "buffers, gzip": (without("buffering"), "had nothing, not even the head – think about who gathers bytes"),
+    "no version": (without("version"), "nginx had asked Tornado in HTTP/1.0 – think about which version"),
+    "buffers, gzip": (without("buffering"), "received nothing, not even the head – think about what collects"),
     "buffers, 1.0": (
-        edited(SOLUTION, ("1.1", "1.0"), ("proxy_buffering", "gzip")), "think about who gathers bytes",
+        edited(SOLUTION, ("1.1", "1.0"), ("proxy_buffering", "gzip")), "think about what collects bytes",
     ),
     "told the client": (
-        edited(SOLUTION, ("proxy_buffering off", "add_header X-Accel-Buffering no")), "who gathers bytes",
+        edited(SOLUTION, ("proxy_buffering off", "add_header X-Accel-Buffering no")), "what collects bytes",
     ),
     "told the server": (
         edited(SOLUTION, ("proxy_buffering off", "proxy_set_header X-Accel-Buffering no")),
-        "who gathers bytes",
+        "what collects bytes",
     ),
     "no timeout": (
         without("timeout"),
-        " without a message the held poll got 504, the event stream ended, the WebSocket ended – think about",
+        " without a message, the held poll got 504, the event stream ended, the WebSocket ended – think",
     ),
     "another timeout": (
-        edited(SOLUTION, ("proxy_read_timeout", "proxy_send_timeout")), "which of nginx's clocks runs",
+        edited(SOLUTION, ("proxy_read_timeout", "proxy_send_timeout")), "which of nginx's timeouts runs",
     ),
     "a timeout as long as the silence": (edited(SOLUTION, ("1h", "2s")), "the held poll got 504"),
     "milliseconds": (edited(SOLUTION, ("1h", "60ms")), "a held poll got 504 – think about which of nginx's"),
     "never": (edited(SOLUTION, ("1h", "0")), "the request for a page got 504"),
-    "no Host": (without("Host"), "got 403: Tornado was told Host: servers – think about what the handler"),
+    "no Host": (without("Host"), "got 403: Tornado was told Host: servers – think about which two headers"),
     "Host without its port": (edited(SOLUTION, ("$http_host", "$host")), "was told Host: 127.0.0.1 –"),
     "no Origin": (
         edited(SOLUTION, ("proxy_buff", "proxy_set_header Origin '';\nproxy_buff")),
-        "a page of another site could open a WebSocket, too",
+        "another site's page could also open a WebSocket",
     ),
     "a forged Origin": (
         edited(SOLUTION, ("$http_host", "a.example"), ("proxy_buff", "proxy_set_header Origin http://a.example;"
                "proxy_buff")),
-        "a page of another site could open a WebSocket, too",
+        "another site's page could also open a WebSocket",
     ),
     "another Connection": (
         edited(SOLUTION, ("$http_connection", '"close, $http_upgrade"')), "`Connection: close, websocket`",
     ),
     "a connection for each poll": (
-        edited(SOLUTION, ("$http_connection", "close")), "6 polls, one after the other, took 6 connections",
+        edited(SOLUTION, ("$http_connection", "close")), "6 polls, one after another, took 6 connections",
     ),
-    "an answer that is kept": (SOLUTION + "expires 1h;", "`max-age=3600`, which the server did not say"),
+    "an answer that is kept": (SOLUTION + "expires 1h;", "`max-age=3600`, which the server did not send"),
     "no headers": (
         SOLUTION + "proxy_pass_request_headers off;",
         "the WebSocket handshake got 426 – think about what the server needs to know",
     ),
     "another method": (SOLUTION + "proxy_method POST;", "the request for a page got 405"),
     "less than an answer": (
-        SOLUTION + "proxy_hide_header Sec-WebSocket-Accept;", "got 101, but not all that a client wants",
+        SOLUTION + "proxy_hide_header Sec-WebSocket-Accept;", "got 101, but not all the headers that a client",
     ),
-    "another type": (SOLUTION + "proxy_hide_header Content-Type;", "what an EventSource wants to read"),
-    "ten bytes a second": (SOLUTION + "limit_rate 10;", "of an answer after 0.8 s, and not its end"),
+    "another type": (SOLUTION + "proxy_hide_header Content-Type;", "came without a Content-Type – think about which type"),
+    "ten bytes a second": (SOLUTION + "limit_rate 10;", "of an answer after 0.8 s, but not its end"),
 }  # fmt: skip
 
 
@@ -168,7 +168,7 @@ REFUSED_BY_NGINX = {
     "too many words": (edited(SOLUTION, ("1h", "1m 30s")), "line 7", "1m 30s;", "invalid number of"),
     "a map elsewhere": (
         edited(SOLUTION, ("$http_connection", "$connection_upgrade")),
-        "(line 5)", 'unknown "connection_upgrade" variable – think about who makes `$connection_upgrade`',
+        "(line 5)", 'unknown "connection_upgrade" variable – think about who defines `$connection_upgrade`',
     ),
 }  # fmt: skip
 
@@ -186,11 +186,11 @@ def test_nginx_s_own_words_come_with_the_reader_s_line(text, said, capsys):
 
 OFF = "proxy_buffering off;\n"
 NOT_HANDED_OVER = {
-    "include": ("include /etc/passwd;", "line 1: `include` is not handed to nginx: it concerns more than"),
-    "listen": (OFF + "listen 80;", "line 2: `listen` is not handed"),
-    "user": ("user root;", "line 1: `user` is not handed"),
-    "load_module": ("load_module modules/evil.so;", "line 1: `load_module` is not handed"),
-    "proxy_pass": ("proxy_pass http://192.0.2.1;", "`proxy_pass` is not handed to nginx: the check"),
+    "include": ("include /etc/passwd;", "line 1: `include` is not allowed here: it affects more than"),
+    "listen": (OFF + "listen 80;", "line 2: `listen` is not allowed"),
+    "user": ("user root;", "line 1: `user` is not allowed"),
+    "load_module": ("load_module modules/evil.so;", "line 1: `load_module` is not allowed"),
+    "proxy_pass": ("proxy_pass http://192.0.2.1;", "`proxy_pass` is not allowed here: the check"),
     "root": ("root /;", "it reads or writes files"),
     "alias": ("alias /etc/;", "it reads or writes files"),
     "autoindex": ("autoindex on;", "it reads or writes files"),
@@ -202,46 +202,46 @@ NOT_HANDED_OVER = {
     "a log": ("access_log /tmp/x;", "line 1: `access_log` would write files"),
     "a log after off": ("access_log off /tmp/x;", "line 1: `access_log` would write files"),
     "a log in quotes": ("'access_log' '/tmp/x';", "line 1: `access_log` would write files"),
-    "an error log": ("error_log /tmp/x;", "`error_log` is not handed"),
+    "an error log": ("error_log /tmp/x;", "`error_log` is not allowed"),
     "a cache": ("proxy_cache all;", "line 1: `proxy_cache` would write files"),
-    "lua": ("content_by_lua_file /x;", "it runs a program inside of nginx"),
-    "a block of lua": ("content_by_lua_block { os.exit() }", "it runs a program inside of nginx"),
-    "njs": ("js_content evil;", "it runs a program inside of nginx"),
-    "perl": ("perl 'sub { }';", "it runs a program inside of nginx"),
-    "another server": ("fastcgi_pass 192.0.2.1:9000;", "`fastcgi_pass` is none of the directives"),
-    "a mirror": ("mirror /x;", "`mirror` is none of the directives"),
-    "a resolver": ("resolver 192.0.2.1;", "`resolver` is not handed"),
-    "doubling": ("set $a $uri$uri;", "`set` is none of the directives"),
-    "another answer": ("return 200;", "`return` is none of the directives"),
-    "if": ("if ($http_upgrade) { proxy_buffering off; }", "`if` is not handed to nginx: it opens a block"),
-    "map": (OFF + "map $a $b { }", "line 2: `map` is not handed to nginx: it opens a block"),
-    "a location": ("location / {\n" + OFF + "}", "line 1: `location` is not handed to nginx: it opens"),
+    "lua": ("content_by_lua_file /x;", "it runs code inside nginx"),
+    "a block of lua": ("content_by_lua_block { os.exit() }", "it runs code inside nginx"),
+    "njs": ("js_content evil;", "it runs code inside nginx"),
+    "perl": ("perl 'sub { }';", "it runs code inside nginx"),
+    "another server": ("fastcgi_pass 192.0.2.1:9000;", "`fastcgi_pass` is not a directive that"),
+    "a mirror": ("mirror /x;", "`mirror` is not a directive that"),
+    "a resolver": ("resolver 192.0.2.1;", "`resolver` is not allowed"),
+    "doubling": ("set $a $uri$uri;", "`set` is not a directive that"),
+    "another answer": ("return 200;", "`return` is not a directive that"),
+    "if": ("if ($http_upgrade) { proxy_buffering off; }", "`if` is not allowed here: it opens a block"),
+    "map": (OFF + "map $a $b { }", "line 2: `map` is not allowed here: it opens a block"),
+    "a location": ("location / {\n" + OFF + "}", "line 1: `location` is not allowed here: it opens"),
     "a server behind a brace": (OFF + "}\nserver { listen 80; }", "line 2: a } that closes nothing"),
     "a brace alone": ("{", "line 1: `{`: it opens a block"),
     "a block with a good name": ("gzip on {", "line 1: `gzip on {`: it opens a block"),
     "a brace after a variable": ("add_header X ${host}{;", "line 1: `add_header X ${host} {`: it opens"),
     "a brace before the end": ("proxy_buffering off }", "line 1: a } that closes nothing"),
-    "a quoted name": ("'include' /etc/passwd;", "line 1: `include` is not handed"),
-    "half a quoted name": ('in"clude" /etc/passwd;', "line 1: `in\"clude\"` is none of the directives"),
-    "a name with a backslash": ("\\include /etc/passwd;", "line 1: `\\include` is none of the directives"),
-    "behind a comment": ("# harmless\ninclude /etc/passwd;", "line 2: `include` is not handed"),
-    "a quote that ends in the word": ("add_header X 'a'include;", "line 1: the quote ' has no partner"),
-    "a quote over two lines": ("add_header X 'a\n'; include x;", "line 1: the quote ' has no partner"),
-    "a quote without an end": ('add_header X "a;', 'line 1: the quote " has no partner'),
-    "a quoted end": ("add_header X 'a\\'; include /etc/passwd;", "line 1: the quote ' has no partner"),
-    "a missing end": ("gzip off\nproxy_buffering off;", "line 2: nginx would take `proxy_buffering` for a"),
-    "no end": ("proxy_buffering off", "line 1: nothing ends `proxy_buffering`"),
+    "a quoted name": ("'include' /etc/passwd;", "line 1: `include` is not allowed"),
+    "half a quoted name": ('in"clude" /etc/passwd;', "line 1: `in\"clude\"` is not a directive that"),
+    "a name with a backslash": ("\\include /etc/passwd;", "line 1: `\\include` is not a directive that"),
+    "behind a comment": ("# harmless\ninclude /etc/passwd;", "line 2: `include` is not allowed"),
+    "a quote that ends in the word": ("add_header X 'a'include;", "line 1: the quote ' is not closed"),
+    "a quote over two lines": ("add_header X 'a\n'; include x;", "line 1: the quote ' is not closed"),
+    "a quote without an end": ('add_header X "a;', 'line 1: the quote " is not closed'),
+    "a quoted end": ("add_header X 'a\\'; include /etc/passwd;", "line 1: the quote ' is not closed"),
+    "a missing end": ("gzip off\nproxy_buffering off;", "line 2: nginx would read `proxy_buffering` as"),
+    "no end": ("proxy_buffering off", "line 1: `proxy_buffering` has no end"),
     "only ends": (";;", "line 1: a ; that ends nothing"),
     "a backslash": ("\\", "line 1: a \\ at the end"),
-    "a slip": ("proxy_bufering off;", "this check hands to nginx; `proxy_buffering` is one"),
-    "NUL": ("proxy_buffering off\0;", "the u+0000, has no place"),
-    "a surrogate": ("proxy_buffering \ud800;", "has no place in a configuration"),
-    "quotes of a word processor": ("add_header X “a”;", "'“', the left double quotation mark, has no place"),
+    "a slip": ("proxy_bufering off;", "this check passes to nginx; did you mean `proxy_buffering`?"),
+    "NUL": ("proxy_buffering off\0;", "the u+0000, does not belong"),
+    "a surrogate": ("proxy_buffering \ud800;", "does not belong in a configuration"),
+    "quotes of a word processor": ("add_header X “a”;", "'“', the left double quotation mark, does not belong"),
     "a blank that is none": (OFF + "\N{NO-BREAK SPACE}gzip off;", "line 2: '\\xa0', the no-break space"),
     "another end of a line": ("# \u2028\n" + OFF + "\u2028include x;", "line 3: '\\u2028', the line s"),
     "letters that look like others": ("рroxy_buffering off;", "'р', the cyrillic small letter er"),
-    "a megabyte": ("#" * 1_000_000, "expected 4,000 characters at most, got 1,000,000"),
-    "a megabyte of quotes": ("'" * 1_000_000, "expected 4,000 characters at most"),
+    "a megabyte": ("#" * 1_000_000, "expected at most 4,000 characters, got 1,000,000"),
+    "a megabyte of quotes": ("'" * 1_000_000, "expected at most 4,000 characters"),
     "bytes": (b"gzip off;", "expected the lines of a location as text, got b'gzip off;'"),
     "nothing": (None, "expected the lines of a location as text, got None"),
     "a list": (["gzip off;"] * 1000, "expected the lines of a location as text, got ['gzip"),
@@ -352,13 +352,15 @@ def test_the_same_location_gets_the_same_verdict(capsys):
 @pytest.mark.parametrize(
     ("task", "answer", "said"),
     [
-        ("10.heartbeat", 15, "✓"), ("10.heartbeat", 5.0, "✓"), ("10.heartbeat", 30, "✗ not 30: how long is"),
-        ("10.heartbeat", 60, "✗ not 60: the shortest patience"), ("10.heartbeat", 1, "✗ not 1: that does it"),
+        ("10.heartbeat", 14, "✓"), ("10.heartbeat", 10.0, "✓"), ("10.heartbeat", 14.99, "✓"),
+        ("10.heartbeat", 15, "✗ not 15: one late"), ("10.heartbeat", 15.01, "✗ not 15.01: how long is"),
+        ("10.heartbeat", 30, "✗ not 30: the shortest timeout"), ("10.heartbeat", 5, "✗ not 5: that works"),
+        ("10.heartbeat", 60, "✗ not 60: the shortest timeout"), ("10.heartbeat", 1, "✗ not 1: that works"),
         ("10.heartbeat", "15", "✗ expected a number"), ("10.heartbeat", True, "✗ expected a number"),
-        ("10.heartbeat", float("nan"), "✗ expected seconds"), ("10.heartbeat", 0, "✗ expected seconds"),
-        ("10.full", 512, "✓"), ("10.full", 511, "✗ not 511: that user"), ("10.full", 513, "✗ not 513: one"),
+        ("10.heartbeat", float("nan"), "✗ expected a positive"), ("10.heartbeat", 0, "✗ expected a positive"),
+        ("10.full", 512, "✓"), ("10.full", 511, "✗ not 511: that Web"), ("10.full", 513, "✗ not 513: one"),
         ("10.full", 1024, "✗ not 1024: how many connections"), ("10.full", None, "✗ expected a number"),
-        ("10.origin", 2, "✓"), ("10.origin", 1, "✗ not 1: without it"), ("10.origin", 3, "✗ not 3: that"),
+        ("10.origin", 2, "✓"), ("10.origin", 1, "✗ not 1: then Python"), ("10.origin", 3, "✗ not 3: buffer"),
     ],
 )  # fmt: skip
 def test_quick_questions(task, answer, said, capsys):
