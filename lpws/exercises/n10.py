@@ -141,7 +141,7 @@ async def gathers(scene: Scene) -> None:
     behind = {(await _asks(scene, "a short poll")).address for _ in range(_POLLS)}
     if len(behind) == _POLLS:
         raise Wrong(f"{_POLLS} polls, one after another, took {_POLLS} connections behind the proxy",
-                    "why they are closed: what nginx tells the server, and in which HTTP version")  # fmt: skip
+                    "why they are closed: what nginx tells the server, in which HTTP version")  # fmt: skip
 
 
 async def browser(scene: Scene) -> None:
@@ -162,7 +162,7 @@ def beats(answer: Any) -> bool:
     if 10 <= answer < 15:
         return True
     if answer == 15:
-        raise ValueError("not 15: if a heartbeat comes 15 s late, it comes exactly when the 30 s are over: a race")
+        raise ValueError("not 15: a heartbeat that is 15 s late comes exactly when the 30 s are over: a race")
     if answer >= 30:
         raise ValueError(f"not {answer:g}: the shortest timeout on the path counts")
     if answer > 15:
