@@ -199,24 +199,27 @@ LESSONS = {
         mutations=(
             Mutation(
                 "mirror", "http_version 1.0;", "http_version 1.1;",
-                "Through the proxy as most people met it, three",
+                "With nginx's old defaults, three",
             ),
             Mutation(
                 "repair", 'NEWER = """\nproxy_http_version 1.1;', 'NEWER = """\nproxy_http_version 1.0;',
-                "With HTTP/1.1, SSE passes",
+                "With HTTP/1.1, SSE gets through",
             ),
             Mutation("repair", "$http_upgrade", '""', "With Upgrade and Connection as the client"),
             Mutation("stairs-run", "gzip_types text/event-stream", "gzip_types text/plain", "With gzip"),
-            Mutation("stairs-run", "events_read(MET)", "events_read(OPEN)", "Over HTTP/1.0, more than ten"),
-            Mutation("endings-run", "read_timeout 2s", "read_timeout 9s", "Held for longer than the proxy's"),
             Mutation(
-                "silent", "ping_interval", "pong_interval", "Held for half of that time, the poll",
+                "stairs-run", "events_read(DEFAULTS)", "events_read(ALL_FIVE)", "Over HTTP/1.0, more than ten"
+            ),
+            Mutation("endings-run", "read_timeout 2s", "read_timeout 9s", "A poll held for longer than"),
+            Mutation(
+                "silent", "ping_interval", "pong_interval", "Held for half the timeout, the poll",
                 live=("endings",),
             ),
             Mutation(
-                "behind", ", through=lpws.Proxy(OPEN)", "", "For a hundred clients that poll",
-                live=("open_after_1_s",),
+                "behind", ", through=lpws.Proxy(location)", "", "For a hundred polling clients, a proxy",
+                live=("opened",),
             ),
+            Mutation("behind", "(kind, work, ALL_FIVE)", "(kind, work, DEFAULTS)", "A proxy that keeps"),
         ),
     ),
     "A_the_instrument": Lesson(

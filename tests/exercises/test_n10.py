@@ -150,7 +150,7 @@ WRONG = {
     "less than an answer": (
         SOLUTION + "proxy_hide_header Sec-WebSocket-Accept;", "got 101, but not all the headers that",
     ),
-    "another type": (SOLUTION + "proxy_hide_header Content-Type;", "the event stream came without a Content-Type"),
+    "another type": (SOLUTION + "proxy_hide_header Content-Type;", "stream came without a Content-Type"),
     "ten bytes a second": (SOLUTION + "limit_rate 10;", "of an answer after 0.8 s, but not its end"),
 }  # fmt: skip
 
