@@ -38,7 +38,7 @@ class Proxy:
     Proxy(location='proxy_read_timeout 2s;', http='', connections=20)
     """
 
-    #: nginx as most people met it: all versions up to 1.29.6 behave so if told nothing else.
+    #: nginx as most people met it: its defaults up to version 1.29.6.
     AS_MOST_MET: ClassVar[str] = "proxy_http_version 1.0;\nproxy_set_header Connection close;\n"
     #: The lines that let every transport pass, each message at once.
     OPEN: ClassVar[str] = (
