@@ -31,6 +31,12 @@ def test_there_is_a_series():
     assert store.series() == booklet.paths()
 
 
+def test_the_front_page_lists_the_series():
+    page = (booklet.NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[.*?\]\(notebooks/(.*?)\) \| (.*) \|$", page, re.M)
+    assert rows == [(path.name, store.title(path)) for path in store.series()]
+
+
 def test_every_code_cell_was_executed_in_order(path):
     cells = booklet.code(path)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
