@@ -459,8 +459,8 @@ def test_nothing_is_written_but_in_its_folder(start, tmp_path, monkeypatch):
 @pytest.fixture
 def by_itself(monkeypatch):
     """Fails if a keeper does not end by itself, and is killed; that would take seconds each time."""
-    killed = []
-    monkeypatch.setattr(service.os, "killpg", lambda *each: killed.append(each))
+    killed, kill = [], os.killpg
+    monkeypatch.setattr(service.os, "killpg", lambda *each: killed.append(each) or kill(*each))
     yield
     assert killed == []
 
@@ -648,6 +648,25 @@ def test_an_interrupt_before_it_answers(tmp_path, monkeypatch, interruptible, by
         thread.join()
     assert "it was ended before it answered" in str(broker._keeper.started.exception())
     assert left(folder) == []
+
+
+def test_an_interrupt_before_its_thread_runs(start, tmp_path, monkeypatch, interruptible):
+    """It is never begun."""
+    ends, begun = threading.Event(), service.Keeper._bootstrap_inner
+
+    def late(keeper):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        ends.wait()
+        begun(keeper)
+
+    monkeypatch.setattr(service.Keeper, "_bootstrap_inner", late)
+    before = threading.active_count()
+    with nothing_left_behind():
+        with pytest.raises(KeyboardInterrupt), start():
+            pytest.fail("it was started")
+        ends.set()
+        until(lambda: threading.active_count() == before)
+        assert left(tmp_path) == []
 
 
 def test_an_interrupt_of_the_kernels_group_does_not_reach_it(start, tmp_path):

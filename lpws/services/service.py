@@ -67,7 +67,7 @@ class Service:
 
     def __exit__(self, *_: object) -> None:
         self._keeper.leave()
-        if self._keeper.ident:  # an interrupt may have come before it was started
+        if self._keeper.ident:  # else an interrupt came before it ran; now it will find that it is to end
             self._keeper.join()
 
     def text(self, file: str) -> str:
@@ -112,6 +112,8 @@ class Keeper(threading.Thread):
             self._tell("end")
 
     def run(self) -> None:
+        if self._left.is_set():
+            return
         facts: dict = {}
         try:
             with undebugged():
