@@ -608,6 +608,8 @@ def use_interrupted(start, after_s, ports):
     return False
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")  # it connected when it was interrupted
+@pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_at_any_moment(start, tmp_path, interruptible):
     draw = random.Random(f"{SEED} {start.text}")
     began = time.perf_counter()
@@ -620,6 +622,8 @@ def test_an_interrupt_at_any_moment(start, tmp_path, interruptible):
             assert use_interrupted(start, draw.uniform(0, whole_s), ports)
             gc.collect()
             all_gone(tmp_path, ports)
+            # The wait for its thread was interrupted, too.
+            until(lambda: not any(thread.name == "lpws service" for thread in threading.enumerate()))
         with nothing_left_behind(), start() as running:
             assert not closed(running.port)
 
@@ -656,7 +660,7 @@ def test_an_interrupt_before_its_thread_runs(start, tmp_path, monkeypatch, inter
 
     def late(keeper):
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        ends.wait()
+        ends.wait(1)  # at most: the signal may come when the main thread is about to wait, and wake it later
         begun(keeper)
 
     monkeypatch.setattr(service.Keeper, "_bootstrap_inner", late)

@@ -68,7 +68,8 @@ class Service:
     def __exit__(self, *_: object) -> None:
         self._keeper.leave()
         if self._keeper.ident:  # else an interrupt came before it ran; now it will find that it is to end
-            self._keeper.join()
+            self._keeper.ended.wait()
+            self._keeper.join()  # not before: once interrupted, it takes the thread for ended (Python 3.11)
 
     def text(self, file: str) -> str:
         """Text of a file in the program's folder, as it is now, or was in the end; empty if there is none."""
@@ -102,7 +103,7 @@ class Keeper(threading.Thread):
         self.started: Future[dict] = Future()
         self.texts: dict[str, str] = {}  # of a program that has ended: file → text
         self._orders = orders
-        self._left = threading.Event()
+        self._left, self.ended = threading.Event(), threading.Event()
         self._process: subprocess.Popen | None = None
 
     def leave(self) -> None:
@@ -112,8 +113,13 @@ class Keeper(threading.Thread):
             self._tell("end")
 
     def run(self) -> None:
-        if self._left.is_set():
-            return
+        try:
+            if not self._left.is_set():
+                self._keep()
+        finally:
+            self.ended.set()
+
+    def _keep(self) -> None:
         facts: dict = {}
         try:
             with undebugged():
