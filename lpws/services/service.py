@@ -48,7 +48,7 @@ class Service:
 
     def __init__(self, program: str, orders: dict) -> None:
         self.version = version(program)
-        self._orders = orders | {"command": [program, *orders["command"]], "kernel": os.getpid()}
+        self._orders = orders | {"command": [program, *orders["command"]]}
         self._keeper: Keeper | None = None
 
     def __enter__(self) -> Service:
@@ -66,6 +66,8 @@ class Service:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._keeper.kernel != os.getpid():
+            return  # a child that the kernel forked: the thread did not come along, and it ends nothing
         self._keeper.leave()
         if self._keeper.ident:  # else an interrupt came before it ran; now it will find that it is to end
             self._keeper.ended.wait()
@@ -102,7 +104,8 @@ class Keeper(threading.Thread):
         super().__init__(name="lpws service", daemon=True)
         self.started: Future[dict] = Future()
         self.texts: dict[str, str] = {}  # of a program that has ended: file → text
-        self._orders = orders
+        self.kernel = os.getpid()
+        self._orders = orders | {"kernel": self.kernel}
         self._left, self.ended = threading.Event(), threading.Event()
         self._process: subprocess.Popen | None = None
 
