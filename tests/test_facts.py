@@ -197,3 +197,38 @@ def test_a_ping_costs_a_small_frame_each_way_and_a_common_library_sends_one_ever
     assert (len(ping), pong) == (6, b"\x8a\x00")
     interval_s = inspect.signature(connect.__init__).parameters["ping_interval"].default
     assert 20 <= interval_s <= 30
+
+
+# ------------------------------------------------- 06 and 07: when polling is cheap, and when it is late
+
+
+def test_with_packets_a_dozen_messages_in_an_answer_cost_less_than_over_either_stream():
+    counted = names_of("06_costs")["counted"]
+    text, packet = len("tea is ready"), 20 + 20
+    each = {kind: sum(counts[2]) for kind, counts in counted.items()}
+    line = len("3 tea is ready\n")
+    around = each["long polling"] - line + 3 * packet  # request, response, and an acknowledgment
+
+    def in_a_heap(messages):
+        return around / messages + line + 1  # and one for a longer number
+
+    streams = {kind: each[kind] + 2 * packet for kind in ("SSE", "WebSocket")}
+    assert text < in_a_heap(12) < min(streams.values())
+    assert in_a_heap(6) > max(streams.values()), "a dozen is the order of magnitude"
+
+
+def test_over_http_2_a_long_poll_still_takes_the_most_bytes_and_a_websocket_the_fewest():
+    """Frames have a head of 9 bytes (RFC 9113 §4.1): of the two blocks of headers, and of the data."""
+    frame = 9
+    long_poll = 3 * frame + len("3 tea is ready\n")  # even if the heads themselves shrink to nothing
+    sse = frame + len("id: 3\ndata: tea is ready\n\n")
+    websocket = frame + 2 + len("3 tea is ready")  # RFC 8441
+    assert long_poll > sse > websocket
+
+
+def test_on_loopback_short_polling_takes_half_an_interval_in_the_median_and_nearly_all_at_p99():
+    def share(latency_s):
+        return float(lpws.models.short_polling_cdf(latency_s, interval_s=0.25, delay_s=0.0))
+
+    assert share(0.125) == pytest.approx(0.5)
+    assert share(0.99 * 0.25) == pytest.approx(0.99)
