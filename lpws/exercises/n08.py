@@ -111,7 +111,7 @@ class Heartbeats(Scene):
         except Wrong as wrong:
             if "WebSocketClosedError" in wrong.happened:
                 raise Wrong("sent a ping over a connection that was closed, or closing",
-                            "what ends the timer, whichever side closes") from None  # fmt: skip
+                            "what stops the timer: on_close may come 5 s later") from None  # fmt: skip
             raise
 
 
@@ -147,11 +147,11 @@ def _stays(peer: Peer, who: str, think: str) -> None:
 def pings(scene: Heartbeats) -> None:
     peer, begin_s = scene.join(), scene.now_s
     scene.pass_by(3.5 * scene.interval_s, lives(peer))
-    think = "when the next ping is due, and what the wait for the pong takes off it"
+    think = "when the next ping is due, and how the wait for the pong counts towards it"
     if not peer.pings:
         raise Wrong(f"sent no ping in {3.5 * scene.interval_s:.3g} s", think)
     _stays(peer, "a client that answered every ping at once",
-           "what a pong says, who remembers it, and how long it may take")  # fmt: skip
+           "what a pong says, what remembers it, and how long it may take")  # fmt: skip
     times = [at_s - begin_s for at_s, _ in peer.pings]
     late_s = [at_s - n * scene.interval_s for n, at_s in enumerate(times, 1)]
     if len(times) != 3 or min(late_s) < -1e-6 or max(late_s) > 2 * scene.step_s:
@@ -174,14 +174,14 @@ def finds(scene: Heartbeats) -> None:
             raise Wrong(
                 f"still keeps {who}, {scene.now_s - peer.life_s:.3g} s after its last sign of life, "
                 f"where {bound_s:.3g} s were allowed",
-                "what looks at the clock when the timeout is over",
+                "what checks for a sign of life when the timeout is over",
             )
         asked = [at_s for at_s, _ in peer.pings if at_s > peer.life_s]
         if not asked or peer.end_s < asked[0] + scene.timeout_s - 2 * scene.step_s:
             waited = f"{peer.end_s - asked[0]:.3g} s after its ping" if asked else "without a ping"
             raise Wrong(
-                f"gave {who} up {waited}, where {scene.timeout_s:g} s were to be waited",
-                "when the timeout begins, and what it is measured in",
+                f"gave {who} up {waited}, where it was to wait {scene.timeout_s:g} s",
+                "when the timeout begins, and in which unit it is measured",
             )
         peer.leave()
 
@@ -189,13 +189,13 @@ def finds(scene: Heartbeats) -> None:
 def spares_the_slow(scene: Heartbeats) -> None:
     peer = scene.join()
     scene.pass_by(4.5 * scene.interval_s, lives(peer, 0.8 * scene.timeout_s))
-    _stays(peer, "a slow client, whose pong came in time", "which ping the timeout belongs to")
+    _stays(peer, "a slow client, whose pong came in time", "to which ping the timeout belongs")
 
 
 def spares_the_busy(scene: Heartbeats) -> None:
     peer = scene.join()
     scene.pass_by(3.5 * scene.interval_s, lives(peer, 1.2 * scene.timeout_s, 0.5 * scene.timeout_s))
-    _stays(peer, "a busy client, which had sent a message, and had its pong behind it",
+    _stays(peer, "a busy client, which had sent a message with its pong behind it",
            "what else is a sign of life")  # fmt: skip
 
 
@@ -239,7 +239,8 @@ def silent_after_close(scene: Heartbeats) -> None:
     scene.pass_by(5 * scene.interval_s, peer.look)
     opcodes = [got.opcode for got in peer.frames]
     if CLOSE in opcodes and opcodes[-1] != CLOSE:
-        raise Wrong("sent frames to a client after the Close frame that gave it up", "what ends the timer")
+        raise Wrong("sent frames to a client after the Close frame that gave it up",
+                    "what stops the timer when you give up")  # fmt: skip
     _tidied(scene, kept, "was dead, and given up,")
 
 
@@ -248,13 +249,13 @@ def _tidied(scene: Heartbeats, kept: int, how: str) -> None:
     if scene.waiting(kept) > kept:
         raise Wrong(
             f"keeps the handler of a client that {how} in memory",
-            "the timer that still runs for it: who takes it back, and when",
+            "the timer that still runs for it: what stops the timer, and when",
         )
 
 
 TASKS = {
     "heartbeat": Make(
-        stub="the methods are still empty: begin with `open`: what is to happen after one interval?",
+        stub="the methods are still empty; begin with `open`: what is to happen after one interval?",
         expected=a_handler("tornado.websocket", "WebSocketHandler"),
         stages=[
             [("pings a client once per interval", pings)],
@@ -277,11 +278,18 @@ TASKS = {
             40: "that is when the pong is overdue; what does Tornado do then?",
             10: "that is the timeout; when does the ping leave?",
             30: "that is the latest moment for the next ping; and then?",
-            35: "and how long may the pong take?",
-            15: "that is the earliest; the path may die just after a pong",
+            35: "that is without the timeout: how long may the pong take?",
+            15: "that is the earliest; the path may die just after a ping was answered",
             20: "is a ping sent the moment the path dies?",
-            25: "that is the average until the pong is overdue",
+            25: "that is the average time until the pong is overdue",
         },
     ),
-    "keepalive": Quick(0, {100: "who answers the probe: the phone, or the machine next to the server?"}),
+    "keepalive": Quick(
+        0,
+        {
+            100: "who answers the probe: the phone, or the machine where the TCP connection ends?",
+            50: "they all vanish in the same way; who answers the probe for each of them?",
+            1: "nginx is one machine, but it lives and answers; what does the server learn of the phones?",
+        },
+    ),
 }  # fmt: skip

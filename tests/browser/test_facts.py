@@ -6,6 +6,7 @@ import re
 import booklet
 import pytest
 from tornado.web import RequestHandler
+from tornado.websocket import WebSocketHandler
 from wire import until
 
 import lpws
@@ -187,3 +188,97 @@ def test_the_loop_of_long_polling_asks_at_once_after_a_message_and_after_a_hold(
         assert said["last"] == "/held?cursor=2"
         assert said["first"] == 2, "at once after the first answer, whose like then brings nothing new"
         assert page.evaluate(LOOP, options | {"status": 204, "overdue": True})["first"] > 1
+
+
+# ------------------------------------------- 08: the page that asks, and the browser that answers for it
+
+#: Runs the snippet with timers that the test rings; the clock leaps a minute with each.
+BEATS = """({ code, url }) => {
+  Object.assign(window, { made: [], heard: 0, shown: [], ticks: new Map(), rests: [], now: 0 });
+  class Counted extends WebSocket {
+    constructor(url) {
+      super(url);
+      made.push(this);
+      this.addEventListener("message", () => { heard += 1; });
+    }
+  }
+  const every = then => { const key = {}; ticks.set(key, then); return key; };
+  window.tick = () => { now += 60_000; [...ticks.values()].forEach(then => then()); };
+  new Function(
+    "WebSocket", "Date", "setInterval", "clearInterval", "setTimeout", "url", "show", code + "; connect();"
+  )(Counted, { now: () => now }, every, key => ticks.delete(key), then => rests.push(then), url,
+    text => shown.push(text));
+}"""
+OPEN = "() => made.at(-1).readyState === 1"
+
+
+def test_a_page_gives_up_a_silent_connection_and_keeps_one_that_answers(page):
+    """However seldom its timer runs."""
+    names = {}
+    for cell in booklet.code(booklet.NOTEBOOKS / "08_dead_lines.ipynb"):
+        if cell.id in ("news", "pinged", "others"):
+            booklet.execute(cell.source, names)
+    code = javascript("08_dead_lines", 'socket.send("beat")')
+
+    class Answering(names["Answering"]):
+        ping_interval = 0
+
+    with (
+        lpws.Server(handlers={"/": Front, "/news": Answering}) as server,
+        lpws.Relay(lpws.Link(delay_s=0), server.port) as relay,
+    ):
+        here = "{}:{}".format(*relay.address)
+        server.room.admit([here])
+        page.goto(f"http://{here}/")
+        page.evaluate(BEATS, {"code": code, "url": f"ws://{here}/news"})
+        page.wait_for_function(OPEN)
+        for beats in range(1, 6):
+            page.evaluate("tick()")
+            page.wait_for_function("beats => heard === beats", arg=beats)
+        assert page.evaluate("[made.length, rests.length]") == [1, 0]
+        relay.silence()
+        page.evaluate("tick()")
+        assert page.evaluate("rests.length") == 0, "an answer may still come"
+        page.evaluate("tick()")
+        assert page.evaluate("[rests.length, ticks.size]") == [1, 0]
+        page.evaluate("rests.pop()()")
+        relay.silence(False)
+        page.wait_for_function(OPEN)
+        server.publish("tea is ready")
+        page.wait_for_function("() => shown.length > 0")
+        assert page.evaluate("[made.length, shown]") == [2, ["1 tea is ready"]]
+
+
+BUSY = """() => {
+  for (const end = Date.now() + 15_000; Date.now() < end; ) {
+    const ask = new XMLHttpRequest();
+    ask.open("GET", "/pongs", false);  // the page stands still until the answer is here
+    ask.send();
+    if (Number(ask.responseText) >= 3) return true;
+  }
+  return false;
+}"""
+
+
+def test_a_browser_answers_pings_while_its_page_is_busy(page):
+    """So they do not find a page that hangs."""
+    pongs = []
+
+    class Pinging(WebSocketHandler):
+        ping_interval = 0.05
+
+        def on_pong(self, data):
+            pongs.append(data)
+
+    class Pongs(RequestHandler):
+        def get(self):
+            self.write(str(len(pongs) - before))
+
+    with lpws.Server(handlers={"/": Front, "/news": Pinging, "/pongs": Pongs}) as server:
+        page.goto(server.url + "/")
+        page.evaluate("""() => new Promise(done => {
+          window.socket = new WebSocket(location.href.replace("http", "ws") + "news");
+          socket.onopen = done;
+        })""")
+        before = len(pongs)
+        assert page.evaluate(BUSY)

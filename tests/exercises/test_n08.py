@@ -140,7 +140,7 @@ def test_who_has_not_begun_is_told_what_to_do(capsys):
             def on_close(self): ...
     """
     [line] = verdict("08.heartbeat", made(stub, "Heart"), capsys)
-    assert line.startswith("… the methods are still empty: begin with `open`")
+    assert line.startswith("… the methods are still empty; begin with `open`")
 
 
 PING, REST = "            self.ping()\n", "await asyncio.sleep(self.interval_s - self.timeout_s)"
@@ -150,7 +150,7 @@ WRONG = {
     "no ping": (TASK, [(PING, "")], "sent no ping in"),
     "a ping at once": (TASK, [("await asyncio.sleep(self.interval_s)\n", "pass\n")], "pinged after 0"),
     "the timeout on top": (TASK, [(REST, "await asyncio.sleep(self.interval_s)")],
-                           "what the wait for the pong takes off it"),
+                           "how the wait for the pong counts towards it"),
     "the pong forgotten": (TASK, [("def on_pong", "def on_pang")],
                            "closed the connection of a client that answered every ping at once"),
     "milliseconds": (TASK, [(WAIT, "await asyncio.sleep(self.timeout_s / 1000)"),
@@ -164,11 +164,11 @@ WRONG = {
         "s were allowed"),
     "half the timeout": (
         TASK, [(WAIT, "await asyncio.sleep(self.timeout_s / 2)"),
-               (REST, "await asyncio.sleep(self.interval_s - self.timeout_s / 2)")], "were to be waited"),
+               (REST, "await asyncio.sleep(self.interval_s - self.timeout_s / 2)")], "it was to wait"),
     "silence alone": (
         TASK, [(PING, PING + "            await asyncio.sleep(0)\n"),
                (WAIT, "await asyncio.sleep(self.timeout_s - self.timeout_s / 3)"),
-               (REST, "await asyncio.sleep(self.interval_s - self.timeout_s * 2 / 3)")], "were to be waited"),
+               (REST, "await asyncio.sleep(self.interval_s - self.timeout_s * 2 / 3)")], "it was to wait"),
     "the dead after a while": (
         TASK, [("self.alive = False\n", "self.alive = getattr(self, 'beats', 0) > 1; "
                                         "self.beats = getattr(self, 'beats', 0) + 1\n")],
@@ -263,6 +263,8 @@ def test_tornado_finds_the_dead_as_the_formula_says():
         ("08.latest", 10, "✗ not 10: that is the timeout"), ("08.latest", 15, "✗ not 15: that is the earl"),
         ("08.latest", "long", "✗ expected a number"),
         ("08.keepalive", 0, "✓"), ("08.keepalive", 100, "✗ not 100: who answers the probe"),
+        ("08.keepalive", 50, "✗ not 50: they all vanish"),
+        ("08.keepalive", 1, "✗ not 1: nginx is one machine"),
     ],
 )  # fmt: skip
 def test_quick_questions(task, answer, said, capsys):
