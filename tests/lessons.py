@@ -210,7 +210,7 @@ LESSONS = {
             Mutation("window", "clients=1000, serves_hz=MU", "clients=1500, serves_hz=MU",
                      "In the narrow window, 95 in 100"),
             Mutation("resume", "oldest - 1 <= cursor", "0 <= cursor", "A cursor that was too old"),
-            Mutation("resume", "<= newest:", "<= 999:", "So was one that was too new"),
+            Mutation("resume", "start != self.start or not", "not", "So was one from before the restart"),
         ),
     ),
     "10_proxies": Lesson(

@@ -161,7 +161,8 @@ def test_a_hostile_loop_gets_a_verdict_and_leaves_nothing(what, hint, capsys):
 @pytest.mark.parametrize(
     ("task", "answer", "said"),
     [("drain", 25, "✓"), ("drain", 5, "✗ not 5: that is the window"), ("drain", 0.04, "✗ not 0.04: that is"),
-     ("back", "never", "✓"), ("back", "Never", "✓"), ("back", 5, "✗"),
+     ("back", "never", "✓"), ("back", "Never", "✓"), ("back", float("inf"), "✓"),
+     ("back", 5, "✗ not 5: who reads that header"), ("back", 1, "✗ not 1"),
      ("line", 3, "✓"), ("line", 2, "✗ not 2: the cursor has to outlive"), ("line", 9, "✗ not 9")],
 )  # fmt: skip
 def test_quick_questions(task, answer, said, capsys):
