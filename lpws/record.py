@@ -32,18 +32,22 @@ def fit(transport: specs.Transport, work: specs.Workload, link: specs.Link) -> R
     raise RunError(f"expected a run that is fit to be recorded, got {ATTEMPTS} that are not, such as {run}")
 
 
+def five(hold_s: float) -> tuple[specs.Transport, ...]:
+    """The five transports of a race; a reload and a poll come about a second after the last one."""
+    return (
+        specs.Reload(pause_s=1.0),
+        specs.ShortPolling(interval_s=1.0),
+        specs.LongPolling(hold_s=hold_s),
+        specs.SSE(),
+        specs.WebSocket(),
+    )
+
+
 def race() -> dict[str, Run]:
     """The race of the first notebook, each transport in turn."""
     work = specs.Workload(clients=20, rate_hz=3.0, duration_s=5.0, seed=4)
     link = specs.Link(delay_s=0.025)
-    transports = (
-        specs.Reload(pause_s=1.0),
-        specs.ShortPolling(interval_s=1.0),
-        specs.LongPolling(hold_s=20.0),
-        specs.SSE(),
-        specs.WebSocket(),
-    )
-    return {transport.label: fit(transport, work, link) for transport in transports}
+    return {transport.label: fit(transport, work, link) for transport in five(hold_s=20.0)}
 
 
 def short_polling() -> dict[str, Run]:
@@ -107,14 +111,7 @@ def story() -> dict[str, Run]:
     """
     work = specs.Workload(clients=1, rate_hz=1.1, duration_s=4.5, seed=2149)
     link = specs.Link(delay_s=0.12)
-    transports = (
-        specs.Reload(pause_s=1.0),
-        specs.ShortPolling(interval_s=1.0),
-        specs.LongPolling(hold_s=1.5),
-        specs.SSE(),
-        specs.WebSocket(),
-    )
-    return {transport.label: simulate(transport, work, link) for transport in transports}
+    return {transport.label: simulate(transport, work, link) for transport in five(hold_s=1.5)}
 
 
 def draw(path: Path = DATA / "race.svg") -> bool:
