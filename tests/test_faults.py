@@ -119,6 +119,7 @@ def test_an_interrupt_at_any_moment(transport, link, interruptible):
 @posix
 def test_a_second_interrupt_does_no_harm(interruptible):
     patient = replace(WORK, duration_s=60)
+    before = set(threading.enumerate())
     with nothing_left_behind():
         timers = [threading.Timer(after_s, interrupt, (True,)) for after_s in (0.5, 0.5001)]
         with contextlib.suppress(KeyboardInterrupt):
@@ -130,9 +131,8 @@ def test_a_second_interrupt_does_no_harm(interruptible):
                 for timer in timers:
                     timer.join()
         # The first wait was cut short by the second interrupt; the run goes on ending.
-        for thread in threading.enumerate():
-            if thread.name.startswith("lpws"):
-                thread.join()
+        for thread in set(threading.enumerate()) - before:
+            thread.join(60)
 
 
 # ---------------------------------------------------------------------- the clients' process
