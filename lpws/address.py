@@ -111,6 +111,7 @@ def live_page(
     picture: Path | None = None,
     small: Path | None = None,
     shows: str = "",
+    proxied: bool | None = None,
 ) -> LivePage:
     """A page of the server in a window of the notebook, with what is shown instead where there is no kernel.
 
@@ -136,13 +137,16 @@ def live_page(
         The same in fewer bytes, for viewers that drop HTML.
     shows
         What it shows, in words.
+    proxied
+        Whether to go through JupyterLab, as in `page_url`. A page that takes all the connections that a
+        browser has for one host must not: those would be JupyterLab's own.
 
     Examples
     --------
     >>> with Server(token=True) as server:
     ...     page = live_page(server, title="The stream", instead="A stream was here.", height=100)
     """
-    url = page_url(server, path)
+    url = page_url(server, path, proxied=proxied)
     words = f"<p style='margin:0.6em 0'>{escape(instead)}</p>"
     if os.environ.get("LPWS_PROGRESS") == "0":  # nobody is watching
         html, data = words, ""

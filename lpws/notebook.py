@@ -23,6 +23,7 @@ from .figures.picture import PAGE_DPI, bundle, close
 from .recordings import DATA
 from .run import machine
 from .services import Missing
+from .services.programs import as_missing
 
 #: How long a slider rests until its figure is drawn sharp [s].
 REST_S = 0.4
@@ -251,7 +252,9 @@ def or_recorded(name: str) -> Callable[[Callable], Callable]:
             asked = call(experiment, given)
             try:
                 found = json.loads(json.dumps(experiment(*given)))
-            except Missing as missing:
+            except (Missing, ModuleNotFoundError) as error:
+                if not (missing := as_missing(error)):
+                    raise
                 results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
                 if asked not in results:
                     raise Missing(f"{missing}; nothing is recorded of {asked}") from None

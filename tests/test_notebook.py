@@ -345,6 +345,26 @@ def test_what_was_not_recorded_is_missing(recorded, known):
         as_statuses(nothing)("/b")
 
 
+@pytest.mark.parametrize("module", ["h2", "h2.connection", "hpack"])
+def test_a_client_that_is_not_installed_is_missing(recorded, capsys, module):
+    def lonely(path, times=1):
+        raise ModuleNotFoundError(f"No module named {path!r}", name=path)
+
+    recorded.write_text(json.dumps({"results": {f"statuses({module!r})": 7}}), encoding="utf-8")
+    assert as_statuses(lonely)(module) == 7
+    package = module.partition(".")[0]
+    says = f"expected the package {package} in this environment, found none: `python3 run.py wild` brings it."
+    assert capsys.readouterr().out.startswith(says)
+
+
+def test_a_module_that_is_no_client_is_not_missing_but_wrong(recorded):
+    def mistyped():
+        import h3x  # noqa: F401
+
+    with pytest.raises(ModuleNotFoundError, match="h3x"):
+        lpws.or_recorded("lesson")(mistyped)()
+
+
 def test_an_experiment_that_fails_says_so_itself(recorded):
     def broken():
         raise ValueError("expected ; after 'on'")

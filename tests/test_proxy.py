@@ -251,6 +251,13 @@ def test_a_live_page_behind_a_hub_is_where_the_browser_finds_it(server, jupyter,
     assert f'data="{through(server, BASE_URL)}"' in page._repr_mimebundle_()["text/html"]
 
 
+def test_a_live_page_that_must_not_go_through_jupyter_does_not(server, jupyter, monkeypatch):
+    monkeypatch.setenv("JUPYTERHUB_SERVICE_PREFIX", BASE_URL)
+    page = lpws.live_page(server, "/page", title="The stream", instead="A stream.", proxied=False)
+    assert page.url == direct(server)
+    assert server.room.proxied is False
+
+
 def test_nobody_watches_and_no_address_is_kept(server, monkeypatch):
     monkeypatch.setenv("LPWS_PROGRESS", "0")
     bundle = lpws.live_page(server, "/page", title="t", instead="A <stream> was here.")._repr_mimebundle_()

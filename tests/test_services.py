@@ -17,6 +17,10 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
 import pytest
 from leaks import nothing_left_behind
 from wire import until
@@ -275,6 +279,55 @@ def test_every_version_does_the_same(nginx, mirror, proxy, version, connection, 
         assert front.access_log() == "200 GET /x HTTP/1.1\n"
 
 
+def over_http2(front, *paths):
+    """Status and answer of requests that are all sent before the first answer is read, and the settings."""
+    config = h2.config.H2Configuration(header_encoding="utf-8")
+    client, found = h2.connection.H2Connection(config), {}
+    with socket.create_connection((front.host, front.port), 10) as connection:
+        client.initiate_connection()
+        for number, path in enumerate(paths):
+            fields = {":method": "GET", ":scheme": "http", ":authority": "servers", ":path": path}
+            client.send_headers(1 + 2 * number, fields.items(), end_stream=True)
+            found[1 + 2 * number] = [0, b""]
+        ended = 0
+        while ended < len(paths):
+            connection.sendall(client.data_to_send())
+            piece = connection.recv(65_536)
+            assert piece, "the proxy closed the connection"
+            for event in client.receive_data(piece):
+                match event:
+                    case h2.events.ResponseReceived():
+                        found[event.stream_id][0] = int(dict(event.headers)[":status"])
+                    case h2.events.DataReceived():
+                        found[event.stream_id][1] += event.data
+                    case h2.events.StreamEnded():
+                        ended += 1
+    return found, dict(client.remote_settings)
+
+
+def test_every_version_speaks_http2(nginx, mirror):
+    """1.22 by a parameter of `listen`, 1.31 by a directive: the same settings, and one connection for all."""
+    with nginx(lpws.Proxy(lpws.Proxy.OPEN, http2=True), [mirror]) as front:
+        found, settings = over_http2(front, "/a", "/b", "/c")
+        assert front.log() == ""
+        assert sorted(front.access_log().splitlines()) == [f"200 GET /{each} HTTP/2.0" for each in "abc"]
+    asked = [json.loads(body) for _, body in found.values()]
+    assert [status for status, _ in found.values()] == [200] * 3
+    assert [(each["path"], each["version"]) for each in asked] == [(f"/{it}", "HTTP/1.1") for it in "abc"]
+    assert all("connection" not in each and "upgrade" not in each for each in asked)
+    assert settings[h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS] == 128
+    assert settings.get(h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL, 0) == 0
+
+
+def test_without_http2_it_is_not_spoken(nginx, mirror):
+    with (
+        nginx(lpws.Proxy(lpws.Proxy.OPEN), [mirror]) as front,
+        socket.create_connection((front.host, front.port), 10) as connection,
+    ):
+        connection.sendall(services.proxy.READY_2.encode())
+        assert connection.recv(12).startswith(b"HTTP/1.1 40")
+
+
 @pytest.mark.parametrize(("location", "connections"), [(lpws.Proxy.OPEN, 1), (lpws.Proxy.AS_MOST_MET, 5)])
 def test_connections_to_the_server_are_kept_where_nobody_asks_to_close_them(
     nginx, mirror, location, connections
@@ -369,7 +422,7 @@ def test_a_wrong_configuration_is_refused_in_nginxs_words_at_the_readers_line(ng
     "proxy", [lpws.Proxy(""), lpws.Proxy(lpws.Proxy.OPEN, http="a;\n\nb;"), lpws.Proxy("\n\n")], ids=repr
 )
 def test_lines_are_found_again(proxy):
-    text, lines = configuration(proxy, (9,))
+    text, lines = configuration(proxy, (9,), "1.22.1")
     for name, (first, own) in lines.items():
         assert "\n".join(own) == getattr(proxy, name)
         assert text.split("\n")[first - 1 : first - 1 + len(own)] == own
@@ -562,7 +615,6 @@ def test_a_port_that_is_taken_at_the_last_moment(nginx, monkeypatch, tmp_path):
     monkeypatch.setattr(keeper.socket, "create_server", create_server)
     monkeypatch.setattr(keeper, "say", say)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    text, _ = configuration(lpws.Proxy(""), (9,))
     orders = nginx(lpws.Proxy(""), [9])._orders | {"kernel": os.getppid()}
     keeper.keep(orders, ended)
     taken = [each.getsockname()[1] for each in given]

@@ -213,6 +213,13 @@ def test_connections_of_a_proxy_are_a_number(value):
         Proxy("", connections=value)
 
 
+@pytest.mark.parametrize("value", [1, "on", None])
+def test_a_proxy_speaks_http2_or_does_not(value):
+    with pytest.raises(TypeError) as caught:
+        Proxy("", http2=value)
+    assert str(caught.value) == f"Proxy(http2=…): expected True or False, got {value!r}"
+
+
 @pytest.mark.parametrize("value", [-1, 0, 3, 8193])
 def test_connections_of_a_proxy_have_bounds(value):
     with pytest.raises(ValueError, match=r"^Proxy\(connections=…\): expected a whole number from 4 to 8192"):

@@ -128,8 +128,10 @@ def answering(orders: dict, port: int) -> int:
         if port:
             with socket.create_connection((HOST, port), 0.5) as client:
                 client.sendall(orders["ask"].encode())
-                heard = client.makefile("rb").read() if orders["ask"] else client.recv(1024)
-                return port if orders["answer"].encode() in heard else 0
+                heard, answer = b"", orders["answer"].encode()
+                while answer not in heard and (piece := client.recv(4096)):
+                    heard += piece
+                return port if answer in heard else 0
     return 0
 
 

@@ -17,8 +17,12 @@ PROGRAMS = {"nginx": "nginx", "nats": "nats-server"}
 FOLDERS = (None, "/usr/sbin", "/usr/local/sbin", sysconfig.get_path("scripts"))
 
 
+#: Packages that speak to them, by name of module; part one needs none.
+CLIENTS = {"h2": "h2", "hpack": "hpack"}
+
+
 class Missing(RuntimeError):
-    """A program that is not on this machine; the message says which command brings it."""
+    """A program, or its client, that is not on this machine; the message says which command brings it."""
 
 
 def find(name: str) -> str | None:
@@ -60,6 +64,17 @@ def must_find(name: str) -> str:
         f"expected {PROGRAMS[name]} on this machine, found none: "
         "`python3 run.py wild` brings it, or what `python -m lpws doctor` tells you to type"
     )
+
+
+def as_missing(error: Missing | ModuleNotFoundError) -> Missing | None:
+    """The error that names the command; None if the module that was not found is not that of a client."""
+    if isinstance(error, Missing):
+        return error
+    if package := CLIENTS.get(str(error.name).partition(".")[0]):
+        return Missing(
+            f"expected the package {package} in this environment, found none: `python3 run.py wild` brings it"
+        )
+    return None
 
 
 @lru_cache

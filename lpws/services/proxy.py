@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from ..specs import Proxy
 from ..specs.proxy import statements
-from .programs import must_find
+from .programs import must_find, version
 from .service import Service, StartError
 
 #: What comes before the reader's lines, between those for http and those for the location, and after them.
@@ -35,7 +35,7 @@ http {{
 """
 MIDDLE = """
     server {{
-        listen {host}:@PORT@;
+        listen {host}:@PORT@{http2};
         location = /ready {{
             access_log off;
             return 200 @WORD@;
@@ -49,6 +49,17 @@ TAIL = """
     }
 }
 """
+
+
+#: How it is asked whether it is ready.
+READY = "GET /ready HTTP/1.0\r\n\r\n"
+#: The same over HTTP/2: the preface, empty settings, and a block of literal fields, all of it in ASCII.
+_FIELDS = {":method": "GET", ":scheme": "http", ":path": "/ready", ":authority": "lpws"}
+_BLOCK = "".join(f"\0{chr(len(name))}{name}{chr(len(text))}{text}" for name, text in _FIELDS.items())
+READY_2 = (
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\0\0\0\4\0\0\0\0\0"
+    f"\0\0{chr(len(_BLOCK))}\1\5\0\0\0\1{_BLOCK}"
+)  # fmt: skip
 
 
 class Nginx(Service):
@@ -68,10 +79,11 @@ class Nginx(Service):
             raise TypeError(f"expected a Proxy, got {proxy!r}")
         if not self.ports or not all(type(port) is int and 0 < port < 65536 for port in self.ports):
             raise ValueError(f"expected the ports of one server or more, got {self.ports!r}")
-        text, self._lines = configuration(proxy, self.ports)
+        program = must_find("nginx")
+        text, self._lines = configuration(proxy, self.ports, version(program))
         command = ["-e", "stderr", "-p", "@FOLDER@/", "-c", "@FOLDER@/nginx.conf"]
-        ask = {"ask": "GET /ready HTTP/1.0\r\n\r\n", "answer": "@WORD@"}
-        super().__init__(must_find("nginx"), ask | {"command": command, "file": "nginx.conf", "text": text})
+        ask = {"ask": READY_2 if proxy.http2 else READY, "answer": "@WORD@"}
+        super().__init__(program, ask | {"command": command, "file": "nginx.conf", "text": text})
 
     def __enter__(self) -> Nginx:
         try:
@@ -122,7 +134,9 @@ def nginx(proxy: Proxy, ports: Iterable[int]) -> Nginx:
     return Nginx(proxy, ports)
 
 
-def configuration(proxy: Proxy, ports: tuple[int, ...]) -> tuple[str, dict[str, tuple[int, list[str]]]]:
+def configuration(
+    proxy: Proxy, ports: tuple[int, ...], number: str
+) -> tuple[str, dict[str, tuple[int, list[str]]]]:
     """The text of nginx's configuration, and where the reader's lines stand in it: first number, lines."""
     http, location = statements(proxy.http), statements(proxy.location)
     # Headers set in the location replace those set around it, all of them.
@@ -136,7 +150,10 @@ def configuration(proxy: Proxy, ports: tuple[int, ...]) -> tuple[str, dict[str, 
         # With 1.0 the server closes each connection; nginx, which is not told, would use some of them again.
         once="" if version == ["1.1"] else "keepalive_requests 1;",
     ) + (close if around else "")
-    middle = MIDDLE.format(host=Service.host, connection="" if around else close)
+    # With 1.25.1 the parameter of `listen` became a directive of its own.
+    new = tuple(map(int, number.split("."))) >= (1, 25, 1)
+    http2 = ("; http2 on" if new else " http2") if proxy.http2 else ""
+    middle = MIDDLE.format(host=Service.host, http2=http2, connection="" if around else close)
     first = head.count("\n") + 1
     lines = {"http": (first, proxy.http.split("\n"))}
     first += proxy.http.count("\n") + middle.count("\n")

@@ -6,7 +6,7 @@ import re
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from .fields import number
+from .fields import flag, number
 
 #: The words of a configuration. Quotes and comments begin where a word begins, and `${name}` lies inside one.
 WORD = re.compile(
@@ -31,11 +31,13 @@ class Proxy:
         Lines for the block around it, such as ``gzip on;``.
     connections
         How many connections the proxy may have open, to clients and to servers together.
+    http2
+        Whether it speaks HTTP/2 to its clients, without TLS, to those who begin with it (RFC 9113 §3.3).
 
     Examples
     --------
     >>> Proxy("proxy_read_timeout 2s;", connections=20)
-    Proxy(location='proxy_read_timeout 2s;', http='', connections=20)
+    Proxy(location='proxy_read_timeout 2s;', http='', connections=20, http2=False)
     """
 
     #: nginx as most people met it: its defaults up to version 1.29.6.
@@ -52,9 +54,11 @@ class Proxy:
     _: KW_ONLY
     http: str = ""
     connections: int = 512
+    http2: bool = False
 
     def __post_init__(self) -> None:
         number(self, "connections", least=4, most=8192, whole=True)
+        flag(self, "http2")
         for name in ("location", "http"):
             text = getattr(self, name)
             if not isinstance(text, str):
