@@ -9,7 +9,7 @@ import select
 import selectors
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Any
@@ -121,6 +121,10 @@ class LoopThread:
             if not self._thread.is_alive():
                 raise RuntimeError(f"the loop of {self._thread.name} ended before it could answer")
         return answer.result()
+
+    def run(self, coroutine: Coroutine) -> Any:
+        """Let the loop run the coroutine, wait, and return what it returns, or raise what it raises."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def post(self, function: Callable, *args: Any) -> None:
         """Let the loop call the function, without waiting for it."""

@@ -233,8 +233,9 @@ def or_recorded(name: str) -> Callable[[Callable], Callable]:
     Parameters
     ----------
     name
-        Of the recording. An experiment is a function of the notebook; its result is made of numbers,
-        texts, lists, and dictionaries with texts as keys, and comes back as JSON would bring it.
+        Of the recording. An experiment is a function of the notebook, or a coroutine function; its result is
+        made of numbers, texts, lists, and dictionaries with texts as keys, and comes back as JSON would
+        bring it.
 
     Examples
     --------
@@ -247,28 +248,41 @@ def or_recorded(name: str) -> Callable[[Callable], Callable]:
     path = DATA / f"{name}.json"
 
     def decorate(experiment: Callable) -> Callable:
+        def found(asked: str, result: Any) -> Any:
+            result = _FOUND.setdefault(name, {})[asked] = json.loads(json.dumps(result))
+            if os.environ.get("LPWS_RECORD"):
+                text = json.dumps({"machine": machine(), "results": _FOUND[name]}, indent=1)
+                path.write_text(text + "\n", encoding="utf-8", newline="\n")
+            return result
+
+        def recorded(asked: str, error: Missing | ModuleNotFoundError) -> Any:
+            if not (missing := as_missing(error)):
+                raise error
+            results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
+            if asked not in results:
+                raise Missing(f"{missing}; nothing is recorded of {asked}") from None
+            if name not in _TOLD:
+                _TOLD.add(name)
+                print(f"{missing}. Until then you see what was recorded on another machine.")
+            return results[asked]
+
         @wraps(experiment)
         def run(*given: Any) -> Any:
             asked = call(experiment, given)
             try:
-                found = json.loads(json.dumps(experiment(*given)))
+                return found(asked, experiment(*given))
             except (Missing, ModuleNotFoundError) as error:
-                if not (missing := as_missing(error)):
-                    raise
-                results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
-                if asked not in results:
-                    raise Missing(f"{missing}; nothing is recorded of {asked}") from None
-                if name not in _TOLD:
-                    _TOLD.add(name)
-                    print(f"{missing}. Until then you see what was recorded on another machine.")
-                return results[asked]
-            _FOUND.setdefault(name, {})[asked] = found
-            if os.environ.get("LPWS_RECORD"):
-                text = json.dumps({"machine": machine(), "results": _FOUND[name]}, indent=1)
-                path.write_text(text + "\n", encoding="utf-8", newline="\n")
-            return found
+                return recorded(asked, error)
 
-        return run
+        @wraps(experiment)
+        async def run_awaited(*given: Any) -> Any:
+            asked = call(experiment, given)
+            try:
+                return found(asked, await experiment(*given))
+            except (Missing, ModuleNotFoundError) as error:
+                return recorded(asked, error)
+
+        return run_awaited if inspect.iscoroutinefunction(experiment) else run
 
     return decorate
 

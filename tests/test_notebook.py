@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import inspect
 import io
 import json
 import math
@@ -313,15 +314,31 @@ def nothing(path, times=1):
     raise lpws.services.Missing("expected nginx on this machine, found none: `run wild` brings it")
 
 
+async def awaited_statuses(path, times=1):
+    return statuses(path, times)
+
+
+async def awaited_nothing(path, times=1):
+    nothing(path, times)
+
+
 def as_statuses(function):
-    """The function, as an experiment called statuses."""
+    """The function, as an experiment called statuses; one that is awaited, awaited."""
     function = types.FunctionType(function.__code__, function.__globals__, "statuses")
     function.__defaults__ = (1,)
-    return lpws.or_recorded("lesson")(function)
+    experiment = lpws.or_recorded("lesson")(function)
+    if not inspect.iscoroutinefunction(function):
+        return experiment
+    return lambda *given: asyncio.run(experiment(*given))
 
 
-def test_what_an_experiment_finds_is_recorded_while_a_notebook_is_stored(recorded, monkeypatch, capsys):
-    here = as_statuses(statuses)
+@pytest.mark.parametrize(
+    ("finds", "misses"), [(statuses, nothing), (awaited_statuses, awaited_nothing)], ids=["plain", "awaited"]
+)
+def test_what_an_experiment_finds_is_recorded_while_a_notebook_is_stored(
+    recorded, monkeypatch, capsys, finds, misses
+):
+    here = as_statuses(finds)
     assert here("/a") == {"status": [200]}  # as it would come from the file
     assert not recorded.exists()
     monkeypatch.setenv("LPWS_RECORD", "1")
@@ -330,29 +347,30 @@ def test_what_an_experiment_finds_is_recorded_while_a_notebook_is_stored(recorde
     results = json.loads(recorded.read_text(encoding="utf-8"))["results"]
     assert list(results) == ["statuses('/a')", "statuses('/a', 2)", "statuses('/b')"]
     assert capsys.readouterr().out == ""
-    elsewhere = as_statuses(nothing)
+    elsewhere = as_statuses(misses)
     assert elsewhere("/a", 2) == {"status": [200, 200]}
     assert elsewhere("/b") == {"status": [200]}
     said = "expected nginx on this machine, found none: `run wild` brings it. Until then you see what was"
     assert capsys.readouterr().out == f"{said} recorded on another machine.\n"
 
 
+@pytest.mark.parametrize("misses", [nothing, awaited_nothing], ids=["plain", "awaited"])
 @pytest.mark.parametrize("known", [True, False])
-def test_what_was_not_recorded_is_missing(recorded, known):
+def test_what_was_not_recorded_is_missing(recorded, known, misses):
     if known:
         recorded.write_text('{"results": {"statuses(\'/a\')": 1}}', encoding="utf-8")
     with pytest.raises(lpws.services.Missing, match=r"`run wild` brings it; nothing is recorded of statuses"):
-        as_statuses(nothing)("/b")
+        as_statuses(misses)("/b")
 
 
-@pytest.mark.parametrize("module", ["h2", "h2.connection", "hpack"])
+@pytest.mark.parametrize("module", ["h2", "h2.connection", "hpack", "nats"])
 def test_a_client_that_is_not_installed_is_missing(recorded, capsys, module):
     def lonely(path, times=1):
         raise ModuleNotFoundError(f"No module named {path!r}", name=path)
 
     recorded.write_text(json.dumps({"results": {f"statuses({module!r})": 7}}), encoding="utf-8")
     assert as_statuses(lonely)(module) == 7
-    package = module.partition(".")[0]
+    package = "nats-py" if module == "nats" else module.partition(".")[0]
     says = f"expected the package {package} in this environment, found none: `python3 run.py wild` brings it."
     assert capsys.readouterr().out.startswith(says)
 

@@ -402,6 +402,10 @@ def test_what_comes_in_pieces_is_in_the_log_as_soon_as_it_is_answered(nginx, mir
             'nginx refuses location, line 1 "proxy_pass http://x;": "proxy_pass" directive is duplicate',
         ),
         (
+            lpws.Proxy("gzip on;", upstream="\nleast_con;"),
+            'nginx refuses upstream, line 2 "least_con;": unknown directive "least_con"',
+        ),
+        (
             lpws.Proxy("gzip on;\nset $a $b;"),
             'nginx refuses this configuration: unknown "b" variable',
         ),
@@ -419,7 +423,12 @@ def test_a_wrong_configuration_is_refused_in_nginxs_words_at_the_readers_line(ng
 
 
 @pytest.mark.parametrize(
-    "proxy", [lpws.Proxy(""), lpws.Proxy(lpws.Proxy.OPEN, http="a;\n\nb;"), lpws.Proxy("\n\n")], ids=repr
+    "proxy",
+    [
+        lpws.Proxy(""), lpws.Proxy(lpws.Proxy.OPEN, http="a;\n\nb;"), lpws.Proxy("\n\n"),
+        lpws.Proxy("c;", http="a;\n\nb;", upstream="d;\n\n\ne;"),
+    ],
+    ids=repr,
 )
 def test_lines_are_found_again(proxy):
     text, lines = configuration(proxy, (9,), "1.22.1")

@@ -139,7 +139,7 @@ def test_conda_has_the_real_programs_in_an_environment_of_their_own():
     theirs = yaml.safe_load((ROOT / "environment-wild.yml").read_text(encoding="utf-8"))["dependencies"]
     assert [each for each in theirs if each in ours] == ours
     more = bounds(each for each in theirs if each not in ours)
-    assert more.keys() == {"nginx", "nats-server", "h2"}
+    assert more.keys() == {"nginx", "nats-server", "nats-py", "h2"}
     assert all(re.fullmatch(r">=\d+(\.\d+)+", bound) for bound in more.values())
 
 
@@ -160,7 +160,7 @@ def test_real_programs_are_pinned_with_a_hash_for_each_system():
     extra = PROJECT["optional-dependencies"]["wild"]
     assert bounds(extra) == {name: f">={version}" for name, (version, _, _) in pinned().items()}
     # Its wheel and its source, for one that is Python; a file for each system, for one that holds a program.
-    python = {"h2", "hpack", "hyperframe"}
+    python = {"nats-py", "h2", "hpack", "hyperframe"}
     assert all(len(hashes) >= (2 if name in python else 4) for name, (_, _, hashes) in pinned().items())
 
 

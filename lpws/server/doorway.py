@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from functools import partial
 from socket import create_server
 from typing import Any
@@ -89,6 +90,7 @@ class Doorway:
     ) -> None:
         self.record, self.numbers, self.backlog = record, numbers, backlog
         self.streams: set[CountedStream] = set()  # all that are open
+        self.beside = AsyncExitStack()  # what runs beside it, such as a connection to a broker
         self.port = 0  # any that is free
         door = self._bind()
         try:

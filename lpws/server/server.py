@@ -8,7 +8,7 @@ import secrets
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from itertools import count
 from typing import Any
@@ -197,6 +197,18 @@ class Server:
         """
         self.thread.call(self.room.admit, hosts)
 
+    def enter(self, context: AbstractAsyncContextManager) -> Any:
+        """Enter an asynchronous context in the server's loop, and return what that gives.
+
+        It is left when the server stops.
+
+        Parameters
+        ----------
+        context
+            Such as the connection to a broker that all of the server's handlers use.
+        """
+        return self.thread.run(self._doorway.beside.enter_async_context(context))
+
     def in_doubt(self) -> tuple[int, int] | None:
         """Segments that the clients' kernels have not acknowledged, and segments sent again.
 
@@ -306,6 +318,9 @@ async def _end(doorway: Doorway) -> None:
         await asyncio.sleep(0.001)
     for stream in list(doorway.streams):
         stream.close()
-    await doorway.http.close_all_connections()
-    if others := asyncio.all_tasks() - {asyncio.current_task()}:
-        await asyncio.wait(others, timeout=0.1)
+    try:
+        await doorway.beside.aclose()
+    finally:
+        await doorway.http.close_all_connections()
+        if others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others, timeout=0.1)

@@ -18,7 +18,7 @@ FOLDERS = (None, "/usr/sbin", "/usr/local/sbin", sysconfig.get_path("scripts"))
 
 
 #: Packages that speak to them, by name of module; part one needs none.
-CLIENTS = {"h2": "h2", "hpack": "hpack"}
+CLIENTS = {"h2": "h2", "hpack": "hpack", "nats": "nats-py"}
 
 
 class Missing(RuntimeError):

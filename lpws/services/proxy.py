@@ -27,6 +27,7 @@ http {{
     log_format lpws '$status $request';
     access_log access.log lpws;
     upstream servers {{
+{upstream}
         {servers}
         keepalive 32;
         {once}
@@ -145,6 +146,7 @@ def configuration(
     version = next((words[1:] for words in location + http if words[0] == "proxy_http_version"), None)
     head = HEAD.format(
         connections=proxy.connections,
+        upstream=proxy.upstream,
         servers="\n        ".join(f"server {Service.host}:{port} max_fails=0;" for port in ports),
         version="" if any(words[0] == "proxy_http_version" for words in http) else "proxy_http_version 1.0;",
         # With 1.0 the server closes each connection; nginx, which is not told, would use some of them again.
@@ -156,6 +158,7 @@ def configuration(
     middle = MIDDLE.format(host=Service.host, http2=http2, connection="" if around else close)
     first = head.count("\n") + 1
     lines = {"http": (first, proxy.http.split("\n"))}
+    lines["upstream"] = (HEAD.count("\n", 0, HEAD.index("{upstream}")) + 1, proxy.upstream.split("\n"))
     first += proxy.http.count("\n") + middle.count("\n")
     lines["location"] = (first, proxy.location.split("\n"))
     return "".join([head, proxy.http, middle, proxy.location, TAIL]), lines

@@ -29,6 +29,8 @@ class Proxy:
         The body of nginx's ``location / { … }``, all but ``proxy_pass``, which the laboratory writes.
     http
         Lines for the block around it, such as ``gzip on;``.
+    upstream
+        Lines for the block that lists the servers: which of them gets a request, such as ``least_conn;``.
     connections
         How many connections the proxy may have open, to clients and to servers together.
     http2
@@ -37,7 +39,7 @@ class Proxy:
     Examples
     --------
     >>> Proxy("proxy_read_timeout 2s;", connections=20)
-    Proxy(location='proxy_read_timeout 2s;', http='', connections=20, http2=False)
+    Proxy(location='proxy_read_timeout 2s;', http='', upstream='', connections=20, http2=False)
     """
 
     #: nginx as most people met it: its defaults up to version 1.29.6.
@@ -53,13 +55,14 @@ class Proxy:
     location: str
     _: KW_ONLY
     http: str = ""
+    upstream: str = ""
     connections: int = 512
     http2: bool = False
 
     def __post_init__(self) -> None:
         number(self, "connections", least=4, most=8192, whole=True)
         flag(self, "http2")
-        for name in ("location", "http"):
+        for name in ("location", "http", "upstream"):
             text = getattr(self, name)
             if not isinstance(text, str):
                 raise TypeError(f"Proxy({name}=…): expected lines of a configuration (str), got {text!r}")

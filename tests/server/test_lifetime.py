@@ -241,3 +241,77 @@ def test_a_crowd_at_the_door_lets_the_loop_turn(server):
         until(lambda: opened[-1] == crowd)
         assert max(after - before for before, after in itertools.pairwise(opened)) <= AT_ONCE
     until(lambda: not server.open)
+
+
+# ------------------------------------------------------------------------ what runs beside it
+
+
+def beside(said, error=None):
+    """A context that tells in which thread, and in what order, it is entered and left."""
+
+    @contextlib.asynccontextmanager
+    async def context():
+        said.append(("entered", threading.current_thread().name))
+        await asyncio.sleep(0)
+        yield "what it gives"
+        said.append(("left", threading.current_thread().name))
+        if error:
+            raise error
+
+    return context()
+
+
+def test_a_context_is_entered_in_the_loop_and_left_when_the_server_stops(nothing_left):
+    said = []
+    with Server() as server:
+        assert server.enter(beside(said)) == "what it gives"
+        server.crash()
+        server.come_back()
+        assert said == [("entered", "lpws server")]
+        assert ask(server, POLL)[0] == 204
+    assert said == [("entered", "lpws server"), ("left", "lpws server")]
+
+
+def test_contexts_are_left_in_reverse(nothing_left):
+    said = []
+
+    @contextlib.asynccontextmanager
+    async def named(name):
+        yield
+        said.append(name)
+
+    with Server() as server:
+        server.enter(named("first"))
+        server.enter(named("second"))
+    assert said == ["second", "first"]
+
+
+def test_a_context_that_cannot_be_entered_raises_and_the_server_serves_on(nothing_left):
+    @contextlib.asynccontextmanager
+    async def broken():
+        raise ConnectionRefusedError("no broker")
+        yield
+
+    with Server() as server:
+        with pytest.raises(ConnectionRefusedError, match="no broker"):
+            server.enter(broken())
+        assert ask(server, POLL)[0] == 204
+
+
+def test_a_context_that_cannot_be_left_raises_and_leaves_nothing(nothing_left):
+    server = Server().start()
+    server.enter(beside([], ValueError("it stuck")))
+    with Wire(server):
+        until(lambda: server.open == 1)
+        with pytest.raises(ValueError, match="it stuck"):
+            server.stop()
+    server.stop()  # it raises once
+    assert not server.running
+
+
+def test_a_stopped_server_enters_nothing():
+    said = []
+    context = beside(said)
+    with pytest.raises(RuntimeError, match="expected a running server"):
+        Server().enter(context)
+    assert said == []
