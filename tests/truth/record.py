@@ -1,4 +1,4 @@
-"""Measures `data/link.csv`, `data/wire.csv` and `data/silence.csv` again, on this machine (Linux, root).
+"""Measures `link.csv`, `wire.csv`, `silence.csv`, `lost.csv` and `moved.json` of `data/` again (Linux, root).
 
     python tests/truth/record.py
 
@@ -8,10 +8,13 @@ The machine should have nothing else to do. With names, as in ``record.py silenc
 from __future__ import annotations
 
 import functools
+import json
 import sys
 import tempfile
 from pathlib import Path
 
+import lost
+import moved
 import pandas as pd
 import silence
 import transits
@@ -64,12 +67,40 @@ def path_that_dies() -> pd.DataFrame:
     return silence.changes(silence.measure(1.0, 20.0))
 
 
-TABLES = {"link": link, "wire": lag, "silence": path_that_dies}
+#: How often the ways of a lost packet are measured until nothing but that packet was late.
+ATTEMPTS = 20
+
+
+def packet_that_is_lost() -> pd.DataFrame:
+    """What one lost packet delays, each way; nothing was late before it, nor for long after."""
+    tables = []
+    for way in lost.WAYS:
+        for _ in range(ATTEMPTS):
+            table = lost.measure(way)
+            late = lost.delayed(table).number
+            if late.min() == lost.LOST and late.max() < lost.LOST + 2 * lost.STREAMS:
+                break
+        else:
+            raise RuntimeError(f"expected a machine that has nothing else to do, got {ATTEMPTS} late runs")
+        tables.append(table)
+    return pd.concat(tables)
+
+
+def address_that_changes() -> pd.DataFrame:
+    """Polls that were held, and answered, as a table of one row."""
+    found = moved.measure()
+    (DATA / "moved.json").write_text(json.dumps(found) + "\n", encoding="utf-8", newline="\n")
+    return pd.DataFrame([found])
+
+
+TABLES = {"link": link, "wire": lag, "silence": path_that_dies, "lost": packet_that_is_lost}
 
 
 def main(names: list[str]) -> None:
     """Write these tables, or all."""
-    for name in names or TABLES:
+    if not names or "moved" in names:
+        print(address_that_changes())
+    for name in [name for name in names or TABLES if name != "moved"]:
         path, table = DATA / f"{name}.csv", TABLES[name]()
         table.round(6).to_csv(path, index=False)
         print(table.round(6).to_string(index=False))

@@ -1,9 +1,9 @@
 """Two namespaces joined by the kernel's own TCP/IP over a line with delay.
 
 Each has a TUN device: a network card whose wire is a file. A process of its own brings every packet
-that leaves one to the other, one transit later. It is run as ``python tun.py DELAY_S FILE FILE``, loses every
-packet once a line is written to its standard input, and ends when that does, so that it cannot outlive the
-test.
+that leaves one to the other, one transit later. It is run as ``python tun.py DELAY_S FILE FILE``, and does
+what is written to its standard input: ``one`` loses the next packet with a message from the far side, ``cut``
+every packet from then on. It ends when that input does, so that it cannot outlive the test.
 """
 
 from __future__ import annotations
@@ -24,24 +24,29 @@ from unittest import mock
 NEAR, FAR = "192.0.2.1", "192.0.2.2"
 # linux/if_tun.h: the request to have a device; without Ethernet (TUN) and without a header of its own.
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
+#: A packet that is longer has more in it than an acknowledgment.
+_NO_MESSAGE_BYTES = 120
 
 
-def serve(delay_s: float, one: int, other: int) -> None:
+def serve(delay_s: float, near: int, far: int) -> None:
     """Bring each packet from one device to the other, until standard input ends."""
-    way = {one: other, other: one}
+    way = {near: far, far: near}
     under_way: deque[tuple[float, int, bytes]] = deque()  # when due, where, what
-    broken = False
+    broken = losing = False
     while True:
         wait_s = max(0.0, under_way[0][0] - time.perf_counter()) if under_way else None
-        ready, _, _ = select.select([0, one, other], [], [], wait_s)
+        ready, _, _ = select.select([0, near, far], [], [], wait_s)
         if 0 in ready:
-            if not os.read(0, 64):
+            order = os.read(0, 64)
+            if not order:
                 return
-            broken = True
+            broken, losing = order != b"one\n", order == b"one\n"
             ready.remove(0)
         for device in ready:
             packet = os.read(device, 65_536)
-            if not broken:
+            lost = losing and device == far and len(packet) > _NO_MESSAGE_BYTES
+            losing = losing and not lost
+            if not (broken or lost):
                 under_way.append((time.perf_counter() + delay_s, way[device], packet))
         while under_way and under_way[0][0] <= time.perf_counter():
             _, device, packet = under_way.popleft()
@@ -71,6 +76,20 @@ def line(delay_s: float):
 @contextlib.contextmanager
 def breakable(delay_s: float):
     """(near, far, cut): the same, and a function after which every packet between them is lost."""
+    with _ordered(delay_s) as (near, far, order):
+        yield near, far, lambda: order("cut")
+
+
+@contextlib.contextmanager
+def lossy(delay_s: float):
+    """(near, far, lose): the same, and a function after which the next message from far to near is lost."""
+    with _ordered(delay_s) as (near, far, order):
+        yield near, far, lambda: order("one")
+
+
+@contextlib.contextmanager
+def _ordered(delay_s: float):
+    """(near, far, order): the same, and a function that tells the line what to do."""
     from namespaces import Namespace
 
     with contextlib.ExitStack() as stack:
@@ -84,11 +103,11 @@ def breakable(delay_s: float):
             server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=devices)
         stack.callback(server.communicate)  # closes its input, and waits for its end
 
-        def cut() -> None:
-            server.stdin.write(b"\n")
+        def order(what: str) -> None:
+            server.stdin.write(what.encode() + b"\n")
             server.stdin.flush()
 
-        yield near, far, cut
+        yield near, far, order
 
 
 def measure(near, far, transport, workload, link):
