@@ -129,15 +129,16 @@ class Connection:
                     if mine in (entries := [*STATIC, *self.table]):
                         is_ = f"entry number {entries.index(mine) + 1}, {is_}"
                 raise Wrong(f"read {is_} in {said}, where {was} was said", think)
+        if len(found) < len(fields):
+            think = "what comes after a field: the next one, up to the end of the block"
         if len(found) != len(fields):
-            raise Wrong(f"found {len(found)} fields in {said}, where {len(fields)} were said", think)
+            raise Wrong(f"found {len(found)} of {len(fields)} fields in {said}", think)
 
     def kept(self, think: str) -> None:
         """Raise `Wrong` unless the decoder's table has as many entries of its own as this one."""
         count, mine = self._tell(None, "", think), len(self.table)
         if count != mine:
-            has = f"left {count} entries of its own in the table, where {mine} fit into {LIMIT:,} bytes"
-            raise Wrong(has, think)
+            raise Wrong(f"left {count} new entries in the table, where the peer has {mine}", think)
 
     def _tell(self, block: bytes | None, when: str, think: str) -> Any:
         told = self.program.tell("call", block, self.begins)

@@ -19,11 +19,15 @@ def static(line: Connection) -> None:
 
 
 def in_part(line: Connection) -> None:
-    for kind in ("passing", "kept"):
-        field = line.field(line.draw.choice([":path", ":authority"]))
-        bits, first = KINDS[kind]
-        think = f"a first byte {first >> bits:0{8 - bits}b}…: its last {bits} bits are a number, and whose?"
-        line.says(line.literal(kind, field), [field], think)
+    names = {"passing": [":path", ":status"], "kept": [":path", "cache-control", "date", "via"]}
+    for kind, (bits, first) in KINDS.items():
+        for name in names.get(kind, []):  # whose numbers have other bits that a kind might be taken from
+            line.begin()
+            field, shape = line.field(name), f"{first >> bits:0{8 - bits}b}"
+            think = (
+                f"a first byte {shape}…: these bits tell the kind, the last {bits} are a number, and whose?"
+            )
+            line.says(line.literal(kind, field), [field], think)
 
 
 def in_full(line: Connection) -> None:
@@ -49,9 +53,10 @@ def long(line: Connection) -> None:
 
 
 def next_block(line: Connection) -> None:
-    think = "what a literal that begins with 01 does besides: it makes entry number 62, for the next blocks"
+    think = "what a literal that begins with 01 does besides: the new entry is number 62"
     field, other = line.field(), line.field("cookie")
     line.says(line.literal("kept", field), [field], think)
+    line.kept("what a literal that begins with 01 does besides: it changes the very list that is handed over")
     line.indexed(62, think=think)
     line.says(line.literal("kept", other), [other], think)
     line.indexed(62, 4, think=_NEWEST)
@@ -61,7 +66,8 @@ def newest_first(line: Connection) -> None:
     fields = [line.field() for _ in range(4)]
     for field in fields:
         line.says(line.literal("kept", field), [field], _NEWEST)
-    line.indexed(*line.draw.sample([62, 63, 64, 65], 4), 61, think=_NEWEST)
+    line.indexed(63, 62, 61, think=_NEWEST)
+    line.indexed(65, 64, think="a first byte 1…: this bit tells the kind, and the others are the number")
     field = line.field()
     block = line.literal("kept", field) + number(62, 7, 128) + number(63, 7, 128)
     line.says(block, [field, field, fields[-1]], _NEWEST)
@@ -83,16 +89,6 @@ def own_names(line: Connection) -> None:
     block = b"".join(map(line.literal, ("never", "kept", "kept"), fields))
     line.says(block, fields, think)
     line.indexed(62, 63, 64, 65, think=think)
-
-
-def anew(line: Connection) -> None:
-    think = "whose table it is: a connection's, handed over with each of its blocks"
-    for _ in range(2):
-        line.begin()
-        field = line.field()
-        line.says(line.literal("kept", field), [field], think)
-        line.indexed(62, 2, think=think)
-        line.kept(think)
 
 
 def evicts(line: Connection) -> None:
@@ -139,10 +135,7 @@ TASKS = {
                 ("moves older entries back, one by one", newest_first),
                 ("keeps nothing that is not to be kept", not_kept),
             ],
-            [
-                ("takes names from new entries, too", own_names),
-                ("begins anew with each connection", anew),
-            ],
+            [("takes names from new entries, too", own_names)],
             [
                 ("lets the oldest entries go when the table is full", evicts),
                 *(("reads ten polls of a real browser", each) for each in _REAL),

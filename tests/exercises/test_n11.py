@@ -127,16 +127,16 @@ WRONG = {
         [("table[index - 1]", "table[index]")],
         "read entry number 3, (':method', 'POST') in 82 86 84, where entry number 2",
     ),
-    "an empty list": ([("return fields", "return []")], "found 0 fields in 82 86 84, where 3 were said"),
+    "an empty list": ([("return fields", "return []")], "what comes after a field"),
     "returns nothing": ([("    return fields", "    fields")], "a list of (name, value)"),
     "a dictionary": ([("return fields", "return dict(fields)")], "a list of (name, value)"),
     "values first": (
         [("fields.append((name, value))", "fields.append((value, name))")], "which of the two comes first",
     ),
     "six bits for all": ([("6 if keep else 4", "6")], "you read it as you read 0000…"),
-    "seven bits for all": ([("6 if keep else 4", "7")], "a first byte 01…: its last 6 bits are a number"),
+    "seven bits for all": ([("6 if keep else 4", "7")], "01…: these bits tell the kind, the last 6"),
     "the whole entry as a name": (
-        [("table[index - 1][0]", "table[index - 1]")], "0000…: its last 4 bits are a number, and whose?",
+        [("table[index - 1][0]", "table[index - 1]")], "these bits tell the kind",
     ),
     "no name of its own": (
         [("if index:", "if True:")], "what the number 0 says in a literal: the name is written out",
@@ -160,11 +160,11 @@ WRONG = {
     "keeps nothing": ([("if keep:", "if False:")], "what a literal that begins with 01 does besides"),
     "a table for each block": (
         [("at, fields = 0, []", "at, fields, table = 0, [], list(table[:61])")],
-        "raised IndexError: list index out of range",
+        "left 0 new entries in the table, where the peer has 1",
     ),
     "a table for each block, again": (
         [("at, fields = 0, []", "at, fields, table = 0, [], list(table[:61])")],
-        "it makes entry number 62, for the next blocks",
+        "the very list that is handed over",
     ),
     "oldest first": (
         [("table.insert(61, (name, value))", "table.append((name, value))")], "which number the newest entry",
@@ -189,9 +189,27 @@ WRONG = {
         [("def decode(block, table):", "mine = []\ndef decode(block, table):\n    mine[:61] = table[:61]"),
          ("[index - 1]", "[index - 1]"), ("table.insert", "table = mine; table.insert"),
          ("fields.append(table[", "fields.append(mine["), ("= table[index", "= mine[index")],
-        "whose table it is: a connection's",
+        "the very list that is handed over",
     ),
-    "lets nothing go": ([("> 4096", "> 10**9")], "entries of its own in the table, where "),
+    "another list": (
+        [("table.insert(61, (name, value))", "table = table[:61] + [(name, value)] + table[61:]")],
+        "the very list that is handed over",
+    ),
+    "the table of the first connection": (
+        [("def decode(block, table):", "old = []\ndef decode(block, table):\n    old.append(table)"),
+         ("(table[index", "(old[0][index"), ("= table[index", "= old[0][index"),
+         ("            table.insert", "            table = old[0]; table.insert")],
+        "the very list that is handed over",
+    ),
+    "16 before 64": (
+        [("keep = first & 64", "keep = first & 64 and not first & 16")],
+        "a first byte 01…: these bits tell the kind, the last 6 are a number",
+    ),
+    "32 before 64": ([("keep = first & 64", "keep = first & 96 == 64")], "a first byte 01…: these bits tell"),
+    "64 before 128": ([("if first & 128:", "if first & 192 == 128:")], "a first byte 1…: this bit tells"),
+    "one field only": ([("while at", "if at"), ("            continue\n", "            return fields\n")],
+                       "what comes after a field"),
+    "lets nothing go": ([("> 4096", "> 10**9")], "new entries in the table, where the peer has"),
     "counts no 32": ([("sum(32 + ", "sum(")], "32 bytes more than its name and its value"),
     "counts values": ([("32 + len(n) + len(v)", "32 + len(v)")], "what an entry takes"),
     "counts entries": ([("sum(32 + len(n) + len(v) for n, v in table[61:]) > 4096", "len(table) > 161")],
@@ -213,7 +231,7 @@ HOSTILE = {
     "an endless loop": ("while True: pass", "did not come back within 2 s"),
     "sys.exit": ("import sys; sys.exit()", "ended its own process"),
     "a gigabyte": ("b'x' * 10**9", "raised MemoryError"),
-    "an entry without an end": ("table.extend(iter(int, 1))", "did not come back"),
+    "entries without an end": ("table.extend(iter(int, 1))", "✗"),  # memory or patience, what ends first
     "an empty table": ("table.clear()", "raised IndexError"),
     "something else in the table": ("table.append(None)", "raised "),
     "no list": ("return iter(int, 1)", "returned "),
