@@ -27,10 +27,11 @@ from pathlib import Path
 
 import accounting
 import booklet
+import hpack
 import pytest
 from lessons import BUDGET, LESSONS
 from tornado.web import RequestHandler
-from wsproto.frame_protocol import FrameProtocol
+from wsproto.frame_protocol import FrameProtocol, ParseFailed
 
 import lpws
 import lpws.notebook
@@ -437,6 +438,20 @@ def test_a_frame_by_hand_is_that_of_wsproto(websockets, size):
     assert websockets["read_frame"](sent) == (1, payload)
 
 
+@pytest.mark.parametrize("size", [5, 125, 126, 65_535, 65_536])
+def test_a_frame_s_head_grows_as_wsproto_has_it(websockets, size):
+    assert websockets["around"](size) == len(FrameProtocol(False, []).send_data("x" * size)) - size
+
+
+def test_a_server_must_hang_up_on_a_client_that_does_not_mask(websockets):
+    """RFC 6455 §5.1. wsproto does; Tornado does not."""
+    server = FrameProtocol(False, [])
+    server.receive_bytes(b"\x81\x05Hello")
+    with pytest.raises(ParseFailed, match="unmasked"):
+        list(server.received_frames())
+    assert websockets["talk"](b"\x81\x05Hello") == (1, b"Hello")
+
+
 @pytest.mark.parametrize("name", ["News", "Solution"])
 def test_the_websocket_handlers_keep_the_books(websockets, name):
     work = lpws.Workload(clients=4, rate_hz=20, duration_s=0.6, seed=2)
@@ -513,6 +528,25 @@ def test_a_record_of_tls_1_3_adds_22_bytes(costs):
         assert client.write(bytes(size)) == size
         assert up.pending == size + costs["record"]
         assert server.read(20_000) == bytes(size)
+
+
+def test_http_2_packs_a_head_that_repeats_into_28_and_61_bytes(costs):
+    """By hpack, from the second poll on; `connection` is no field there."""
+    rows = costs["HEADS"]["long polling"].format(host="localhost:8888", cursor=0).split("\n")
+    asks, answers, sizes = hpack.Encoder(), hpack.Encoder(), []
+    for n in range(3):
+        fields = [row.strip().lower().split(": ", 1) for row in rows[2:] if ": " in row]
+        fields = [pair for pair in fields if pair[0] not in ("host", "connection")]
+        head = [(":method", "GET"), (":scheme", "https"), (":path", f"/news?cursor={n}")]
+        head += [(":authority", "localhost:8888"), *map(tuple, fields)]
+        answer = [(":status", "200"), ("server", "TornadoServer/6.6.1"), ("content-length", "15")]
+        answer += [("content-type", "text/html; charset=UTF-8")]
+        answer += [("date", f"Fri, 27 Nov 2026 03:59:5{n} GMT")]
+        answer += [("etag", f'"{n}1183b3f0ed5a3334cc58ee99c005dbb22d81c9b"')]
+        sizes.append((len(asks.encode(head)), len(answers.encode(answer))))
+    assert sizes[0][0] > 300
+    for up, down in sizes[1:]:
+        assert (up, down) == (pytest.approx(28, abs=3), pytest.approx(61, abs=3))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="TCP_INFO counts packets on Linux")
