@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,8 @@ from .trace import NONE
 
 #: From this many acts per second, or this many clients to serve at one moment, a server may be the limit.
 MANY_HZ, MANY_AT_ONCE = 2_000, 300
+#: By how much [s] a timer may be early, and how long after an outage its last failures may be noticed.
+EARLY_S, SLACK_S = 0.02, 0.5
 ALL = ("missed", "doubled", "reordered", "unknown", "failed", "pending", "unanswered", "reconnected")
 """What a run may have suffered: a message that a client missed; a copy too many; a message after a later
 one; a message that nobody published; a request that failed; a message that was still to come at the end;
@@ -99,22 +101,45 @@ class Books:
         found = {
             "missed": missed, "doubled": doubled, "reordered": reordered, "unknown": unknown,
             "failed": len(self.rows["failed", "client"]), "pending": pending,
-            "unanswered": len(self._unanswered), "reconnected": self._reconnected,
+            "unanswered": len(self._unanswered), "reconnected": len(self._lost),
         }  # fmt: skip
         return {what: number for what, number in found.items() if number}
+
+    @cached_property
+    def prompt(self) -> bool:
+        """True if no proxy may keep back what was sent."""
+        through, transport = self.run.through, self.run.transport
+        return through is None or through.prompt(transport.streams and not transport.upgrades)
+
+    def away(self, t: float) -> bool:
+        """True if an outage may be the reason of something that a side wrote down at this time [s]."""
+        before_s = t - SLACK_S - 4 * self.run.delay_s
+        begun = [outage for outage in self.run.outages if t >= outage.at_s - EARLY_S]
+        return any(outage.away_s is None or before_s <= outage.end_s for outage in begun)
+
+    @property
+    def _by_outages(self) -> set[str]:
+        """What outages explain, if all of it came while they lasted."""
+        asked = {row[5]: row[0] for row in self.rows["request_sent", "client"]}
+        times = {"failed": [row[0] for row in self.rows["failed", "client"]], "reconnected": self._lost}
+        times["unanswered"] = [asked[request] for request in self._unanswered]
+        times |= {"pending": []} if any(outage.away_s is None for outage in self.run.outages) else {}
+        return {what for what in times if all(map(self.away, times[what]))}
 
     @cached_property
     def in_vain(self) -> set[tuple[int, int]]:
         """Client and message of all that was sent on what had not ended, and should have arrived."""
         transport, rows = self.run.transport, self.rows["message_sent", "server"]
-        if self.run.through and transport.streams and not transport.upgrades:
+        if not self.prompt and transport.streams and not transport.upgrades:
             return set()  # it may lie in the proxy's buffer
-        # Only the last request of a client may live at the end; an answer to it may come too late.
-        lives = self._last_requests
-        if transport.upgrades or not transport.streams:
-            lives = lives & {row[5] for row in self.rows["response_received", "client"]}
-        carried = {(row[3], row[6]): row[5] for row in rows}  # by which request the last time
-        return {pair for pair, request in carried.items() if request in lives}
+        failed = {row[5] for row in self.rows["failed", "client"]}
+        whole = {row[5] for row in self.rows["response_received", "client"]}
+        if transport.streams:  # only the last one of a client may live at the end
+            lives = (self._last_requests & whole) if transport.upgrades else self._last_requests
+        else:  # what a proxy has asked twice has two answers, one of which nobody gets
+            asked = Counter(row[5] for row in self.rows["request_received", "server"])
+            lives = {request for request in whole if asked[request] == 1}
+        return {(row[3], row[6]) for row in rows if row[5] in lives - failed}
 
     @cached_property
     def _unanswered(self) -> set[int]:
@@ -132,21 +157,25 @@ class Books:
         """The last request of each client, which may be held when the run ends."""
         return set({row[3]: row[5] for row in self.rows["request_sent", "client"]}.values())
 
-    @property
-    def _reconnected(self) -> int:
-        if not self.run.transport.keep_alive:
-            return 0
-        opened = self.rows["opened", "client"]
-        return len(opened) - len({row[3] for row in opened})
+    @cached_property
+    def _lost(self) -> list[float]:
+        """Time [s] of the end of each connection in place of which a client has opened another."""
+        ended, lost = {}, []  # client → time of its last connection's end
+        rows = self.rows["opened", "client"] + self.rows["closed", "client"]
+        for t, name, _side, client, *_ in sorted(rows) if self.run.transport.keep_alive else ():
+            if name == "opened" and client in ended:
+                lost.append(ended[client])
+            ended[client] = t
+        return lost
 
     @cached_property
     def causes(self) -> dict[str, str]:
         """Declared cause of each part of the outcome that has one."""
         run = self.run
-        declared: list[tuple[object, tuple[str, ...], str]] = [
+        declared: list[tuple[object, Collection[str], str]] = [
             *((True, ALL, cause) for cause in run.causes),
             (self.faulty_link, _AFTER_A_FAULT, "a fault of the link"),
-            *((True, _AFTER_AN_END, f"the outage of server {outage.server}") for outage in run.outages),
+            *((True, self._by_outages, f"the outage of server {each.server}") for each in run.outages[:1]),
             (run.servers > 1 and not run.broker, ("missed", "pending"), "servers that do not share a room"),
             (not run.transport.cursor, ("missed", "pending"), "no cursor"),
             (run.through is not None, _AFTER_AN_END, "the proxy"),
@@ -195,7 +224,7 @@ class Books:
 
         A delay between the server's stamp and the wire is part of no lateness: it shows only here.
         """
-        excused = self.disturbed or self.heavy or self.apart or self.run.causes
+        excused = self.disturbed or self.heavy or not self.prompt or self.run.causes
         excused = excused or self.run.origin != "measured"
         if excused or not self.transits_s:
             return 0.0
@@ -278,6 +307,9 @@ def _connections(books: Books) -> Iterator[str]:
     begun = len(books.rows["opening", "client"])
     if begun < opened["client"] or (begun > opened["client"] and not books.rows["failed", "client"]):
         yield f"{begun} connections were begun, and {opened['client']} opened"
+    ends = [row[0] for row in books.rows["closed", "server"] if row[7] == 1]
+    if books.run.through and not books.run.causes and (ends := [t for t in ends if not books.away(t)]):
+        yield f"a server ended {len(ends)} connections, and nobody had asked it to"
     for side in opened:
         if left := opened[side] - len(books.rows["closed", side]):
             yield f"{abs(left)} connections of the {side} were opened and not closed"

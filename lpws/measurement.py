@@ -7,7 +7,8 @@ import dataclasses
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
+from itertools import pairwise
+from operator import attrgetter, itemgetter
 
 from tornado.web import RequestHandler
 
@@ -106,10 +107,12 @@ def measure(
     if not 1 <= servers <= 64:
         raise ValueError(f"measure(servers=…): expected 1 to 64, got {servers!r}")
     if servers > 1 and through is None:
-        said = "several servers need a proxy before them: through=lpws.Proxy(…)"
-        raise ValueError(f"measure(servers={servers}): {said}")
+        raise ValueError(f"measure(servers={servers}): several servers need a proxy before them: through=…")
     if absent := [outage.server for outage in outages if outage.server >= servers]:
         raise ValueError(f"measure(outages=…): expected servers from 0 to {servers - 1}, got {absent[0]}")
+    for first, then in pairwise(sorted(outages, key=attrgetter("server", "at_s"))):
+        if first.server == then.server and (first.away_s is None or first.end_s >= then.at_s):
+            raise ValueError(f"measure(outages=…): expected {then} to begin after the end of {first}")
     if watch is not None and not callable(watch):
         raise TypeError(f"measure(watch=…): expected a function such as lpws.live, got {watch!r}")
     if handler is not None and not (isinstance(handler, type) and issubclass(handler, RequestHandler)):
@@ -118,7 +121,9 @@ def measure(
     # Per client the server holds one socket, a link two more, clients in the kernel another; and every
     # second client may have an old connection beside its new one.
     each = 1.5 + (2 if link else 0) + (clients_in == "thread")
-    make_room_for_files(int(workload.clients * each) + 64 * servers)
+    # A proxy, which is bound by the same limit, holds two, and as many again of one that is being replaced.
+    theirs = min(through.connections, 3 * workload.clients) + 64 if through else 0
+    make_room_for_files(max(int(workload.clients * each) + 64 * servers, theirs))
     spec = Run(
         transport, workload, link, through=through, servers=servers, broker=bool(broker), outages=outages,
         reconnect=reconnect,
@@ -218,7 +223,7 @@ class _Experiment:
         events = [(t - start, *rest) for t, *rest in [*self.serving.events(), *self.events, *theirs]]
         events.sort(key=itemgetter(0))
         log = (*self.serving.log, *self._doubts(events))
-        causes, faults = [], list(self.faults)
+        causes, faults = [], [*self.faults, *self.serving.faults]
         if self.handler is not None:
             causes += HANDLERS
         if self.error is not None or not self.over.is_set():

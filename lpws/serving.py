@@ -42,6 +42,7 @@ class Serving:
             Server(handlers=handlers, ticks=None if number else True, numbers=count(number, run.servers))
             for number in range(run.servers)
         ]
+        self.faults: list[str] = []
         self.proxy: services.proxy.Nginx | None = None
         self.relay: Relay | None = None
 
@@ -97,6 +98,11 @@ class Serving:
         quiet(lambda: not (self.relay and self.relay.crossings))
         self.front.close()
         quiet(lambda: not any(server.open for server in self.servers))
+        if self.proxy:
+            self.faults += self.proxy.faults()
+        last = [server.room.mailbox.last for server in self.servers]
+        if self.run.broker and (lost := sum(max(last) - each for each in last)):
+            self.faults.append(f"{lost} messages were not published at every server")
 
     @property
     def arrived(self) -> set[int]:

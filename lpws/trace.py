@@ -41,7 +41,8 @@ NAMES = {
     "published": "server: a message enters the log; size: its payload",
     "opening": "client: it begins to connect",
     "opened": "client: it is connected; server: a connection is accepted",
-    "closed": "client or server: the connection is gone from this side",
+    "closed": "client or server: the connection is gone from this side; "
+    "size: 1 if a server ended it, and neither request nor goodbye had said so",
     "read": "server, at closed: size: all bytes that the connection brought",
     "written": "server, at closed: size: all bytes that the connection took away",
     "kernel_read": "server, at closed: size: the same as read, counted by the kernel's own TCP (Linux)",

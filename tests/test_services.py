@@ -411,7 +411,7 @@ def test_what_comes_in_pieces_is_in_the_log_as_soon_as_it_is_answered(nginx, mir
         ),
         (
             lpws.Proxy("'gzip'on;"),
-            "nginx refuses location, line 1 \"'gzip'on;\": unexpected \"o\"",
+            'nginx refuses location, line 1 "\'gzip\'on;": unexpected "o"',
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -534,6 +534,7 @@ def test_a_hundred_times(start, tmp_path, nothing_left, by_itself):
     for number in range(5 * MOMENTS):
         with one if number % 2 else start() as running:
             ports.append(running.port)
+        assert running.lasted
         assert (list(tmp_path.iterdir()), closed(running.port)) == ([], True)  # at once
     all_gone(tmp_path, ports)
 
@@ -881,7 +882,16 @@ def test_the_program_is_killed(start, tmp_path, nothing_left):
         os.kill(running.pid, signal.SIGKILL)
         until(lambda: closed(running.port))
         assert running.log() == log
+    assert not running.lasted
     all_gone(tmp_path)
+
+
+def test_it_is_not_started_twice(start, tmp_path, nothing_left):
+    with start() as running:
+        with pytest.raises(RuntimeError, match="expected one `with` at a time"):
+            running.__enter__()
+        assert not closed(running.port)
+    all_gone(tmp_path, [running.port])
 
 
 def test_the_program_is_stopped_and_cannot_end_by_itself(start, tmp_path, nothing_left, by_itself):
@@ -909,6 +919,32 @@ def test_the_keeper_is_asked_to_end(start, tmp_path, nothing_left, by_itself):
     with start() as running:
         kill_keeper(tmp_path, signal.SIGTERM)
         all_gone(tmp_path, [running.port])
+    assert not running.lasted
+
+
+@linux
+def test_a_signal_finds_the_keeper_with_a_lock_in_its_hand(start, tmp_path):
+    """Whoever waits for an event holds its lock, and a handler that sets the event would wait for that."""
+    code = (
+        "import os, runpy, signal, sys, threading\n"
+        "class Held(threading.Event):\n"
+        "    def wait(self, timeout=None):\n"
+        "        with self._cond:\n"
+        "            os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        return super().wait(timeout)\n"
+        "threading.Event = Held\n"
+        "runpy.run_path(sys.argv[1], run_name='__main__')\n"
+    )
+    orders = start()._orders | {"kernel": os.getpid()}
+    command = [sys.executable, "-c", code, service.PROGRAM]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            process.stdin.write(json.dumps(orders).encode() + b"\n")
+            process.stdin.flush()
+            assert process.wait(10) in (0, keeper.DIED)
+        finally:
+            process.kill()
+    all_gone(tmp_path)
 
 
 def test_its_folder_is_removed(start, tmp_path, nothing_left):

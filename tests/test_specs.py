@@ -263,6 +263,7 @@ def test_torn_lines_of_a_proxy_are_refused(name, text, says):
         ("set $a b#c'd\"e};", [["set", "$a", "b#c'd\"e}"]]),
         ("if ($a) { if ($b) { return 1; } }", [["if", "($a)"], ["if", "($b)"], ["return", "1"]]),
         ("a{}b;", [["a"], ["b"]]),
+        ("gzip\x0bon\xa0;", [["gzip\x0bon\xa0"]]),
     ],
 )
 def test_a_configuration_is_read_as_nginx_reads_it(text, found):

@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import signal
 import time
 import urllib.error
 import urllib.request
@@ -17,7 +18,12 @@ import lpws
 from lpws import measurement, services
 from lpws.recordings import _from_dict, _to_dict
 from lpws.services.programs import version
+from lpws.serving import Serving
 from lpws.trace import NONE
+from lpws.transports.client import Client
+from lpws.transports.room import Room
+
+resource = pytest.importorskip("resource") if os.name == "posix" else None
 
 OPEN, AS_MOST_MET = lpws.Proxy(lpws.Proxy.OPEN), lpws.Proxy(lpws.Proxy.AS_MOST_MET)
 LINK = lpws.Link(delay_s=0.005)
@@ -380,6 +386,160 @@ def test_the_server_behind_a_proxy_lets_in_the_proxy_s_names_and_no_others(monke
     assert len(seen) == 12
 
 
+# ------------------------------------------------------------ what no proxy and no outage explains
+
+SHORT = lpws.Workload(clients=3, rate_hz=30, duration_s=0.4, seed=3)
+LATER = lpws.Outage(at_s=1.5, away_s=0.1)
+
+
+@pytest.mark.parametrize("name", HELD)
+@pytest.mark.parametrize("fault", [planted.closed_early, planted.late])
+@pytest.mark.parametrize("given", [{"through": OPEN}, {"outages": (LATER,)}], ids=["proxy", "later"])
+def test_a_planted_fault_is_not_excused(name, fault, given, monkeypatch):
+    fault(monkeypatch)
+    run = None
+    with contextlib.suppress(lpws.RunError):  # which is as good as unfit
+        run = lpws.measure(TRANSPORTS[name], SHORT, clients_in="thread", **given)
+    assert run is None or not explained(run), run
+
+
+def losing(monkeypatch, lost):
+    """The first client loses some of the messages that have come."""
+    received = Client.received
+
+    def some(self, messages, *rest):
+        messages = [each for each in messages if self.number or each[0] not in lost]
+        if messages:
+            received(self, messages, *rest)
+
+    monkeypatch.setattr(Client, "received", some)
+
+
+@pytest.mark.parametrize(
+    ("transport", "lost", "given"),
+    [
+        (lpws.SSE(), range(10, 100), {"through": OPEN}),
+        (lpws.LongPolling(cursor=False), range(5, 8), {"through": OPEN}),
+        (lpws.LongPolling(cursor=False), range(5, 8), {"outages": (LATER,)}),
+        (lpws.ShortPolling(interval_s=0.1), range(5, 8), {"through": OPEN, "servers": 2}),
+    ],
+    ids=["SSE", "long polling", "long polling, outage", "short polling"],
+)
+def test_a_loss_beside_a_declared_cause(transport, lost, given, monkeypatch):
+    losing(monkeypatch, lost)
+    run = lpws.measure(transport, replace(WORK, clients=3), clients_in="thread", **given)
+    assert "messages were sent and not received" in run.health.verdict
+
+
+def test_a_stream_may_wait_in_a_buffer_that_the_lines_allow():
+    lines = "proxy_http_version 1.1;"
+    assert lpws.Proxy(lines).prompt(stream=False)
+    assert not lpws.Proxy(lines).prompt(stream=True)
+    assert OPEN.prompt(stream=True)
+    for more in ("gzip on;", "limit_rate 10;", "proxy_buffering on;"):
+        assert not lpws.Proxy(more + lpws.Proxy.OPEN).prompt(stream=True)
+    assert not lpws.Proxy(lpws.Proxy.OPEN, http="gzip on;").prompt(stream=False)
+
+
+@pytest.mark.parametrize("name", ["long polling", "WebSocket"])
+def test_who_never_returns_after_an_outage(name, monkeypatch):
+    async def pause(self, own_s, pause=Client.pause):
+        await pause(self, own_s if self.number else 3600)
+
+    monkeypatch.setattr(Client, "pause", pause)
+    run = lpws.measure(TRANSPORTS[name], WORK, outages=[AWAY], clients_in="thread")
+    assert "pending" in run.health.unexplained
+
+
+@pytest.mark.parametrize("by_s", [-2, 2])
+def test_an_outage_explains_what_happens_while_it_lasts(by_s):
+    run = lpws.measure(TRANSPORTS["WebSocket"], WORK, outages=[AWAY])
+    assert explained(run), run
+    moved = replace(run, events=[each._replace(t=each.t + by_s) for each in run.events])
+    assert {"failed", "reconnected"} <= set(moved.health.unexplained)
+
+
+def test_a_message_that_one_server_did_not_get(monkeypatch):
+    def publish(self, text, publish=Room.publish):
+        return publish(self, text) if self.server or self.mailbox.last != 6 else 0
+
+    def enter(self, enter=Serving.__enter__):
+        enter(self)
+        for number, server in enumerate(self.servers):
+            server.room.server = number
+        return self
+
+    monkeypatch.setattr(Room, "publish", publish)
+    monkeypatch.setattr(Serving, "__enter__", enter)
+    run = lpws.measure(TRANSPORTS["SSE"], WORK, through=OPEN, servers=2, broker=True)
+    assert "messages were not published at every server" in run.health.verdict
+
+
+def at_the_proxy(monkeypatch, act):
+    """Acts on the proxy when it has started, given its process."""
+
+    def enter(self, enter=Serving.__enter__):
+        enter(self)
+        act(self.proxy.pid)
+        return self
+
+    monkeypatch.setattr(Serving, "__enter__", enter)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kills by signals")
+def test_a_proxy_that_ends_is_told(monkeypatch):
+    def publish(self, publish=measurement._Experiment._publish):
+        os.kill(self.serving.proxy.pid, signal.SIGKILL)
+        return publish(self)
+
+    monkeypatch.setattr(measurement._Experiment, "_publish", publish)
+    run = lpws.measure(TRANSPORTS["short polling"], SHORT, through=OPEN)
+    assert "the proxy ended during the run" in run.health.faults
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the system sets limits of others on Linux only")
+def test_a_proxy_that_has_no_files_left_is_told(nginx, monkeypatch):
+    at_the_proxy(monkeypatch, lambda pid: resource.prlimit(pid, resource.RLIMIT_NOFILE, (24, 24)))
+    run = lpws.measure(TRANSPORTS["WebSocket"], replace(SHORT, clients=20), through=OPEN)
+    assert any(fault.startswith("the proxy said") for fault in run.health.faults)
+    assert "failed (24: " in run.health.verdict  # EMFILE
+
+
+def test_the_proxy_s_files_are_asked_for(monkeypatch):
+    asked = []
+
+    def make_room(number):
+        asked.append(number)
+        raise lpws.RunError
+
+    monkeypatch.setattr(measurement, "make_room_for_files", make_room)
+    many = replace(WORK, clients=1000)
+    for connections in (4000, 512):
+        with pytest.raises(lpws.RunError):
+            lpws.measure(TRANSPORTS["WebSocket"], many, through=replace(OPEN, connections=connections))
+    assert asked[0] >= 2 * many.clients + 10 > asked[1] >= 1.5 * many.clients
+
+
+def test_what_is_wrong_at_the_second_server_is_told(monkeypatch):
+    class Failing(planted.handlers.LongPolling):
+        def answer(self, messages):
+            if self.connection % 2:
+                raise ValueError("at the second server")
+            super().answer(messages)
+
+    def publish(self, publish=measurement._Experiment._publish):
+        url = f"http://127.0.0.1:{self.serving.servers[1].port}/longpolling"
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(url, headers={"Host": "servers"}))
+        refused.value.close()
+        return publish(self)
+
+    monkeypatch.setattr(measurement._Experiment, "_publish", publish)
+    run = lpws.measure(TRANSPORTS["long polling"], SHORT, through=OPEN, servers=2, handler=Failing)
+    assert "1 requests came that no client of the run sent" in run.health.verdict
+    assert "at the second server" in run.health.log[0]
+
+
 # ------------------------------------------------------------------------------ its record
 
 
@@ -417,6 +577,8 @@ def test_recordings_of_before_load():
         ({"through": OPEN, "servers": "2"}, TypeError, "expected int, got '2'"),
         ({"outages": [0.5]}, TypeError, "expected Outage, got 0.5"),
         ({"outages": [lpws.Outage(server=1)]}, ValueError, "expected servers from 0 to 0, got 1"),
+        ({"outages": [AWAY, replace(AWAY, at_s=0.6)]}, ValueError, "to begin after the end of"),
+        ({"outages": [AWAY, replace(AWAY, at_s=0.2, away_s=None)]}, ValueError, "to begin after the end of"),
         ({"reconnect": 1.0}, TypeError, "expected Backoff or NoneType, got 1.0"),
     ],
 )

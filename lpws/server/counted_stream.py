@@ -28,11 +28,13 @@ class CountedStream(IOStream):
         What gives its last words, should Tornado find none; as yet there are none.
     over
         Whether nothing may be said any more: it is closed, or a Close frame was its last word.
+    expected
+        Whether it may end: the client has gone, or one of them has said that this is the end.
     """
 
     # Tornado's socket is here, too: side by side in memory is what a broadcast looks at, in thousands.
     __slots__ = ("socket", "over", "waiting", "bytes_written", "bytes_read")
-    __slots__ += ("number", "record", "streams", "farewell")
+    __slots__ += ("number", "record", "streams", "farewell", "expected")
 
     def __init__(
         self,
@@ -47,7 +49,7 @@ class CountedStream(IOStream):
         self.streams = streams  # all that are open
         self.bytes_read = self.bytes_written = 0
         self.farewell: Callable[[], bytes] = bytes  # which gives b""
-        self.over = False
+        self.over = self.expected = False
         self.waiting = False  # whether there may be data that wait for room in the socket
         super().__init__(*args, **kwargs)
         streams.add(self)
@@ -62,7 +64,7 @@ class CountedStream(IOStream):
         except BlockingIOError:
             return None
         if size == 0:
-            self.farewell = bytes  # the client has gone
+            self.farewell, self.expected = bytes, True  # the client has gone
         self.bytes_read += size
         return size
 
@@ -74,7 +76,7 @@ class CountedStream(IOStream):
     def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
         # Tornado hands over whole frames as bytes; 0x88 begins a Close frame (RFC 6455 §5.2).
         if isinstance(data, bytes) and data.startswith(b"\x88"):
-            self.farewell, self.over = bytes, True
+            self.farewell, self.over, self.expected = bytes, True, True
         written = super().write(data)
         self.waiting = self.writing()
         return written
@@ -98,6 +100,7 @@ class CountedStream(IOStream):
             self.write(memoryview(data)[size:])
 
     def close(self, exc_info: Any = False) -> None:
+        self.expected = self.expected or bool(exc_info or self.error)
         if not self.closed() and not self.writing():
             too_large = isinstance(exc_info, UnsatisfiableReadError)
             if words := TOO_LARGE if too_large else self.farewell():
@@ -113,7 +116,7 @@ class CountedStream(IOStream):
         self.over = True
         self.streams.discard(self)
         t = clock()
-        for name, size in (*counts.items(), ("closed", NONE)):
+        for name, size in (*counts.items(), ("closed", NONE if self.expected else 1)):
             self.record((t, name, "server", NONE, self.number, NONE, NONE, size))
 
 

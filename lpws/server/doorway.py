@@ -35,7 +35,8 @@ class GuardedApplication(Application):
         super().__init__(*args, **kwargs)
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        kind = None
+        kind, stream = None, request.connection.stream
+        stream.expected = request.version == "HTTP/1.0" or request.headers.get("Connection") == "close"
         if self.room.refusal(request):
             kind = Refused
         elif request.method == "OPTIONS" and request.headers.get("Origin", "") == self.room.origin:
@@ -146,7 +147,7 @@ class Doorway:
         """End every open connection without a goodbye, and return how many."""
         streams = list(self.streams)
         for stream in streams:
-            stream.farewell = bytes  # no last words
+            stream.farewell, stream.expected = bytes, True  # no last words
             stream.close()
         return len(streams)
 

@@ -110,7 +110,7 @@ class RecordedSocket(Recorded):
 
     def _going_away(self) -> None:
         # Not `self.close`, which a reader may have written anew.
-        WebSocketHandler.close(self, 1001)  # RFC 6455 §7.4.1
+        WebSocketHandler.close(self, 1012 if self.recorded_in.draining else 1001)  # as `WebSocket.end` does
 
     def write_message(self, message: Any, binary: bool = False) -> Any:
         t = clock()  # before it leaves

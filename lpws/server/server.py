@@ -237,7 +237,8 @@ class Server:
 
         New connections are refused. Held requests are answered, with ``Connection: close``; event streams
         end, and WebSockets are closed with 1012. A connection on which nobody waits stays until its next
-        answer. A stream that is asked for on such a connection is refused with 503.
+        answer. A stream that is asked for on such a connection is refused with 503. What plain handlers hold,
+        and their event streams, they end themselves, or `come_back` does.
 
         Parameters
         ----------

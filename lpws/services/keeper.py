@@ -33,8 +33,14 @@ ATTEMPTS = 20
 TAKEN = {"failed": f"{ATTEMPTS} ports were taken by other programs at the last moment"}
 
 
-def keep(orders: dict, ended: threading.Event) -> None:
-    """Start the program, say how that went, and wait until it is to end."""
+#: Exit status of a keeper whose program ended before it was to end.
+DIED = 3
+#: Signals that it got. Their handler may interrupt whoever holds the lock of an Event, so it sets none.
+SIGNALS: list[int] = []
+
+
+def keep(orders: dict, ended: threading.Event) -> bool:
+    """Start the program, say how that went, wait until it is to end; return whether it ended before."""
     try:
         with tempfile.TemporaryDirectory(prefix="lpws-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
@@ -47,16 +53,17 @@ def keep(orders: dict, ended: threading.Event) -> None:
                     say(news)
                     while "port" in news and not ended.wait(LOOK_S) and not orphaned(orders):
                         program.poll()  # one that has ended leaves the table of processes; its log stays
-                return
+                    return "port" in news and (program.poll() is not None or bool(SIGNALS))
             say(TAKEN)
     except OSError as error:
         say({"failed": str(error)})
+    return False
 
 
 def orphaned(orders: dict) -> bool:
-    """True if the kernel has ended."""
+    """True if the kernel has ended, or a signal asks the keeper to."""
     # Elsewhere a process keeps the number of its parent, and an environment's python is a parent of its own.
-    return os.name == "posix" and os.getppid() != orders["kernel"]
+    return bool(SIGNALS) or (os.name == "posix" and os.getppid() != orders["kernel"])
 
 
 def filled(value: object, folder: Path) -> object:
@@ -143,7 +150,7 @@ def say(what: dict) -> None:
 
 def main() -> None:
     ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGTERM, lambda number, _: SIGNALS.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Windows sends it to all that have one window
     # Unbuffered: what comes after the orders is for the thread.
     with open(0, "rb", buffering=0, closefd=False) as kernel:
@@ -151,8 +158,8 @@ def main() -> None:
         if not line.startswith(b"{") or not line.endswith(b"\n"):
             return  # the kernel has ended, or has left already
         threading.Thread(target=lambda: (kernel.read(1), ended.set()), daemon=True).start()
-        keep(json.loads(line), ended)
-        os._exit(0)  # the thread may still wait, and would be waited for
+        died = keep(json.loads(line), ended)
+        os._exit(DIED if died else 0)  # the thread may still wait, and would be waited for
 
 
 if __name__ == "__main__":

@@ -50,6 +50,9 @@ TAIL = """
     }
 }
 """
+#: Lines of its log that tell of more than a client or a server; that its connections do not suffice, a run
+#: declares.
+GRAVE = re.compile(r"\[(?:alert|crit|emerg)\] (?!.*worker_connections are not)(.*?)(?:, client: .*)?$", re.M)
 
 
 #: How it is asked whether it is ready.
@@ -95,6 +98,13 @@ class Nginx(Service):
     def access_log(self) -> str:
         """Text of the access log: a line per request that has been answered, with its status."""
         return self.text("access.log")
+
+    def faults(self) -> list[str]:
+        """Sentences on what kept it from its work, if anything did; when it has been left."""
+        faults = [] if self.lasted else ["the proxy ended during the run"]
+        if said := GRAVE.findall(self.log()):
+            faults.append(f"the proxy said, {len(said)} times such as this: {said[0]}")
+        return faults
 
     def _refusal(self, error: StartError) -> Exception:
         """The error to raise: in nginx's own words, with the line in the reader's text, if it has one."""

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from ..fleet.process import undebugged
-from .keeper import answering
+from .keeper import DIED, answering
 from .programs import version
 
 PROGRAM = Path(__file__).with_name("keeper.py")
@@ -52,6 +52,8 @@ class Service:
         self._keeper: Keeper | None = None
 
     def __enter__(self) -> Service:
+        if self._keeper and self._keeper.is_alive():
+            raise RuntimeError(f"expected one `with` at a time, got a second one for {self!r}")
         keeper = Keeper(self._orders)
         # Also if the last name of it is bound to something else, or an interrupt comes where `with` ends.
         weakref.finalize(self, keeper.leave)
@@ -72,6 +74,11 @@ class Service:
         if self._keeper.ident:  # else an interrupt came before it ran; now it will find that it is to end
             self._keeper.ended.wait()
             self._keeper.join()  # not before: once interrupted, it takes the thread for ended (Python 3.11)
+
+    @property
+    def lasted(self) -> bool:
+        """True unless the program has ended before it was left; known when it is left."""
+        return self._keeper.lasted
 
     def text(self, file: str) -> str:
         """Text of a file in the program's folder, as it is now, or was in the end; empty if there is none."""
@@ -103,6 +110,7 @@ class Keeper(threading.Thread):
     def __init__(self, orders: dict) -> None:
         super().__init__(name="lpws service", daemon=True)
         self.started: Future[dict] = Future()
+        self.lasted = True  # unless its program ended too early
         self.texts: dict[str, str] = {}  # of a program that has ended: file → text
         self.kernel = os.getpid()
         self._orders = orders | {"kernel": self.kernel}
@@ -158,11 +166,11 @@ class Keeper(threading.Thread):
         self._tell("end")  # a child that the kernel forked may hold the pipe open
         with contextlib.suppress(OSError):
             keeper.stdin.close()
-        try:
-            ended = keeper.wait(END_S) == 0
-        except subprocess.TimeoutExpired:
-            ended = False
-        if not ended:
+        status = None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = keeper.wait(END_S)
+        self.lasted = status in (0, None)
+        if status not in (0, DIED):
             if os.name == "posix":
                 with contextlib.suppress(ProcessLookupError):  # its session: the program, and itself
                     os.killpg(keeper.pid, signal.SIGKILL)

@@ -10,13 +10,17 @@ from .fields import flag, number
 
 #: The words of a configuration. Quotes and comments begin where a word begins, and `${name}` lies inside one.
 WORD = re.compile(
-    r"""(?s)\s+|\#[^\n]*
+    r"""(?s)[ \t\r\n]+|\#[^\n]*
     |(?P<quoted>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')
     |(?P<mark>[;{}])
     |(?P<torn>["'].*)
-    |(?P<plain>(?:\\.|\$\{|[^\s;{\\]|\\$)+)""",
+    |(?P<plain>(?:\\.|\$\{|[^ \t\r\n;{\\]|\\$)+)""",
     re.VERBOSE,
 )
+
+
+#: Directives that keep nothing back of what is ready to go.
+PROMPT = re.compile("proxy_(http_version|set_header|hide_header|buffering|(read|send|connect)_timeout)")
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,12 @@ class Proxy:
                 statements(text)
             except ValueError as error:
                 raise ValueError(f"Proxy({name}=…): {error}") from None
+
+    def prompt(self, stream: bool) -> bool:
+        """True if none of its lines can keep back what is ready to go: an answer, or a part of a stream."""
+        found = statements(self.location) + statements(self.http)
+        buffers = [words[1:] for words in found if words[0] == "proxy_buffering"] or [["on"]]
+        return all(PROMPT.fullmatch(words[0]) for words in found) and (not stream or buffers[0] == ["off"])
 
 
 def statements(text: str) -> list[list[str]]:

@@ -7,6 +7,7 @@ import pytest
 from wire import HANDSHAKE, POLL, SOCKET, STREAM, Peer, Wire, ask, hold, stream, until
 
 import lpws
+from lpws.server.doorway import Doorway
 from lpws.server.server import Server
 
 
@@ -26,6 +27,15 @@ def test_a_crash_ends_every_connection_without_a_goodbye(server):
     until(lambda: not server.room.busy)
     assert refused(server)
     assert server.open == 0
+
+
+def test_a_crash_shuts_the_door_first(server, monkeypatch):
+    """Else a client that is quick would be let in once more."""
+    doors = []
+    drop = Doorway.drop
+    monkeypatch.setattr(Doorway, "drop", lambda self: doors.append(self.listens) or drop(self))
+    server.crash()
+    assert doors == [False]
 
 
 def test_messages_of_the_meantime_are_there_when_it_is_back(server):
@@ -146,6 +156,11 @@ def test_an_outage_comes_at_its_time(server):
     server.plan(lpws.Outage(at_s=0.05, away_s=0.2), lpws.clock())
     until(lambda: refused(server))
     until(lambda: not refused(server))
+    with Wire(server) as wire:
+        until(lambda: server.open == 1)
+        server.plan(lpws.Outage(at_s=0.05, away_s=0), lpws.clock())
+        assert wire.take_all() == b""
+    until(lambda: not refused(server))  # away for no time at all
     server.plan(lpws.Outage(at_s=0, away_s=None, how="drain"), lpws.clock())
     until(lambda: refused(server))
 
