@@ -876,11 +876,20 @@ def test_a_kernel_that_ends_without_leaving_it(start, tmp_path):
         all_gone(tmp_path, [port])
 
 
+def exists(pid):
+    """Whether there is a process of this number, if only in the table of processes."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_the_program_is_killed(start, tmp_path, nothing_left):
     with start() as running:
         log = running.log()
         os.kill(running.pid, signal.SIGKILL)
-        until(lambda: closed(running.port))
+        until(lambda: closed(running.port) and not exists(running.pid))  # the keeper has seen it, too
         assert running.log() == log
     assert not running.lasted
     all_gone(tmp_path)
