@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 import time
 
 import numpy as np
 from tornado.web import RequestHandler
 
-from .fleet.process import environment
+from .fleet.process import start, tell
 from .machine import make_room_for_files, undisturbed
 from .run import RunError
 from .server import Server
@@ -65,14 +64,9 @@ def stampede(
     make_room_for_files(2 * restart.clients + 100)
     with undisturbed(), Server(handlers={"/back": handler}, backlog=restart.backlog) as server:
         spec = {"restart": to_dict(restart), "backoff": to_dict(backoff), "port": server.port}
-        with subprocess.Popen(
-            [sys.executable, "-P", "-m", "lpws.fleet.crowd"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True, env=environment(), encoding="utf-8",
-        ) as process:  # fmt: skip
+        with start("-m", "lpws.fleet.crowd", stderr=subprocess.PIPE) as process:
             try:
-                process.stdin.write(json.dumps(spec) + "\n")
-                process.stdin.flush()
+                tell(process.stdin, json.dumps(spec))
                 _line(process, PATIENCE_S)
                 cut = server.thread.call(_restart, server, restart.away_s)
                 attempts = json.loads(_line(process, restart.until_s + PATIENCE_S))
@@ -94,7 +88,7 @@ def _restart(server: Server, away_s: float) -> float:
     return begun
 
 
-def _line(process: subprocess.Popen, within_s: float) -> str:
+def _line(process: subprocess.Popen, within_s: float) -> bytes:
     """The next line of the clients' process."""
     timer = threading.Timer(within_s, process.kill)
     timer.start()
@@ -103,5 +97,5 @@ def _line(process: subprocess.Popen, within_s: float) -> str:
             return line
     finally:
         timer.cancel()
-    words = process.stderr.read().strip().splitlines() or ["none"]
+    words = process.stderr.read().decode(errors="replace").strip().splitlines() or ["none"]
     raise RunError(f"the clients of the stampede ended before their time; their last words: {words[-1]}")

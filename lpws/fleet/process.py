@@ -54,17 +54,7 @@ class RemoteFleet:
         """Start the fleet; return the pipe for its commands and the pipe of its reports."""
         with contextlib.ExitStack() as stack:
             self.last_words = stack.enter_context(tempfile.TemporaryFile())
-            with undebugged():
-                self.process = subprocess.Popen(
-                    # -P: a reader's json.py beside the notebook is not the one that the clients need.
-                    [sys.executable, "-P", "-m", "lpws.fleet"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=self.last_words,
-                    # An interrupt is for the kernel: it lets the fleet go.
-                    start_new_session=True,
-                    env=environment(),
-                )
+            self.process = start("-m", "lpws.fleet", stderr=self.last_words)
             stack.pop_all()  # the file stays open as long as the process
         return self.process.stdin, self.process.stdout
 
@@ -90,9 +80,7 @@ class RemoteFleet:
 
     def tell(self, line: str) -> None:
         """Send a command."""
-        with contextlib.suppress(OSError):  # check tells of its death, with its last words
-            self.commands.write(line.encode() + b"\n")
-            self.commands.flush()
+        tell(self.commands, line)  # check tells of its death, with its last words
 
     def check(self) -> None:
         """Raise `FleetDied` if the clients ended before they were told to."""
@@ -123,7 +111,36 @@ class RemoteFleet:
                     self.said.add(word)
 
 
-def undebugged() -> contextlib.AbstractContextManager:
+def start(*program: str, stderr: BinaryIO | int) -> subprocess.Popen:
+    """Start a program of the laboratory beside the kernel, with a pipe to it and one from it.
+
+    Parameters
+    ----------
+    *program
+        What this Python is told to run.
+    stderr
+        Where its last words go.
+    """
+    with _undebugged():
+        return subprocess.Popen(
+            # -P: a reader's json.py beside the notebook is not the one that the program needs.
+            [sys.executable, "-P", *program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,  # an interrupt is for the kernel, which then lets the program go
+            env=environment(),
+        )
+
+
+def tell(pipe: BinaryIO, line: str) -> None:
+    """Send a line to a program; nothing if it has ended."""
+    with contextlib.suppress(OSError, ValueError):
+        pipe.write(line.encode() + b"\n")
+        pipe.flush()
+
+
+def _undebugged() -> contextlib.AbstractContextManager:
     """A context in which JupyterLab's debugger, if it is on, does not take over a process that begins."""
     debugger = sys.modules.get("_pydev_bundle.pydev_monkey")
     return getattr(debugger, "skip_subprocess_arg_patch", contextlib.nullcontext)()

@@ -31,16 +31,14 @@ ASK_S, LOOK_S = 0.005, 0.25
 #: listens there, another program may take it. (nginx 1.22 dies if it is handed a socket without a master.)
 ATTEMPTS = 20
 TAKEN = {"failed": f"{ATTEMPTS} ports were taken by other programs at the last moment"}
-
-
 #: Exit status of a keeper whose program ended before it was to end.
 DIED = 3
 #: Signals that it got. Their handler may interrupt whoever holds the lock of an Event, so it sets none.
 SIGNALS: list[int] = []
 
 
-def keep(orders: dict, ended: threading.Event) -> bool:
-    """Start the program, say how that went, wait until it is to end; return whether it ended before."""
+def keep(orders: dict, ended: threading.Event) -> int:
+    """Start the program, say how that went, wait until it is to end; return the keeper's exit status."""
     try:
         with tempfile.TemporaryDirectory(prefix="lpws-", ignore_cleanup_errors=True) as name:
             folder = Path(name)
@@ -53,11 +51,12 @@ def keep(orders: dict, ended: threading.Event) -> bool:
                     say(news)
                     while "port" in news and not ended.wait(LOOK_S) and not orphaned(orders):
                         program.poll()  # one that has ended leaves the table of processes; its log stays
-                    return "port" in news and (program.poll() is not None or bool(SIGNALS))
+                    early = "port" in news and (program.poll() is not None or SIGNALS)
+                    return DIED if early else 0
             say(TAKEN)
     except OSError as error:
         say({"failed": str(error)})
-    return False
+    return 0
 
 
 def orphaned(orders: dict) -> bool:
@@ -158,8 +157,7 @@ def main() -> None:
         if not line.startswith(b"{") or not line.endswith(b"\n"):
             return  # the kernel has ended, or has left already
         threading.Thread(target=lambda: (kernel.read(1), ended.set()), daemon=True).start()
-        died = keep(json.loads(line), ended)
-        os._exit(DIED if died else 0)  # the thread may still wait, and would be waited for
+        os._exit(keep(json.loads(line), ended))  # the thread may still wait, and would be waited for
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import weakref
 from concurrent.futures import Future
 from pathlib import Path
 
-from ..fleet.process import undebugged
+from ..fleet.process import start, tell
 from .keeper import DIED, answering
 from .programs import version
 
@@ -121,7 +120,7 @@ class Keeper(threading.Thread):
         """Let the program end; also one that has not yet answered."""
         self._left.set()
         if self._process and not self.started.done():
-            self._tell("end")
+            tell(self._process.stdin, "end")
 
     def run(self) -> None:
         try:
@@ -133,15 +132,10 @@ class Keeper(threading.Thread):
     def _keep(self) -> None:
         facts: dict = {}
         try:
-            with undebugged():
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-S", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,  # an interrupt is for the kernel
-                )  # fmt: skip
-            self._tell(json.dumps(self._orders))
+            self._process = start("-I", "-S", str(PROGRAM), stderr=subprocess.DEVNULL)
+            tell(self._process.stdin, json.dumps(self._orders))
             if self._left.is_set():
-                self._tell("end")
+                tell(self._process.stdin, "end")
             facts = json.loads(self._process.stdout.readline() or '{"failed": ""}')
             if "failed" in facts:
                 raise StartError(self._orders["command"][0], facts["failed"])
@@ -155,15 +149,10 @@ class Keeper(threading.Thread):
             if self._process:
                 self._end(facts.get("folder"))
 
-    def _tell(self, line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # it has ended: what it says next is nothing
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
-
     def _end(self, folder: str | None) -> None:
         """End the keeper, and with it the program; do its work if it cannot."""
         keeper = self._process
-        self._tell("end")  # a child that the kernel forked may hold the pipe open
+        tell(keeper.stdin, "end")  # a child that the kernel forked may hold the pipe open
         with contextlib.suppress(OSError):
             keeper.stdin.close()
         status = None
