@@ -98,7 +98,7 @@ def reordered(monkeypatch):
     monkeypatch.setattr(CountedStream, "write_to_fd", write_to_fd)
 
 
-def late(monkeypatch):
+def late(monkeypatch, by_s=0.03):
     """What was decided, and stamped as sent, leaves later."""
 
     def later(original):
@@ -106,7 +106,7 @@ def late(monkeypatch):
             if not carries_news(data):
                 return original(self, data)
             loop, piece = asyncio.get_running_loop(), bytes(data)
-            loop.call_later(0.03, lambda: None if self.closed() else original(self, piece))
+            loop.call_later(by_s, lambda: None if self.closed() else original(self, piece))
             future = loop.create_future()
             future.set_result(None)
             return future
