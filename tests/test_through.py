@@ -121,6 +121,14 @@ def test_polls_pass_the_proxy_that_most_met(nginx, name):
     assert (lpws.connections(run, "server").requests == 1).all()
 
 
+@pytest.mark.parametrize("close", ["close", "Close"])
+def test_a_proxy_may_ask_the_server_to_close(close):
+    lines = f"proxy_http_version 1.1; proxy_set_header Connection {close};"
+    run = lpws.measure(TRANSPORTS["short polling"], WORK, through=lpws.Proxy(lines))
+    assert explained(run), run
+    assert (lpws.connections(run, "server").requests == 1).all()
+
+
 def test_a_websocket_does_not_pass_the_proxy_that_most_met(nginx):
     run = lpws.measure(TRANSPORTS["WebSocket"], WORK, LINK, through=AS_MOST_MET)
     assert explained(run), run

@@ -36,7 +36,8 @@ class GuardedApplication(Application):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         kind, stream = None, request.connection.stream
-        stream.expected = request.version == "HTTP/1.0" or request.headers.get("Connection") == "close"
+        asks_to_close = request.headers.get("Connection", "").lower() == "close"  # as Tornado reads it
+        stream.expected = asks_to_close or request.version == "HTTP/1.0"
         if self.room.refusal(request):
             kind = Refused
         elif request.method == "OPTIONS" and request.headers.get("Origin", "") == self.room.origin:
