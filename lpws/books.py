@@ -119,7 +119,7 @@ class Books:
 
     @property
     def _by_outages(self) -> set[str]:
-        """What outages explain, if all of it came while they lasted."""
+        """The parts of the outcome that outages explain, since all of it came while they lasted."""
         asked = {row[5]: row[0] for row in self.rows["request_sent", "client"]}
         times = {"failed": [row[0] for row in self.rows["failed", "client"]], "reconnected": self._lost}
         times["unanswered"] = [asked[request] for request in self._unanswered]
