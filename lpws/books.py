@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 from . import specs
@@ -62,13 +63,7 @@ class Books:
 
         What was sent again after an end, by a client or by a proxy, counts once.
         """
-        rows = self.rows[name, side]
-        if len(fields) == 1:
-            (field,) = fields
-            found = [row[field] for row in rows]
-        else:
-            a, b = fields
-            found = [(row[a], row[b]) for row in rows]
+        found = map(itemgetter(*fields), self.rows[name, side])
         return Counter(set(found) if self.apart else found)
 
     @cached_property
@@ -130,6 +125,8 @@ class Books:
     def in_vain(self) -> set[tuple[int, int]]:
         """Client and message of all that was sent on what had not ended, and should have arrived."""
         transport, rows = self.run.transport, self.rows["message_sent", "server"]
+        if not self.apart:
+            return {(row[3], row[6]) for row in rows}
         if not self.prompt and transport.streams and not transport.upgrades:
             return set()  # it may lie in the proxy's buffer
         failed = {row[5] for row in self.rows["failed", "client"]}
@@ -140,6 +137,12 @@ class Books:
             asked = Counter(row[5] for row in self.rows["request_received", "server"])
             lives = {request for request in whole if asked[request] == 1}
         return {(row[3], row[6]) for row in rows if row[5] in lives - failed}
+
+    @cached_property
+    def given_up(self) -> set[int]:
+        """Requests of which one side alone may know: what lies between the two has ended, or the run."""
+        failed = {row[5] for row in self.rows["failed", "client"]}
+        return failed | self._last_requests if self.apart else set()
 
     @cached_property
     def _unanswered(self) -> set[int]:
@@ -249,9 +252,7 @@ def _messages(books: Books) -> Iterator[str]:
         return
     if more := (received - sent).total():
         yield f"{more} messages were received that the server has not sent"
-    lost = sent - received
-    if books.apart:
-        lost = Counter(pair for pair in lost if pair in books.in_vain)
+    lost = Counter({pair: n for pair, n in (sent - received).items() if pair in books.in_vain})
     if books.heavy:  # a client that was let go may have had messages under way: none after its last count
         last = {client: message for client, message in sorted(received)}
         lost = Counter({pair: n for pair, n in lost.items() if pair[1] <= last.get(pair[0], 0)})
@@ -272,24 +273,22 @@ def _requests(books: Books) -> Iterator[str]:
     arrived = books.count("request_received", "server", 3, 5)
     if more := (arrived - sent).total():
         yield f"{more} requests arrived that no client of the run sent"
-    lost = sent - arrived
-    if books.apart:
-        given_up = {row[5] for row in books.rows["failed", "client"]} | books._last_requests
-        lost = Counter(pair for pair in lost if pair[1] not in given_up)
-    if (lost := lost.total()) and not books.heavy:
+    lost = sum(number for pair, number in (sent - arrived).items() if pair[1] not in books.given_up)
+    if lost and not books.heavy:
         yield f"{lost} requests were sent and did not arrive"
 
 
 def _answers(books: Books) -> Iterator[str]:
     sent, received = books.count("response_sent", "server", 5), books.count("response_received", "client", 5)
     del sent[NONE]
-    excused = {row[5] for row in books.rows["failed", "client"]}
-    own = excused if books.apart else set()  # a proxy's answers are its own
+    failed = {row[5] for row in books.rows["failed", "client"]}
+    own = failed & books.given_up  # a proxy's answers are its own
     if more := sum(number for request, number in (received - sent).items() if request not in own):
         yield f"{more} answers were received that the server has not sent"
     if (books.run.transport.streams and not books.run.transport.upgrades) or books.heavy:
         return
-    if books.run.transport.hold_s or books.apart:  # it may have come when the run was over
+    excused = failed | books.given_up
+    if books.run.transport.hold_s:  # it may have come when the run was over
         excused |= books._last_requests
     if lost := sum(number for request, number in (sent - received).items() if request not in excused):
         yield f"{lost} answers were sent and not received"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
 
 import numpy as np
 from tornado.web import RequestHandler
@@ -68,7 +67,8 @@ def stampede(
             try:
                 tell(process.stdin, json.dumps(spec))
                 _line(process, PATIENCE_S)
-                cut = server.thread.call(_restart, server, restart.away_s)
+                cut = clock()
+                server.drop(hangs_s=restart.away_s)
                 attempts = json.loads(_line(process, restart.until_s + PATIENCE_S))
             finally:
                 process.kill()
@@ -78,14 +78,6 @@ def stampede(
         backoff, restart, client[order].astype(int), begun[order] - cut, ended[order] - cut,
         let_in[order].astype(bool), origin="measured",
     )  # fmt: skip
-
-
-def _restart(server: Server, away_s: float) -> float:
-    """Cut every connection, and let the loop stand still; when that began."""
-    begun = clock()
-    server._doorway.drop()
-    time.sleep(away_s)
-    return begun
 
 
 def _line(process: subprocess.Popen, within_s: float) -> bytes:

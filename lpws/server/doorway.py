@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from socket import create_server
+from time import sleep
 from typing import Any
 
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
@@ -137,19 +138,19 @@ class Doorway:
             max_body_size=MOST_BYTES,
         )
         self.http.add_socket(door)
-        self.listens = True
+        self.door = door
 
     def close(self) -> None:
         """Let no connection in any more: those who knock are refused."""
         self.http.stop()
-        self.listens = False
 
-    def drop(self) -> int:
-        """End every open connection without a goodbye, and return how many."""
+    def drop(self, hangs_s: float = 0.0) -> int:
+        """End every open connection without a goodbye, stand still [s], and return how many they were."""
         streams = list(self.streams)
         for stream in streams:
             stream.farewell, stream.expected = bytes, True  # no last words
             stream.close()
+        sleep(hangs_s)
         return len(streams)
 
     def crash(self) -> int:
@@ -165,7 +166,7 @@ class Doorway:
 
     def come_back(self) -> None:
         """Listen again, at the same port; what a drain has left over ends. Harmless if it listens."""
-        if not self.listens:
+        if self.door.fileno() < 0:  # it is closed
             self.drop()
             self.room.draining = False
             self._let_in(self._bind())

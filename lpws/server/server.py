@@ -220,9 +220,15 @@ class Server:
         books = self.thread.call(lambda: [in_doubt(stream.socket) for stream in self._streams])
         return None if None in books else (sum(now for now, _ in books), sum(again for _, again in books))
 
-    def drop(self) -> int:
-        """Close every open connection, as a failing network does, and return how many."""
-        return self.thread.call(self._doorway.drop)
+    def drop(self, hangs_s: float = 0.0) -> int:
+        """Close every open connection, as a failing network does, and return how many.
+
+        Parameters
+        ----------
+        hangs_s
+            How long [s] the loop stands still thereafter, so that whoever knocks has to wait.
+        """
+        return self.thread.call(self._doorway.drop, hangs_s)
 
     def crash(self) -> int:
         """Go away as a process that is killed, and return how many connections that ends.
