@@ -239,7 +239,9 @@ def test_ci_installs_nginx_and_starts_no_daemon(tmp_path, there, code):
     assert "/usr/sbin/policy-rc.d" in script
     script = script.replace("/usr/sbin/policy-rc.d", str(policy)).replace(":/usr/sbin", "")
     (project / ".ci" / "run").write_text(script, encoding="utf-8")
-    (project / "run.py").write_text("import sys; print(*sys.argv[1:])\n", encoding="utf-8")
+    (project / "run.py").write_text(
+        "import os, sys; print(*sys.argv[1:], 'CI=' + os.environ['CI'])\n", encoding="utf-8"
+    )
     done = subprocess.run(
         [shutil.which("bash"), project / ".ci" / "run"], capture_output=True, encoding="utf-8",
         env={"PATH": str(programs)}, stdin=subprocess.DEVNULL,
@@ -250,7 +252,7 @@ def test_ci_installs_nginx_and_starts_no_daemon(tmp_path, there, code):
     if code:
         assert (done.returncode, done.stdout) == (code, "")
     else:
-        assert (done.returncode, done.stdout) == (0, "test\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, "test CI=true\n"), done.stderr  # nothing is skipped
         assert "nginx" in calls[-1]
 
 
