@@ -19,7 +19,7 @@ from tornado.web import Application, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from ..loopthread import quiet
-from .observer import Answer
+from .observer import Answer, Wrong
 from .web import TEXT, frame
 
 #: Longest time [s] that bytes may be under way; shorter than nginx's timeout in this task.
@@ -165,7 +165,10 @@ class Client:
         if not found:
             return Answer(0, {}, b"", 0.0), False
         first, *lines = head.decode("latin-1").split("\r\n")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        headers: dict[str, str] = {}
+        for name, _, value in (line.partition(":") for line in lines):  # RFC 9110 §5.3: one list of values
+            before = headers.get(name.lower())
+            headers[name.lower()] = f"{before}, {value.strip()}" if before else value.strip()
         status = int(first.split()[1])
         if headers.get("transfer-encoding") == "chunked":
             body, whole = b"", False
@@ -176,8 +179,12 @@ class Client:
             size = int(headers.get("content-length", -1))
             body = rest if size < 0 else rest[:size]
             whole = status in (101, 204, 304) or (self.ended if size < 0 else len(body) == size)
-        if headers.get("content-encoding") == "gzip":
+        coding = headers.get("content-encoding", "identity").lower()
+        if coding == "gzip":
             body = zlib.decompressobj(31).decompress(body)
+        elif coding != "identity":
+            raise Wrong(f"an answer came with `Content-Encoding: {coding}`, but its body is something else",
+                        "what a client does to a body before it reads it")  # fmt: skip
         return Answer(status, headers, body, 0.0), whole
 
     def opened(self) -> bool:

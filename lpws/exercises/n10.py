@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import time
+from contextlib import suppress
+from email.utils import mktime_tz, parsedate_tz
 from numbers import Real
 from typing import Any
 
@@ -45,10 +48,23 @@ async def _asks(scene: Scene, what: str) -> Plain:
     client = await scene.client("/answer")
     if not await client.got():
         raise _answered(what, client)
-    if age := re.search("max-age=[1-9].*", client.so_far().headers.get("cache-control", "")):
-        raise Wrong(f"the answer to {what} came with `{age[0]}`, which the server did not send",
+    if kept := _kept(client.so_far().headers):
+        raise Wrong(f"the answer to {what} came with `{kept}`, which the server did not send",
                     "what a browser does when it wants the same URL again")  # fmt: skip
     return client.handler
+
+
+def _kept(headers: dict[str, str]) -> str:
+    """The header that lets a browser, or a cache on the way, keep an answer; empty if none does."""
+    control, expires = headers.get("cache-control", ""), headers.get("expires", "")
+    if re.search("(?i)no-(store|cache)", control):
+        return ""
+    if age := re.search("(?i)(max-age|s-maxage)=\"?0*[1-9].*", control):
+        return age[0]
+    with suppress(TypeError, ValueError, OverflowError):  # what is no date is past (RFC 9111 §5.3)
+        if "max-age" not in control.lower() and mktime_tz(parsedate_tz(expires)) > time.time():
+            return f"Expires: {expires}"
+    return ""
 
 
 async def reload(scene: Scene) -> None:

@@ -41,12 +41,18 @@ GOOD = {
     "comments with everything in them": "# für alle fünf; } { \" ' ☕\0\n" + edited(
         SOLUTION, ("off;", "off; # 'on'; include /etc/passwd;\n# }"), ("1h", "1d")
     ),
+    "never kept": SOLUTION + "expires -1;",
+    "kept for no time": SOLUTION + """
+        add_header Cache-Control 'max-age=000'; add_header Expires 'Thu, 01 Jan 2099 00:00:00 GMT';
+    """,
+    "kept by nobody": SOLUTION + "add_header Cache-Control 'no-store, max-age=60'; add_header Expires soon;",
     "belt and braces": SOLUTION + """
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_cache off;
         proxy_send_timeout 7d;
         gzip_disable "MSIE [1-6]\\."; add_header X-Accel-Buffering no;
         add_header Cache-Control 'no-cache' always; proxy_set_header Accept-Encoding gzip;
         chunked_transfer_encoding off; tcp_nodelay on; access_log off; keepalive_timeout 0;
+        add_header Expires "Thu, 01 Jan 1970 00:00:00 GMT";
         add_header X-Say "a \\"quoted\\" ; } include /etc/passwd; # 'it' \\\\";
     """,
 }  # fmt: skip
@@ -142,6 +148,31 @@ WRONG = {
         edited(SOLUTION, ("$http_connection", "close")), "6 polls, one after another, took 6 connections",
     ),
     "an answer that is kept": (SOLUTION + "expires 1h;", "`max-age=3600`, which the server did not send"),
+    "kept, with zeros in front": (
+        SOLUTION + "add_header Cache-Control 'private, max-age=099';",
+        "`max-age=099`, which the server did not send – think about what a browser does when it wants the",
+    ),
+    "kept, in other letters": (
+        SOLUTION + "add_header Cache-Control 'Max-Age=3600';", "`Max-Age=3600`, which the server did not",
+    ),
+    "kept by caches on the way": (
+        SOLUTION + "add_header Cache-Control s-maxage=60;", "`s-maxage=60`, which the server did not send",
+    ),
+    "kept, said in two lines": (
+        SOLUTION + "add_header Cache-Control max-age=60; add_header Cache-Control public;",
+        "`max-age=60, public`, which the server did not send",
+    ),
+    "kept until a day": (
+        SOLUTION + "add_header Expires 'Thu, 01 Jan 2099 00:00:00 GMT';",
+        "`Expires: Thu, 01 Jan 2099 00:00:00 GMT`, which the server did not send – think about what a",
+    ),
+    "packed once": (
+        SOLUTION + "gzip off; add_header Content-Encoding br always;",
+        "came with `Content-Encoding: br`, but its body is something else – think about what a client",
+    ),
+    "packed twice": (
+        SOLUTION + "add_header Content-Encoding br;", "came with `Content-Encoding: br, gzip`, but its body",
+    ),
     "no headers": (
         SOLUTION + "proxy_pass_request_headers off;",
         "the WebSocket handshake got 426 – think about what the server needs to know",
