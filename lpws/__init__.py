@@ -26,9 +26,11 @@ _MODULES = {
     "server": ("Server",),
     "address": ("page_url", "live_page"),
     "services": ("nginx", "nats"),
+    "machine": ("room_for",),
     "measurement": ("measure",),
     "simulation": ("simulate",),
     "crowd": ("stampede",),
+    "audience": ("Audience",),
     "tables": (
         *("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
         *("age_over_time", "mean_age_s"),

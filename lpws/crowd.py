@@ -66,10 +66,10 @@ def stampede(
         with start("-m", "lpws.fleet.crowd", stderr=subprocess.PIPE) as process:
             try:
                 tell(process.stdin, json.dumps(spec))
-                _line(process, PATIENCE_S)
+                next_line(process, PATIENCE_S)
                 cut = clock()
                 server.drop(hangs_s=restart.away_s)
-                attempts = json.loads(_line(process, restart.until_s + PATIENCE_S))
+                attempts = json.loads(next_line(process, restart.until_s + PATIENCE_S))
             finally:
                 process.kill()
     client, begun, ended, let_in = np.array(attempts or np.empty((0, 4))).T
@@ -80,8 +80,14 @@ def stampede(
     )  # fmt: skip
 
 
-def _line(process: subprocess.Popen, within_s: float) -> bytes:
-    """The next line of the clients' process."""
+def next_line(process: subprocess.Popen, within_s: float) -> bytes:
+    """The next line of the clients' process.
+
+    Raises
+    ------
+    RunError
+        If it ends instead, or lets that time [s] pass.
+    """
     timer = threading.Timer(within_s, process.kill)
     timer.start()
     try:
@@ -90,4 +96,4 @@ def _line(process: subprocess.Popen, within_s: float) -> bytes:
     finally:
         timer.cancel()
     words = process.stderr.read().decode(errors="replace").strip().splitlines() or ["none"]
-    raise RunError(f"the clients of the stampede ended before their time; their last words: {words[-1]}")
+    raise RunError(f"the clients ended before their time; their last words: {words[-1]}")

@@ -13,6 +13,8 @@ from .run import RunError
 
 #: A run that publishes for longer than this [s] shows a progress bar.
 BAR_S = 3.0
+#: The most clients of one machine.
+MOST_CLIENTS = 20_000
 _lock = threading.Lock()
 _before: list[tuple[bool, float]] = []  # what each run at present found
 _BAR = "{desc} {bar} {n:.0f} of {total:.0f} s"
@@ -65,6 +67,25 @@ def make_room_for_files(number: int) -> None:
         # macOS has a lower limit behind an unlimited one; if it is met, opening says so.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+
+
+def room_for(clients: int) -> int:
+    """Number of clients that the system has room for, each an open file; if fewer than wanted, it says so.
+
+    Parameters
+    ----------
+    clients
+        The number that is wanted.
+    """
+    if not isinstance(clients, int) or not 1 <= clients <= MOST_CLIENTS:
+        raise ValueError(f"room_for: expected 1 to {MOST_CLIENTS:,} clients, got {clients!r}")
+    for fewer in range(clients, 0, -max(1, clients // 20)):
+        with contextlib.suppress(RunError):
+            make_room_for_files(fewer + 100)
+            if fewer < clients:
+                print(f"This system allows too few open files: {fewer:,} clients instead of {clients:,}.")
+            return fewer
+    raise RunError("expected room for open files, the system allows none: restart the kernel")
 
 
 def _has_frontend() -> bool:

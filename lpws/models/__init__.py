@@ -12,6 +12,7 @@ All share one vocabulary. Every argument is a number or an array, every result i
 ``hold_s``          longest time τ that a long poll is held before an empty response [s]
 ``pause_s``         what a client waits between a response and its next request [s]; for a reader
                     who reloads its mean
+``write_s``         what a write to one client takes a server [s]; ``answer_s`` an answer with its request
 ``latency_s``       where to evaluate a distribution function [s]
 ==================  ==========================================================================
 
@@ -20,6 +21,7 @@ breaks where the server saturates or where d varies by as much as the effect. A 
 messages further apart than G never meet the gap of a long poll. A short run needs its realized rate.
 """
 
+from .audience import frames_latency, gathered_latency, last_latency, polls_latency
 from .connections import connections_opened_hz, long_polling_connections_open, short_polling_connections_open
 from .crossover import crossover_hz, dominant_pause
 from .longpolling import (

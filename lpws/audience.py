@@ -1,0 +1,80 @@
+"""An audience: many WebSockets that listen to a server of the kernel, in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import numpy as np
+
+from .crowd import PATIENCE_S, next_line
+from .fleet.process import start, tell
+from .machine import MOST_CLIENTS, make_room_for_files
+from .server import Server
+
+
+class Audience:
+    """WebSockets in a process of their own, which only listen. A context manager.
+
+    Parameters
+    ----------
+    server
+        A server that runs.
+    path
+        Where its WebSockets are.
+    clients
+        How many listen; see `room_for`.
+
+    Examples
+    --------
+    >>> with Server() as server, Audience(server, "/websocket", clients=3) as audience:
+    ...     id = server.publish("tea is ready")
+    ...     audience.heard(1).shape
+    (3, 1)
+    """
+
+    def __init__(self, server: Server, path: str, *, clients: int) -> None:
+        if not isinstance(clients, int) or not 1 <= clients <= MOST_CLIENTS:
+            raise ValueError(f"Audience(clients=…): expected 1 to {MOST_CLIENTS:,}, got {clients!r}")
+        self.clients = clients
+        self._spec = {"port": server.port, "path": path, "clients": clients}
+
+    def __enter__(self) -> Audience:
+        make_room_for_files(self.clients + 100)
+        self._process = start("-m", "lpws.fleet.audience", stderr=subprocess.PIPE)
+        try:
+            self._ask(json.dumps(self._spec), PATIENCE_S + 0.01 * self.clients)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        with self._process:  # which closes its pipes, and waits
+            pass
+
+    def _ask(self, line: str, within_s: float) -> bytes:
+        tell(self._process.stdin, line)
+        return next_line(self._process, within_s)
+
+    def heard(self, messages: int, *, within_s: float = 10.0) -> np.ndarray:
+        """Times [s], on `lpws.clock`, at which the clients had each of their first messages.
+
+        Parameters
+        ----------
+        messages
+            How many; each is a frame.
+        within_s
+            How long [s] to wait until every client has them.
+
+        Returns
+        -------
+        array
+            Of shape (clients, messages); NaN for what has not come.
+        """
+        found = np.full((self.clients, messages), np.nan)
+        times_s = json.loads(self._ask(f"{messages} {within_s}", within_s + PATIENCE_S))
+        for row, heard_s in zip(found, times_s, strict=True):
+            row[: len(heard_s)] = heard_s
+        return found
