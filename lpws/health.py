@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from .books import Books
+from .outcome import Books
 from .trace import NONE, Event, clock
 
 #: Period [s] of the ticks that show how late a loop is.
@@ -72,7 +72,7 @@ class Health:
     faults
         What is wrong with the instrument, beside its lateness; a sentence each.
     outcome
-        Counts of what the run suffered, by the names of `lpws.books.ALL`.
+        Counts of what the run suffered, by the names of `lpws.outcome.ALL`.
     causes
         Declared cause of each part of the outcome that has one.
     uncompared

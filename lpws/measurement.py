@@ -13,9 +13,10 @@ from operator import attrgetter, itemgetter
 from tornado.web import RequestHandler
 
 from . import specs
-from .books import HANDLERS
+from .barrier import wait_for_clients
 from .fleet.process import FleetDied, FleetInThread, RemoteFleet
 from .machine import make_room_for_files, progress, undisturbed
+from .outcome import HANDLERS
 from .run import Run, RunError, machine
 from .server.server import Server
 from .serving import Serving
@@ -284,41 +285,12 @@ class _Experiment:
                 }
             )
             stack.enter_context(self.clients)
-            self._barrier()
+            wait_for_clients(self.spec, serving, self.clients, READY_S + self.far_s, self._until)
             self.start = clock() + LEAD_S
             self.clients.tell(f"start {self.start!r}")
             serving.begin(self.start)
             self.clients.tell(f"last {self._publish()}")
             self._drain()
-
-    def _barrier(self) -> None:
-        """Wait until every client is connected, and the server knows of it."""
-        number, serving = self.workload.clients, self.serving
-        clients = set(range(number))
-        limit_s = READY_S + self.far_s
-
-        def here() -> bool:
-            missing = clients - serving.arrived if self.transport.persistent else set()
-            if serving.proxy and self.transport.persistent:
-                # A proxy may turn a client away, or keep the head of its answer back: neither gets ready.
-                return not (missing and missing - self._failed())
-            return not missing and "ready" in self.clients.said
-
-        if not self._until(lambda: here() or serving.log, limit_s) or serving.log:
-            self._until(lambda: False, 0.5)  # if the clients have died of it, their last words say more
-            said = [*serving.log, "nothing"][0]
-            came = len(clients & serving.arrived)
-            ask = "Is the handler wrong, or the machine too busy?"
-            if came == number and "ready" not in self.clients.said:
-                ask = "Does the handler begin its answer? A stream does with `await self.flush()`."
-            raise RunError(
-                f"expected {number} clients to be connected within {limit_s:g} s, and a request of each; "
-                f"those of {came} came, and the server says: {said}. {ask}"
-            )
-
-    def _failed(self) -> set[int]:
-        """Clients that have failed so far."""
-        return {event[3] for event in self.clients.events() if event[1] == "failed"}
 
     def _publish(self) -> int:
         """Publish each message at its intended time; return the id of the last."""

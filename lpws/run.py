@@ -9,8 +9,8 @@ from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 
 from . import specs
-from .books import Books
 from .health import Health
+from .outcome import Books
 from .trace import Event
 
 

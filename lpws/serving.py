@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from itertools import count
 
 from . import services
-from .mailbox import Mailbox
+from .decisions import Mailbox
 from .relay import Relay
 from .run import Run
 from .server.server import Server

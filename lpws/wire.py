@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from .mailbox import Message
+from .decisions import Message
 
 
 def to_lines(messages: Iterable[Message]) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from mutants import AnswersAtOnce, RefusesKeepAlive, drifting
 
 import lpws
-from lpws.mailbox import Mailbox
+from lpws.decisions import Mailbox
 from lpws.server import handlers
 from lpws.transports import shortpolling
 

@@ -18,9 +18,9 @@ from lpws.trace import NAMES, SIDES
 HOME = Path(lpws.__file__).parent
 #: A module imports only what stands above it.
 ORDER = [
-    *("trace", "specs", "books", "health", "run", "recordings", "mailbox", "wire", "loopthread", "relay"),
-    *("transports", "server", "jupyter", "address", "fleet", "services", "serving", "machine"),
-    *("measurement", "simulation", "crowd", "audience", "tables", "models", "figures", "liveview"),
+    *("trace", "specs", "outcome", "health", "run", "recordings", "decisions", "wire", "loopthread"),
+    *("relay", "transports", "server", "jupyter", "address", "fleet", "services", "serving", "machine"),
+    *("barrier", "measurement", "simulation", "crowd", "audience", "tables", "models", "figures", "liveview"),
     *("exercises", "notebook", "chat", "record", "doctor", "__main__"),
 ]
 FILES = sorted(HOME.rglob("*.py"))

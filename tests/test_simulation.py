@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpws import models
-from lpws.mailbox import Mailbox, Window
+from lpws.decisions import Mailbox, Window
 from lpws.simulation import simulate
 from lpws.simulation.world import HEAD_BYTES, REQUEST_BYTES
 from lpws.specs import SSE, Link, LongPolling, Reload, ShortPolling, WebSocket, Workload

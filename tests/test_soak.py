@@ -91,7 +91,7 @@ def test_what_it_repeats():
         "test_relay",
         "test_strangers",
     } <= names
-    assert not names & {"test_models", "test_figures", "test_specs", "test_mailbox"}
+    assert not names & {"test_models", "test_figures", "test_specs", "test_decisions"}
     everything = {path.stem for path in soak.subjects(notebooks=True, words=[])}
     assert "00_start_here" in everything
     assert soak.main(["1", "no-such-file"]) == 2

@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Iterator
 
-from ..mailbox import Message
+from ..decisions import Message
 from ..trace import NONE, clock
 from .room import ChatRoom
 

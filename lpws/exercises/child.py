@@ -26,7 +26,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
-from ..mailbox import Message
+from ..decisions import Message
 from .clock import Clock, Loop, Order
 
 # The program may put something else in their place.

@@ -9,7 +9,7 @@ from tornado.web import HTTPError, RequestHandler
 from tornado.websocket import WebSocketHandler
 
 from .. import specs
-from ..mailbox import Message
+from ..decisions import Message
 from ..trace import NONE, clock
 from ..transports import longpolling, reload, shortpolling, sse, websocket
 from ..transports.broadcast import StreamHandler

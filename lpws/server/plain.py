@@ -16,7 +16,7 @@ from tornado.iostream import StreamClosedError
 from tornado.web import OutputTransform, RequestHandler
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from ..mailbox import Message
+from ..decisions import Message
 from ..trace import NONE, clock
 from ..transports.room import Room
 from ..transports.sse import Parser

@@ -1,6 +1,6 @@
 """A run in virtual time: the mailbox and the events of a measurement, without sockets and without waiting.
 
-`lpws.mailbox` decides who is answered and when, as in a measurement. The network is a constant delay, and
+`lpws.decisions` decides who is answered and when, as in a measurement. The network is a constant delay, and
 the server takes no time.
 """
 

@@ -6,7 +6,7 @@ from bisect import insort
 from collections.abc import Iterator
 from operator import itemgetter
 
-from ..mailbox import Message
+from ..decisions import Message
 from ..specs import SSE, LongPolling, Reload, ShortPolling, WebSocket
 from ..trace import NONE
 from .server import Server

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
-from ..mailbox import Mailbox, Message, Window
+from ..decisions import Mailbox, Message, Window
 from ..specs import SSE, WebSocket
 from ..trace import NONE
 from ..transports.sse import to_chunk

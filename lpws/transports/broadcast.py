@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from ..mailbox import Message, Window
+from ..decisions import Message, Window
 from ..trace import clock
 from ..wire import sizes
 from .room import Room

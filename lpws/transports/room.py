@@ -12,7 +12,7 @@ from hmac import compare_digest
 from time import get_clock_info
 from typing import Any
 
-from ..mailbox import Mailbox, Message
+from ..decisions import Mailbox, Message
 from ..trace import NONE, clock
 
 #: How much earlier [s] than asked a hold may end: a loop's timers have a resolution.

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from ..mailbox import Message
+from ..decisions import Message
 from ..trace import clock
 from ..wire import sizes
 from .broadcast import Pack, StreamHandler

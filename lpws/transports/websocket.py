@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from ..mailbox import Message
+from ..decisions import Message
 from ..wire import to_lines
 from .broadcast import StreamHandler
 

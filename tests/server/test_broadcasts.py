@@ -7,7 +7,7 @@ import pytest
 from wire import Peer, frame, take_parts, until
 from wsproto.events import Pong
 
-from lpws.mailbox import Message
+from lpws.decisions import Message
 from lpws.transports.websocket import text_frame
 from lpws.wire import to_lines
 

@@ -22,7 +22,7 @@ SENSE = {
 }
 _ASKED = re.compile(rb"^GET [^ ]*client=(\d+)&request=(\d+)")
 _ANSWER = b"HTTP/1.1 "
-#: A message, as in `lpws.mailbox.to_lines` or as an event of a stream; the text is that of `lpws.measure`.
+#: A message, as in `lpws.decisions.to_lines` or as an event of a stream; the text is that of `lpws.measure`.
 _MESSAGE = re.compile(rb"(?:id: |\b)(\d+)(?:\ndata: | )news \1 ")
 
 

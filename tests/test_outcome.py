@@ -6,8 +6,8 @@ import accounting
 import pytest
 
 import lpws
-from lpws.books import ALL, HANDLERS, Books, heavy
 from lpws.health import BUSY_SHARE, LIMIT_S
+from lpws.outcome import ALL, HANDLERS, Books, heavy
 from lpws.trace import NONE
 
 WORK = lpws.Workload(clients=2, rate_hz=10, duration_s=1.0, seed=9)

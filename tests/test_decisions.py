@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from lpws.mailbox import Mailbox, Message, Window
+from lpws.decisions import Mailbox, Message, Window
 from lpws.wire import from_lines, to_lines
 
 

@@ -1,0 +1,59 @@
+"""The barrier at which all clients of a run wait for the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .fleet.process import RemoteFleet
+from .run import Run, RunError
+from .serving import Serving
+
+
+def wait_for_clients(
+    spec: Run,
+    serving: Serving,
+    clients: RemoteFleet,
+    limit_s: float,
+    until: Callable[[Callable[[], bool], float], bool],
+) -> None:
+    """Wait until every client is connected, and the server knows of it.
+
+    Parameters
+    ----------
+    spec
+        What is to be run.
+    serving, clients
+        The two sides, started.
+    limit_s
+        The longest time to wait [s].
+    until
+        Waits until a condition is true, at most for a time [s], and returns whether it is.
+
+    Raises
+    ------
+    RunError
+        If some clients did not come; the message says how many did, and what the server says.
+    """
+    number = spec.workload.clients
+    everybody = set(range(number))
+
+    def here() -> bool:
+        missing = everybody - serving.arrived if spec.transport.persistent else set()
+        if serving.proxy and spec.transport.persistent:
+            # A proxy may turn a client away, or keep the head of its answer back: neither gets ready.
+            failed = {event[3] for event in clients.events() if event[1] == "failed"} if missing else set()
+            return not missing - failed
+        return not missing and "ready" in clients.said
+
+    if until(lambda: here() or serving.log, limit_s) and not serving.log:
+        return
+    until(lambda: False, 0.5)  # if the clients have died of it, their last words say more
+    said = [*serving.log, "nothing"][0]
+    came = len(everybody & serving.arrived)
+    ask = "Is the handler wrong, or the machine too busy?"
+    if came == number and "ready" not in clients.said:
+        ask = "Does the handler begin its answer? A stream does with `await self.flush()`."
+    raise RunError(
+        f"expected {number} clients to be connected within {limit_s:g} s, and a request of each; "
+        f"those of {came} came, and the server says: {said}. {ask}"
+    )
