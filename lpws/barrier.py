@@ -8,14 +8,10 @@ from .fleet.process import RemoteFleet
 from .run import Run, RunError
 from .serving import Serving
 
+Until = Callable[[Callable[[], bool], float], bool]
 
-def wait_for_clients(
-    spec: Run,
-    serving: Serving,
-    clients: RemoteFleet,
-    limit_s: float,
-    until: Callable[[Callable[[], bool], float], bool],
-) -> None:
+
+def wait_for_clients(spec: Run, serving: Serving, clients: RemoteFleet, limit_s: float, until: Until) -> None:
     """Wait until every client is connected, and the server knows of it.
 
     Parameters
@@ -34,8 +30,7 @@ def wait_for_clients(
     RunError
         If some clients did not come; the message says how many did, and what the server says.
     """
-    number = spec.workload.clients
-    everybody = set(range(number))
+    everybody = set(range(spec.workload.clients))
 
     def here() -> bool:
         missing = everybody - serving.arrived if spec.transport.persistent else set()
@@ -48,12 +43,11 @@ def wait_for_clients(
     if until(lambda: here() or serving.log, limit_s) and not serving.log:
         return
     until(lambda: False, 0.5)  # if the clients have died of it, their last words say more
-    said = [*serving.log, "nothing"][0]
-    came = len(everybody & serving.arrived)
+    came = everybody & serving.arrived
     ask = "Is the handler wrong, or the machine too busy?"
-    if came == number and "ready" not in clients.said:
+    if came == everybody and "ready" not in clients.said:
         ask = "Does the handler begin its answer? A stream does with `await self.flush()`."
     raise RunError(
-        f"expected {number} clients to be connected within {limit_s:g} s, and a request of each; "
-        f"those of {came} came, and the server says: {said}. {ask}"
+        f"expected {len(everybody)} clients to be connected within {limit_s:g} s, and a request of each; "
+        f"those of {len(came)} came, and the server says: {[*serving.log, 'nothing'][0]}. {ask}"
     )
