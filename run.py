@@ -293,10 +293,10 @@ def bench(arguments):
 # Command -> what does it, and which extras of the project it needs
 COMMANDS = {
     "lab": (lab, ["lab"]),
-    "test": (test, ["lab", "test", "wild"]),
+    "test": (test, ["lab", "test", "cluster", "wild"]),
     "wild": (wild, ["lab", "wild"]),
-    "notebooks": (notebooks, ["lab", "test", "wild"]),
-    "soak": (soak, ["lab", "test", "wild"]),
+    "notebooks": (notebooks, ["lab", "test", "cluster", "wild"]),
+    "soak": (soak, ["lab", "test", "cluster", "wild"]),
     "bench": (bench, ["lab", "test", "bench"]),
 }
 

@@ -1,4 +1,4 @@
-"""How fast a run is simulated: requests a second, how the time grows, a crowd of clients, and memory."""
+"""How fast a run is simulated: requests a second, how the time grows, a crowd, a sweep, and memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 
-from rows import Row, in_turns, middle
+from loky import ProcessPoolExecutor, cpu_count
+from rows import Row, in_turns, middle, ratio
 
 import lpws
 
@@ -49,6 +50,20 @@ def memory_bytes(clients: int) -> tuple[float, float]:
     return kept / len(run.events), most / len(run.events)
 
 
+def count(clients: int, seed: int) -> int:
+    """Exchanges of a run with that seed: a point of a grid."""
+    work = lpws.Workload(clients=clients, rate_hz=1.0, duration_s=10.0, seed=seed)
+    return exchanges(lpws.simulate(lpws.ShortPolling(interval_s=1.0), work))
+
+
+def sweep_s(grid: dict, workers: int) -> float:
+    """Time that a sweep takes with so many processes, with what it takes to start and to end them."""
+    before = time.perf_counter()
+    with ProcessPoolExecutor(workers) as executor:
+        lpws.sweep(count, grid, executor=executor)
+    return time.perf_counter() - before
+
+
 def rows(small: bool = False) -> Iterator[Row]:
     """What the benchmark found."""
     few, many, rounds = (10, 40, 1) if small else (500, 4_000, 5)
@@ -67,6 +82,13 @@ def rows(small: bool = False) -> Iterator[Row]:
     took_s = time.process_time() - before
     what = f"simulate, {work.clients:,} clients for a minute, a poll a second"
     yield Row(what, took_s, "s", ("at most", 10.0), f"{exchanges(run):,} polls")
+
+    grid = {"clients": [few if small else 2 * few], "seed": range(4 if small else 40)}
+    workers = cpu_count()
+    found = in_turns({n: lambda n=n: sweep_s(grid, n) for n in {1, workers}}, 1 if small else 3)
+    what = f"sweep over {len(grid['seed'])} points: time on one processor over that on {workers}"
+    goal = ("at least", 0.7 * workers) if workers > 1 else None
+    yield ratio(what, found[1], found[workers], goal)
 
     kept, most = memory_bytes(few)
     yield Row(

@@ -31,6 +31,7 @@ _MODULES = {
     "simulation": ("simulate",),
     "crowd": ("stampede",),
     "audience": ("Audience",),
+    "grid": ("sweep",),
     "tables": (
         *("events", "connections", "requests", "deliveries", "processor_time_s", "summary"),
         *("age_over_time", "mean_age_s"),

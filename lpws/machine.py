@@ -17,7 +17,7 @@ BAR_S = 3.0
 MOST_CLIENTS = 20_000
 _lock = threading.Lock()
 _before: list[tuple[bool, float]] = []  # what each run at present found
-_BAR = "{desc} {bar} {n:.0f} of {total:.0f} s"
+_BAR = "{desc} {bar} {n:.0f} of {total:.0f} {unit}"
 
 
 @contextlib.contextmanager
@@ -95,12 +95,14 @@ def _has_frontend() -> bool:
 
 
 @contextlib.contextmanager
-def progress(label: str, duration_s: float, passed_s: Callable[[], float]) -> Iterator[Callable[[], None]]:
+def progress(
+    label: str, whole: float, passed: Callable[[], float], unit: str = "s"
+) -> Iterator[Callable[[], None]]:
     """Show a progress bar meanwhile, if somebody is there to see it; gives the function that moves it."""
     ipython = sys.modules.get("IPython")  # loaded already, if this is a notebook
     in_notebook = ipython is not None and hasattr(ipython.get_ipython(), "kernel")
     watched = (in_notebook and _has_frontend()) or sys.stderr.isatty()
-    if duration_s <= BAR_S or not watched or os.environ.get("LPWS_PROGRESS") == "0":
+    if (unit == "s" and whole <= BAR_S) or not watched or os.environ.get("LPWS_PROGRESS") == "0":
         yield lambda: None
         return
     from tqdm.auto import tqdm
@@ -110,11 +112,11 @@ def progress(label: str, duration_s: float, passed_s: Callable[[], float]) -> It
 
     Bar.set_lock(threading.RLock())  # nor a lock for processes, which on some systems starts one
 
-    with Bar(total=duration_s, desc=label, leave=False, bar_format=_BAR) as bar:
+    with Bar(total=whole, desc=label, leave=False, bar_format=_BAR, unit=unit) as bar:
 
         def show() -> None:
-            bar.n = min(max(passed_s(), 0), duration_s)
+            bar.n = min(max(passed(), 0), whole)
             bar.refresh()
 
         yield show
-        bar.n = duration_s  # it is over; a bar that ends earlier stays, in red, as that of an interrupted run
+        bar.n = whole  # it is over; a bar that ends earlier stays, in red, as that of an interrupted run

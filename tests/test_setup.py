@@ -459,7 +459,7 @@ def test_each_command_installs_the_extras_that_it_needs(run, monkeypatch):
     monkeypatch.setattr(run.os, "chdir", lambda _: None)
     for command in run.COMMANDS:
         run.main([command])
-    tests = {"lab", "test", "wild"}
+    tests = {"lab", "test", "cluster", "wild"}
     assert dict(zip(run.COMMANDS, asked, strict=True)) == {
         "lab": {"lab"},
         "test": tests,

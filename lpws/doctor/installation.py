@@ -21,6 +21,7 @@ IMPORTED = (
     "httptools",
     "picows",
     "cloudpickle",
+    "loky",
     "tqdm",
     "IPython",
 )
