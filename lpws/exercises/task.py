@@ -18,6 +18,8 @@ from .program import Program, Unfit
 
 #: A sentence, and the function that raises `Wrong` unless it is true of a program.
 Behavior = tuple[str, Callable[..., None]]
+#: Methods that a stub has filled in: they do not count as begun.
+_SETUP = {"initialize", "__init__"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Make:
     stub
         What is said to somebody who has not begun.
     expected
-        What is wrong with the thing at first sight, if it is not even of the kind that is asked for.
+        What is wrong with the thing at first sight, if it is not even of the kind that is asked for; with
+        "…" before it, what is missing on this machine.
     stages
         Behaviors, the most basic ones first. If one of a stage fails, the later ones are not tried:
         they would say the same in other words.
@@ -69,7 +72,7 @@ class Make:
 
     def judge(self, thing: Any) -> list[str]:
         if problem := self.expected(thing):
-            return [f"✗ {problem}"]
+            return [problem if problem.startswith("…") else f"✗ {problem}"]
         if _is_empty(thing):
             return [f"… {self.stub}"]
         try:
@@ -153,7 +156,7 @@ def _is_empty(thing: Any) -> bool:
     """True if nothing has been written yet into the body of the function, or of a class's methods."""
     parts: Iterable[Any] = vars(thing).values() if isinstance(thing, type) else [thing]
     parts = [getattr(part, "fget", part) for part in parts]  # of a property
-    functions = [part for part in parts if inspect.isfunction(part) and part.__name__ != "initialize"]
+    functions = [part for part in parts if inspect.isfunction(part) and part.__name__ not in _SETUP]
     return bool(functions) and all(map(_says_nothing, functions))
 
 
