@@ -47,7 +47,7 @@ def test_news_is_given_at_once(mailbox):
 
 def test_without_news_a_request_is_held(mailbox):
     assert mailbox.ask("ann", 2, 10.0, 5.0) is None
-    assert mailbox.held == {"ann": 15.0}
+    assert mailbox.held == {"ann": (15.0, 2)}
 
 
 @pytest.mark.parametrize("hold_s", [0, 0.0, -1])
@@ -112,6 +112,13 @@ def test_mailboxes_that_number_in_turn_take_any_cursor(first, step):
         mailbox.since(-1)
 
 
+def test_a_message_that_a_client_has_from_another_server_does_not_answer_it():
+    mailbox = Mailbox(alone=False)
+    for who, cursor in {"ann": 2, "bob": None, "eve": 0}.items():
+        assert mailbox.ask(who, cursor, 10.0, 0.0) is None
+    assert [mailbox.publish(text)[1] for text in ("one", "two", "three")] == [["bob", "eve"], [], ["ann"]]
+
+
 def test_a_list_of_news_is_the_callers_own(mailbox):
     mailbox.since(0).clear()
     assert mailbox.last == 2
@@ -146,6 +153,15 @@ def test_the_first_message_opens_a_window_and_all_of_it_goes_together():
     assert window.close() == ([ONE, TWO], {})
     assert window.take(THREE), "it is closed, and opens again"
     assert window.close() == ([THREE], {})
+
+
+def test_who_is_ahead_of_a_window_is_not_sent_what_they_have():
+    window = Window(flush_s=0)
+    window.join("ann", cursor=2, ahead=True)
+    window.join("bob", cursor=0)
+    for message, lacks in ((ONE, {"ann": []}), (TWO, {"ann": []}), (THREE, {})):
+        window.take(message)
+        assert window.close() == ([message], lacks)
 
 
 def test_who_comes_while_a_window_is_open_is_not_sent_what_they_have():
@@ -244,7 +260,7 @@ class AnySequence(RuleBasedStateMachine):
     @invariant()
     def agree(self):
         assert self.mailbox.last == len(self.said)
-        assert list(self.mailbox.held.items()) == self.waiting
+        assert [(who, until_s) for who, (until_s, _) in self.mailbox.held.items()] == self.waiting
         assert [text for _, text in self.mailbox.since(0)] == self.said
 
 

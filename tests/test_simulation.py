@@ -575,7 +575,7 @@ def ask_never_holds(self, who, cursor, hold_s, now_s):
 
 
 def ask_holds_in_spite_of_news(self, who, cursor, hold_s, now_s):
-    self.held[who] = now_s + hold_s
+    self.held[who] = now_s + hold_s, 0
 
 
 def ask_holds_twice_as_long(self, who, cursor, hold_s, now_s):
@@ -585,7 +585,7 @@ def ask_holds_twice_as_long(self, who, cursor, hold_s, now_s):
 def publish_keeps_holding(self, text):
     released = list(self.held)
     message, _ = Mailbox_publish(self, text)
-    self.held.update(dict.fromkeys(released, 1e9))
+    self.held.update(dict.fromkeys(released, (1e9, 0)))
     return message, released
 
 

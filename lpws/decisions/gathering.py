@@ -21,11 +21,11 @@ class Window:
     def __init__(self, flush_s: float) -> None:
         self.flush_s = flush_s
         self.gathered: list[Message] = []
-        self.late: dict[Hashable, int] = {}  # key of who came while it was open → their last message
+        self.late: dict[Hashable, int] = {}  # key of who may have what goes next → their last message
 
-    def join(self, who: Hashable, cursor: int) -> None:
-        """Let a follower join who has every message up to the cursor."""
-        if self.gathered:  # the follower has some of these already, and must not get them twice
+    def join(self, who: Hashable, cursor: int, ahead: bool = False) -> None:
+        """Let a follower join who has every message up to the cursor, `ahead` if some are still to come."""
+        if self.gathered or ahead:  # the follower has some of these already, and must not get them twice
             self.late[who] = cursor
 
     def leave(self, who: Hashable) -> None:
@@ -40,5 +40,6 @@ class Window:
     def close(self) -> tuple[list[Message], dict[Hashable, list[Message]]]:
         """Close the window; return the messages for everyone, and those that each latecomer lacks."""
         messages, self.gathered = self.gathered, []
-        late, self.late = self.late, {}
+        late = self.late
+        self.late = {who: cursor for who, cursor in late.items() if cursor > messages[-1].id}
         return messages, {who: [m for m in messages if m.id > cursor] for who, cursor in late.items()}

@@ -31,7 +31,8 @@ class Mailbox:
     def __init__(self, first: int = 0, step: int = 1, *, alone: bool = True) -> None:
         self.first, self.step, self.alone = first, step, alone
         self.log: list[Message] = []
-        self.held: dict[Hashable, float] = {}  # key of the request → when its hold ends [s]
+        # Key of the request → when its hold ends [s], and its cursor, 0 if it has none.
+        self.held: dict[Hashable, tuple[float, int]] = {}
 
     @property
     def last(self) -> int:
@@ -63,8 +64,10 @@ class Mailbox:
             raise ValueError(f"expected a text of one line, got {text!r}")
         message = Message(self.first + 1 + self.step * len(self.log), text)
         self.log.append(message)
-        released = list(self.held)
-        self.held.clear()
+        # A client that has heard this message from another server does not wait for it here.
+        released = [who for who, (_, cursor) in self.held.items() if cursor < message.id]
+        for who in released:
+            del self.held[who]
         return message, released
 
     def ask(self, who: Hashable, cursor: int | None, hold_s: float, now_s: float) -> list[Message] | None:
@@ -85,7 +88,7 @@ class Mailbox:
         news = [] if cursor is None else self.since(cursor)
         if news or hold_s <= 0:
             return news
-        self.held[who] = now_s + hold_s
+        self.held[who] = now_s + hold_s, cursor or 0
         return None
 
     def expire(self, now_s: float, among: Iterable[Hashable] | None = None) -> list[Hashable]:
@@ -100,7 +103,7 @@ class Mailbox:
             request looks at that one: looking at 10,000 each time took 1.6 s per hold.
         """
         among = self.held if among is None else among
-        ended = [who for who in among if self.held.get(who, math.inf) <= now_s]
+        ended = [who for who in among if self.held.get(who, (math.inf,))[0] <= now_s]
         for who in ended:
             del self.held[who]
         return ended

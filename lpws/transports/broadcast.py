@@ -41,7 +41,8 @@ class StreamHandler:
             self.send_all(self.room.mailbox.since(cursor))
         self.broadcast = Broadcast.of(self.room, self.pack, flush_s)  # not earlier: sending may fail
         self.broadcast.members[self] = self.send
-        self.broadcast.window.join(self, last)  # it now has every message up to the last
+        cursor = max(last, cursor or 0)  # up to here it has every message, from here or from another server
+        self.broadcast.window.join(self, cursor, ahead=cursor > last)
         self.room.streams.add(self)
 
     def part(self) -> None:
