@@ -13,6 +13,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from .outcome import Books
 from .trace import NONE, Event, clock
@@ -23,7 +24,12 @@ TICK_S = 0.05
 TICK_REQUEST = -2
 
 
-async def tick(record: Callable[[tuple], None], side: str, wanted: Callable[[], bool] = lambda: True) -> None:
+async def tick(
+    record: Callable[[tuple], None],
+    side: str,
+    wanted: Callable[[], bool] = lambda: True,
+    turn: tuple[int, int] = (0, 1),
+) -> None:
     """Record without end when a loop should wake, when it does, and how long its thread has computed.
 
     Parameters
@@ -34,15 +40,22 @@ async def tick(record: Callable[[tuple], None], side: str, wanted: Callable[[], 
         Whose loop it is.
     wanted
         Whether a tick is to be recorded, asked at each.
+    turn
+        Which of how many loops it is, if several share a record: they number their ticks in turn.
     """
     due = clock()
-    for number in itertools.count():
+    for number in itertools.count(*turn):
         due = max(due + TICK_S, clock())
         await asyncio.sleep(due - clock())
         if wanted():
             record((due, "due", side, NONE, NONE, TICK_REQUEST - number, NONE, NONE))
             used_us = time.thread_time_ns() // 1000
             record((clock(), "ticked", side, NONE, NONE, TICK_REQUEST - number, NONE, used_us))
+
+
+def which_loop(request: int, servers: int) -> int:
+    """Number of the server to whose loop the tick with this number belongs."""
+    return (TICK_REQUEST - request) % servers
 
 
 #: The act that makes good on a ``due`` event: (side, name of the act) → what is late.
@@ -101,8 +114,10 @@ class Health:
             for t, name, side, _client, _connection, request, message, _size in events
             if name == "due" and t >= 0
         }
-        late: dict[str, list[float]] = {}
-        ticks: dict[str, list[tuple[float, float, int]]] = {}  # part → (when, how late, computed so far)
+        # Part → each of its loops, as every server has one → how late; and when, how late, computed so far.
+        late: dict[str, dict[int, list[float]]] = {}
+        ticks: dict[str, dict[int, list[tuple[float, float, int]]]] = {}
+        servers = books.run.servers if books else 1
         for t, name, side, _client, _connection, request, message, size in events:
             if t < 0:  # the crowd of connections before the start disturbs nothing that is measured
                 continue
@@ -111,13 +126,15 @@ class Health:
             part = _ACTS.get((owner, name))
             if part is not None and (owner, key) in due:
                 late_s = t - due[owner, key]
-                late.setdefault(part, []).append(late_s)
+                loop = which_loop(request, servers) if (side, name) == ("server", "ticked") else 0
+                late.setdefault(part, {}).setdefault(loop, []).append(late_s)
                 if name == "ticked":
-                    ticks.setdefault(part, []).append((t, late_s, size))
-        lateness_s = {part: _median_and_p99(late[part]) for part in _ACTS.values() if part in late}
+                    ticks.setdefault(part, {}).setdefault(loop, []).append((t, late_s, size))
+        latest = {part: map(_median_and_p99, loops.values()) for part, loops in late.items()}
+        lateness_s = {part: max(latest[part], key=itemgetter(1)) for part in _ACTS.values() if part in late}
         if books is None:
             return cls(lateness_s, tuple(log))
-        overloaded = {part for part in ticks if books.heavy and _busy(ticks[part])}
+        overloaded = {part for part in ticks if books.heavy and any(map(_busy, ticks[part].values()))}
         if "server loop" in overloaded:  # they share the kernel's process with it
             overloaded |= {"publisher", "link"} & lateness_s.keys()
         faults = [*books.run.faults, *books.faults]

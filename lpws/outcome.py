@@ -309,6 +309,9 @@ def _connections(books: Books) -> Iterator[str]:
     ends = [row[0] for row in books.rows["closed", "server"] if row[7] == 1]
     if books.run.through and not books.run.causes and (ends := [t for t in ends if not books.away(t)]):
         yield f"a server ended {len(ends)} connections, and nobody had asked it to"
+    refused = [row for row in books.rows["failed", "client"] if row[7] == 502 and not books.away(row[0])]
+    if refused and not books.run.causes and any("connect() failed" in line for line in books.run.proxy_log):
+        yield f"{len(refused)} requests found no server, and no outage says why"
     for side in opened:
         if left := opened[side] - len(books.rows["closed", side]):
             yield f"{abs(left)} connections of the {side} were opened and not closed"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from itertools import count
 
 from . import services
 from .decisions import Mailbox
@@ -37,11 +36,8 @@ class Serving:
     def __init__(self, run: Run, handler: type | None, key: str, record: Callable[[tuple], None]) -> None:
         self.run, self.key, self.record = run, key, record
         handlers = {run.transport.path: handler} if handler else None
-        self.servers = [
-            # One loop tells of its lateness: they share the kernel's process, and so what delays them.
-            Server(handlers=handlers, ticks=None if number else True, numbers=count(number, run.servers))
-            for number in range(run.servers)
-        ]
+        turns = [(number, run.servers) for number in range(run.servers)]
+        self.servers = [Server(handlers=handlers, ticks=True, turn=turn) for turn in turns]
         self.faults: list[str] = []
         self.proxy: services.proxy.Nginx | None = None
         self.relay: Relay | None = None

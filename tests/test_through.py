@@ -490,6 +490,39 @@ def test_a_message_that_one_server_did_not_get(monkeypatch):
     assert "messages were not published at every server" in run.health.verdict
 
 
+def test_a_server_that_stands_still_is_late(monkeypatch):
+    """Each server has a loop of its own, and each tells of its lateness."""
+
+    def publish(self, number, text, publish=Serving.publish):
+        if number in (5, 10):
+            self.servers[1].thread.post(time.sleep, 0.15)
+        publish(self, number, text)
+
+    monkeypatch.setattr(Serving, "publish", publish)
+    run = lpws.measure(TRANSPORTS["WebSocket"], WORK, through=OPEN, servers=2, broker=True)
+    assert explained(run), run
+    assert "server loop" in run.health.late
+    assert run.health.lateness_s["server loop"][1] > 0.1
+
+
+@pytest.mark.parametrize("name", ["WebSocket", "long polling"])
+def test_a_crash_that_no_outage_declares_is_told(name, monkeypatch):
+    """Whether the server comes back at once, too late for its outage, or not at all."""
+
+    def publish(self, publish=measurement._Experiment._publish):
+        self.server.crash()
+        if not self.spec.outages:
+            self.server.come_back()
+        return publish(self)
+
+    monkeypatch.setattr(measurement._Experiment, "_publish", publish)
+    run = lpws.measure(TRANSPORTS[name], SHORT, through=OPEN)
+    assert f"a server ended {SHORT.clients} connections, and nobody had asked it to" in run.health.faults
+    away = lpws.Outage(at_s=0.8, away_s=0.1)
+    run = lpws.measure(TRANSPORTS[name], replace(WORK, rate_hz=5), through=OPEN, outages=[away])
+    assert any("requests found no server, and no outage says why" in fault for fault in run.health.faults)
+
+
 def at_the_proxy(monkeypatch, act):
     """Acts on the proxy when it has started, given its process."""
 

@@ -179,7 +179,7 @@ class Client:
             size = int(headers.get("content-length", -1))
             body = rest if size < 0 else rest[:size]
             whole = status in (101, 204, 304) or (self.ended if size < 0 else len(body) == size)
-        coding = headers.get("content-encoding", "identity").lower()
+        coding = headers.get("content-encoding", "identity")
         if coding == "gzip":
             body = zlib.decompressobj(31).decompress(body)
         elif coding != "identity":

@@ -148,7 +148,7 @@ class Doorway:
         """End every open connection without a goodbye, stand still [s], and return how many they were."""
         streams = list(self.streams)
         for stream in streams:
-            stream.farewell, stream.expected = bytes, True  # no last words
+            stream.farewell, stream.expected = bytes, False  # no last words
             stream.close()
         sleep(hangs_s)
         return len(streams)

@@ -7,7 +7,7 @@ import re
 import secrets
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from itertools import count
@@ -40,8 +40,8 @@ class Server:
     ticks
         Whether it records how late its loop is: always, as a run needs it; with False only when something
         else was recorded, so that an idle server costs nothing; with None never.
-    numbers
-        Numbers of its connections, if they are not to be 0, 1, 2 …
+    turn
+        Which of how many servers it is, if they share a run: they number connections and ticks in turn.
     backlog
         How many connections can wait at its door until its loop lets them in; the system may have a
         lower limit (on Linux ``net.core.somaxconn``).
@@ -63,7 +63,7 @@ class Server:
         handlers: dict[str, type[RequestHandler]] | None = None,
         token: bool = False,
         ticks: bool | None = False,
-        numbers: Iterator[int] | None = None,
+        turn: tuple[int, int] = (0, 1),
         backlog: int = 4096,  # a crowd connects at once
     ) -> None:
         if origin is not None and not re.fullmatch(r"https?://[^/\s]+", str(origin)):
@@ -73,7 +73,7 @@ class Server:
         self._origin = origin
         self.prefix = f"/{secrets.token_urlsafe(16)}" if token else ""  # 128 bits
         self._ticks = ticks
-        self._numbers = count() if numbers is None else numbers
+        self._turn, self._numbers = turn, count(*turn)
         self._backlog = backlog
         self._handlers = HANDLERS | (handlers or {})
         self._thread: LoopThread | None = None
@@ -94,8 +94,9 @@ class Server:
                 self._finalizer = weakref.finalize(self, thread.stop)
                 self._thread = thread  # last: now `stop` has all that it needs, should an interrupt come
                 wanted = {True: lambda: True, False: _grown(self.trace), None: lambda: False}
-                record, ticks, door = self.trace.append, wanted[self._ticks], (self._numbers, self._backlog)
-                serving = _serve(record, self.log, make_room, self._handlers, ticks, *door)
+                record, door = self.trace.append, (self._handlers, self._numbers, self._backlog)
+                ticks = (wanted[self._ticks], self._turn)
+                serving = _serve(record, self.log, make_room, ticks, *door)
                 self._doorway = doorway = thread.start(serving)
                 self.room, self.port, self._streams = doorway.room, doorway.port, doorway.streams
             except BaseException:
@@ -295,22 +296,20 @@ async def _serve(
     record: Callable[[tuple], None],
     log: deque[str],
     make_room: Callable[..., Room],
-    handlers: dict[str, type[RequestHandler]],
-    wanted: Callable[[], bool],
-    numbers: Iterator[int],
-    backlog: int,
+    ticks: tuple[Callable[[], bool], tuple[int, int]],
+    *door: Any,
 ) -> AsyncIterator[Doorway]:
     """The way into a server that serves inside this context.
 
     It is no method, so that the thread does not keep the `Server` alive.
     """
     with quiet(log):
-        doorway = Doorway(record, make_room, handlers, numbers, backlog)
-        ticks = asyncio.create_task(tick(record, "server", wanted))
+        doorway = Doorway(record, make_room, *door)
+        ticking = asyncio.create_task(tick(record, "server", *ticks))
         try:
             yield doorway
         finally:
-            ticks.cancel()
+            ticking.cancel()
             await _end(doorway)
 
 

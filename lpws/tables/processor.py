@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from ..health import which_loop
 from ..run import Run
 from ..trace import NONE
 from .trace import check_side, event_table
 
 
 def processor_time_s(run: Run, side: str = "server") -> float:
-    """Processor time [s] that the thread of one side's loop used while messages were published.
+    """Processor time [s] that the threads of one side's loops used while messages were published.
 
-    The clients' loop is one for all of them. The time is read off the loop's ticks, and so may be off by
-    the distance of two ticks at either end.
+    Each server has a loop; the clients' is one for all of them. The time is read off the loops' ticks, and
+    so may be off by the distance of two ticks at either end.
 
     Parameters
     ----------
@@ -34,5 +35,6 @@ def processor_time_s(run: Run, side: str = "server") -> float:
     check_side(side)
     frame = event_table(run)
     ticks = frame[(frame["name"] == "ticked") & (frame.side == side) & (frame["size"] != NONE)]
-    used_us = ticks["size"][ticks.t.between(0, run.workload.duration_s)].to_numpy()
-    return (used_us[-1] - used_us[0]) / 1e6 if len(used_us) > 1 else float("nan")
+    ticks = ticks[ticks.t.between(0, run.workload.duration_s)]
+    used_us = ticks["size"].groupby(which_loop(ticks.request, run.servers if side == "server" else 1))
+    return (used_us.last() - used_us.first()).sum() / 1e6 if len(ticks) > 1 else float("nan")

