@@ -163,7 +163,7 @@ def configuration(
         once="" if version == ["1.1"] else "keepalive_requests 1;",
     ) + (close if around else "")
     # With 1.25.1 the parameter of `listen` became a directive of its own.
-    new = tuple(map(int, number.split("."))) >= (1, 25, 1)
+    new = tuple(map(int, re.findall(r"\d+", number))) >= (1, 25, 1)
     http2 = ("; http2 on" if new else " http2") if proxy.http2 else ""
     middle = MIDDLE.format(host=Service.host, http2=http2, connection="" if around else close)
     first = head.count("\n") + 1
