@@ -2,6 +2,7 @@
 
 import csv
 
+import booklet
 import pytest
 
 import lpws
@@ -76,3 +77,16 @@ def test_a_package_without_its_recordings_says_where_they_are(monkeypatch, tmp_p
     monkeypatch.setattr("lpws.recordings.DATA", tmp_path)
     with pytest.raises(FileNotFoundError, match="there are no recorded runs .* in a checkout of lpws"):
         lpws.load_run("race")
+
+
+def test_each_word_of_the_glossary_stands_once_and_in_its_notebook():
+    with open(DATA / "glossary.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = [row["word"] for row in rows]
+    assert len(set(names)) == len(names)
+    for row in rows:
+        assert all(row.values()), row
+        (path,) = (path for path in booklet.paths() if path.stem.split("_")[0] == row["notebook"])
+        text = " ".join(cell.source for cell in booklet.read(path).cells).lower()
+        known = [row["word"], *row["also called"].replace(";", ",").split(",")]
+        assert any(" ".join(name.split()).strip().lower() in text for name in known), row
