@@ -298,6 +298,7 @@ for transport in (*polling, lpws.SSE(), lpws.WebSocket()):
         print(run.label, len(table) > 10, table.latency_s.notna().all())
     lpws.lifelines(run)
     lpws.ladder(run)
+assert len(lpws.sweep(lpws.simulate, {"transport": polling, "workload": [work]})) == 3
 """
 
 
