@@ -173,10 +173,11 @@ class LoopThread:
 
 
 @contextmanager
-def quiet(log: deque[str]) -> Iterator[None]:
+def quiet(log: deque[str], gone: tuple[type[Exception], ...] = ()) -> Iterator[None]:
     """Keep this thread from printing: its output would land in whichever cell is running.
 
     Errors of a handler are noted in the log, a line each. A client's mistake is not: the client is told.
+    Nor is an error that nobody awaits, if it is one of those that say that a client has `gone`.
     """
     thread = threading.get_ident()
 
@@ -191,7 +192,7 @@ def quiet(log: deque[str]) -> Iterator[None]:
 
     def missed(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if not isinstance(error, asyncio.CancelledError):
+        if not isinstance(error, (asyncio.CancelledError, *gone)):
             note(context["message"], error)
 
     asyncio.get_running_loop().set_exception_handler(missed)

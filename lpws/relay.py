@@ -26,6 +26,12 @@ from .trace import NONE, clock
 MOST_BYTES = 1 << 20
 
 
+def reset_at_close(connection: socket.socket) -> None:
+    """Let the kernel send a reset (RST) when it is closed, in place of FIN, and keep nothing for its peer."""
+    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)  # SO_LINGER, on and 0 s
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+
+
 class Relay:
     """A relay to a port of 127.0.0.1, as a context manager; clients connect to its `address`.
 
@@ -211,9 +217,7 @@ class End(asyncio.Protocol):
         """Drop the connection so that its peer gets a reset (RST), not an orderly end (FIN)."""
         self.lost = True
         if self.transport is not None and not self.transport.is_closing():
-            # SO_LINGER, on and 0 s: the kernel sends RST in place of FIN.
-            linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            reset_at_close(self.transport.get_extra_info("socket"))
             self.transport.abort()
 
     def send(self, data: bytes | None) -> None:

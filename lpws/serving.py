@@ -48,9 +48,8 @@ class Serving:
             for number, server in enumerate(self.servers):
                 stack.enter_context(server)
                 server.room.key = self.key.encode()
-                if run.servers > 1:
-                    turn = (0, 1) if run.broker else (number, run.servers)
-                    server.room.mailbox = Mailbox(*turn, alone=False)
+                turn = (0, 1) if run.broker else (number, run.servers)
+                server.room.mailbox = Mailbox(*turn, alone=run.servers == 1)  # which forgets nothing
             self.address, self.host = ("127.0.0.1", first.port), first.host
             self.front = stack.enter_context(ExitStack())
             if run.through:

@@ -613,6 +613,25 @@ def test_nobody_floods_the_room(slow):
     assert [message["text"] for message in slow.said] == [text for _, text in said[:4]] + ["I am not Ada"]
 
 
+def test_nobody_floods_the_room_by_being_many(nothing_left):
+    """All together may say ten times as much as one: at once, a hundred and one things."""
+    times = replace(Times(), pace_s=3600.0, burst_s=10 * 3600.0)
+    with ChatServer(times=times) as chat:
+        taken = []
+        for n in range(12):
+            page = Page(chat, f"robot {n}")
+            page.enter()
+            status, answer = page.say_all([(str(m), f"message {m}") for m in range(12)])
+            taken.append(len(answer["ids"]) if status == 200 else status)
+        assert taken == 9 * [11] + [2, 429, 429], "eleven each; and the room takes no more"
+        last, quick = page, chat.room.roster.people["secret of robot 0"]
+        assert last.post("/report", secret=last.secret, key="r", events=[]) == (200, {"events": 0})
+        full_s = chat.room.allowance.full_s
+        with pytest.raises(Refusal):
+            chat.thread.call(chat.room.spend, quick)
+        assert chat.room.allowance.full_s == full_s, "whoever is too quick uses up nothing of the others'"
+
+
 def test_nobody_floods_the_room_on_a_socket(slow):
     ada = Page(slow)
     ada.enter()
@@ -857,6 +876,25 @@ def test_the_run_of_somebody_is_not_taken_over(chat, ada):
     assert message["id"] in {event[6] for event in chat.run("Ada").events}
     ada.enter()
     assert (ada.name, ada.number) == ("Ada", 0), "it is still hers"
+
+
+def test_a_run_of_which_the_beginning_is_forgotten(nothing_left, monkeypatch):
+    """It begins where the record does, and says nothing of what came before."""
+    monkeypatch.setattr("lpws.server.server.MOST_EVENTS", 400)
+    with ChatServer() as chat, Robots(chat, {"Ada": lpws.WebSocket()}) as robots:
+        for n in range(60):
+            for m in range(3):
+                chat.publish(f"tea {n} {m}")
+            until(lambda: len(chat.trace) <= 400)
+        robots.say("Ada", "last")
+        run = chat.run("Ada")
+    messages = {event[6] for event in run.events if event[1] == "published"}
+    assert 10 < len(messages) < 150
+    assert messages == set(range(min(messages), max(messages) + 1))
+    frame = lpws.deliveries(run)
+    assert set(frame.message) == messages
+    assert frame.received_s.notna().all()
+    assert not run.health.faults
 
 
 @pytest.mark.parametrize("after", [10**6, -1, 1.5, None])

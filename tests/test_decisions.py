@@ -32,6 +32,25 @@ def test_since_gives_what_comes_after_the_cursor(mailbox):
     assert mailbox.since(2) == []
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text("ab", max_size=300), min_size=1), st.integers(0, 2000), st.sampled_from([(0, 1), (1, 3)])
+)
+def test_a_log_with_a_limit_forgets_the_oldest(texts, most, turn):
+    """Ids go on as if nothing were forgotten, and a cursor brings what is kept of what comes after it."""
+    whole, short = Mailbox(*turn), Mailbox(*turn, most=most)
+    for text in texts:
+        assert short.publish(text) == whole.publish(text)
+        assert sum(len(text) + 100 for _, text in short.log) <= most or len(short.log) == 1
+        assert short.log == whole.log[-len(short.log) :]
+        longer = whole.log[-len(short.log) - 1 :]
+        assert longer == short.log or sum(len(text) + 100 for _, text in longer) > most, (
+            "no more than it must"
+        )
+        for cursor in range(short.last + 1):
+            assert short.since(cursor) == [message for message in whole.since(cursor) if message in short.log]
+
+
 @pytest.mark.parametrize("cursor", [-1, 3, 1000])
 def test_a_cursor_that_nobody_can_have_is_refused(mailbox, cursor):
     for ask in (lambda: mailbox.since(cursor), lambda: mailbox.ask("ann", cursor, 10.0, 0.0)):

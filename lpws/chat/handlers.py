@@ -93,7 +93,11 @@ class Enter(ChatHandler):
             self.room.spend(before)  # a name that changes all the time is a flood, too
         person = self.room.enter(given["secret"], given["name"], given["by"])
         times = asdict(self.room.times)
-        self.say({"client": person.number, "ticket": person.ticket, "name": person.name, "times": times})
+        # Of whom the log tells no more, since it has forgotten that they came.
+        here = self.room.roster.here if self.room.mailbox.first else []
+        people = [{"who": each.number, "name": each.name, "by": each.by} for each in here]
+        self.say({"client": person.number, "ticket": person.ticket, "name": person.name, "times": times}
+                 | {"people": people})  # fmt: skip
 
 
 class Post(ChatHandler):
@@ -134,7 +138,7 @@ class Report(ChatHandler):
         person, done = self.person(given["secret"]), given["key"]
         if done not in person.reported:
             rows = [self.row(person, *self.checked(event)) for event in given["events"][:MOST_EVENTS]]
-            self.room.spend(person, person.reporting)
+            self.room.spend(person, "reporting")
             person.reported[done] = len(rows)
             for row in rows:
                 self.room.record(row)

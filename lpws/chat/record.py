@@ -52,6 +52,8 @@ def run_of(
         Id of a message: only later ones are in the run, which begins when this one was told.
     """
     since, start_s = person.since, person.since_s
+    first = next((event[6] for event in trace if event[1] == "published"), 0)
+    after = max(after, first) if first > since + 1 else after  # what came before is forgotten
     if after > since:
         since = after
         start_s = next(event[0] for event in trace if event[1] == "published" and event[6] == after)

@@ -21,6 +21,8 @@ from .roster import NOTEBOOK, Crowded, Person, Roster
 MOST_NAME, MOST_TEXT = 24, 1000
 #: How long ago [s] a page may say that a message was typed: it may have been offline meanwhile.
 MOST_AGE_S = 86_400.0
+#: As much as so many people may say, all together may say.
+VOICES = 10
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,12 @@ class ChatRoom(Room):
     """
 
     times = Times()  # `ChatServer` may have others
+    most = 1_000_000  # everybody who comes is sent the whole log
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.roster = Roster()
+        self.allowance, self.reporting = Allowance(), Allowance()  # of all together, as a person has them
         self.loop = asyncio.get_running_loop()
         self.timer = self.loop.call_later(self.times.beat_s, self.beat)
 
@@ -116,17 +120,18 @@ class ChatRoom(Room):
         if self.roster.listen(person):
             self.tell("came", person)
 
-    def spend(self, person: Person, allowance: Allowance | None = None) -> None:
-        """Let somebody do one thing more of which everybody is told, or that this allowance is for.
+    def spend(self, person: Person, what: str = "allowance") -> None:
+        """Let somebody do one thing more of which everybody is told, or for which there is this allowance.
 
         Raises
         ------
         Refusal
-            429, if that is too much just now (RFC 6585 §4).
+            429, if that is too much just now (RFC 6585 §4), for this person or for the room.
         """
-        allowance = allowance or person.allowance
-        if wait_s := allowance.take(clock(), self.times.pace_s, self.times.burst_s):
-            raise Refusal(429, "Too quick", wait_s)
+        # The person first: whoever is too quick must not use up what the others may say.
+        for whose, pace_s in ((person, self.times.pace_s), (self, self.times.pace_s / VOICES)):
+            if wait_s := getattr(whose, what).take(clock(), pace_s, self.times.burst_s):
+                raise Refusal(429, "Too quick", wait_s)
 
     def take(self, person: Person, messages: list[dict[str, Any]]) -> list[int]:
         """Ids of the messages that the room took: of all, or of those before the first that it refuses.

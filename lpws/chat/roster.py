@@ -18,7 +18,7 @@ MOST_HERE = 1_000
 #: The most people who have gone that are remembered; beyond it, the one who went first is forgotten.
 MOST_GONE = 1_000
 #: The most letters of one person that are remembered, so that one that is sent again counts once.
-MOST_DONE = 1_000
+MOST_DONE = 200
 #: The rate limit of newcomers: one per `PACE_S` in the long run, and `AT_ONCE` at one moment.
 PACE_S, AT_ONCE = 0.25, 250
 

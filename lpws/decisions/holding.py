@@ -26,11 +26,15 @@ class Mailbox:
         the distance of two of its ids.
     alone
         Whether nobody else gives ids. If somebody does, a cursor may be ahead of this mailbox.
+    most
+        The longest log [characters], with a hundred more for each message. Beyond it the oldest messages
+        are forgotten; a client with an older cursor sees by the ids that it has lost some.
     """
 
-    def __init__(self, first: int = 0, step: int = 1, *, alone: bool = True) -> None:
-        self.first, self.step, self.alone = first, step, alone
+    def __init__(self, first: int = 0, step: int = 1, *, alone: bool = True, most: float = math.inf) -> None:
+        self.first, self.step, self.alone, self.most = first, step, alone, most
         self.log: list[Message] = []
+        self._size = 0  # of the log
         # Key of the request → when its hold ends [s], and its cursor, 0 if it has none.
         self.held: dict[Hashable, tuple[float, int]] = {}
 
@@ -64,6 +68,10 @@ class Mailbox:
             raise ValueError(f"expected a text of one line, got {text!r}")
         message = Message(self.first + 1 + self.step * len(self.log), text)
         self.log.append(message)
+        self._size += len(text) + 100
+        while self._size > self.most and len(self.log) > 1:
+            self._size -= len(self.log.pop(0).text) + 100
+            self.first += self.step
         # A client that has heard this message from another server does not wait for it here.
         released = [who for who, (_, cursor) in self.held.items() if cursor < message.id]
         for who in released:

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
+import os
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, UnsatisfiableReadError
 
 from ..loopthread import AT_ONCE
+from ..relay import reset_at_close
 from ..trace import NONE, clock
 from .tcpinfo import payload_bytes
 
+#: The most memory [bytes] that may wait for one client to read, beside what the two kernels hold for it …
+MOST_WAITING = 4_000_000
+#: … and for all clients of a server together.
+MOST_IN_ALL = 64_000_000
+#: What Tornado keeps for each write that waits, beside its data [bytes]: a future and its callback.
+_PER_WRITE = 500
+#: How much more must wait for a client [bytes] until it is looked at again.
+_PORTION = 65_536
+#: So many descriptors are left to the notebook, and for so long [s] the door is shut when there is none.
+_SPARE, _SHUT_S = 32, 0.2
 #: The answer to a request whose head is too large (RFC 6585 §5).
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 
@@ -22,8 +37,14 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\
 class CountedStream(IOStream):
     """A connection that counts its bytes, records its end, and does not end without a word.
 
+    A client that does not read is hung up on, before it costs its server much more than `most_waiting`.
+
     Attributes
     ----------
+    most_waiting
+        The most memory [bytes] that may wait for this client to read; `MOST_WAITING` if nobody says else.
+    asked
+        Whether a request has come that was let in.
     farewell
         What gives its last words, should Tornado find none; as yet there are none.
     over
@@ -32,9 +53,12 @@ class CountedStream(IOStream):
         Whether it may end: the client has gone, or one of them has said that this is the end.
     """
 
+    most_waiting: float = MOST_WAITING
+
     # Tornado's socket is here, too: side by side in memory is what a broadcast looks at, in thousands.
     __slots__ = ("socket", "over", "waiting", "bytes_written", "bytes_read")
     __slots__ += ("number", "record", "streams", "farewell", "expected")
+    __slots__ += ("asked", "begun", "given", "writes", "looked")
 
     def __init__(
         self,
@@ -48,8 +72,11 @@ class CountedStream(IOStream):
         self.record = record
         self.streams = streams  # all that are open
         self.bytes_read = self.bytes_written = 0
+        # Since data last began to wait: bytes written before, bytes written or given, and in how many writes;
+        # and how much waited when it was last looked at.
+        self.begun = self.given = self.writes = self.looked = 0
         self.farewell: Callable[[], bytes] = bytes  # which gives b""
-        self.over = self.expected = False
+        self.over = self.expected = self.asked = False
         self.waiting = False  # whether there may be data that wait for room in the socket
         super().__init__(*args, **kwargs)
         streams.add(self)
@@ -77,9 +104,39 @@ class CountedStream(IOStream):
         # Tornado hands over whole frames as bytes; 0x88 begins a Close frame (RFC 6455 §5.2).
         if isinstance(data, bytes) and data.startswith(b"\x88"):
             self.farewell, self.over, self.expected = bytes, True, True
+        before = self.backlog
+        if not before:
+            self.begun = self.given = self.bytes_written
+            self.writes = 0
+        self.given += len(data)
+        self.writes += 1
         written = super().write(data)
         self.waiting = self.writing()
+        self.looked = min(self.looked, before)
+        if self.backlog > self.looked + _PORTION:
+            self._look(before)
         return written
+
+    @property
+    def unsent(self) -> int:
+        """Number of bytes that wait for room in the socket."""
+        return self.given - self.bytes_written if self.writing() else 0
+
+    @property
+    def backlog(self) -> float:
+        """Memory [bytes] that these take, about: they themselves, and a part of the writes they came by."""
+        return self.unsent and self.unsent * (1 + _PER_WRITE * self.writes / (self.given - self.begun))
+
+    def _look(self, before: int) -> None:
+        """Hang up on the client if too much waits for it; of too much in all, if its share is large."""
+        self.looked = self.backlog
+        total = sum(stream.backlog for stream in self.streams)
+        # A long answer by itself is not too much: its client may read as fast as it can.
+        if before > self.most_waiting or (total > MOST_IN_ALL and self.backlog > total / len(self.streams)):
+            said = f"hung up on a client that did not read: {self.unsent:,} bytes waited for it"
+            logging.getLogger("tornado.general").error(said)
+            reset_at_close(self.socket)  # so that the kernel, too, keeps nothing for it
+            self.close()
 
     def send(self, data: bytes) -> None:
         """Send data at once, as far as the socket takes it; the rest goes before all that is written later.
@@ -142,8 +199,19 @@ class Door(socket.socket):
         except BlockingIOError:  # there is none
             self._entered = 0
             raise
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._entered = 0
+            IOLoop.current().update_handler(self, 0)  # else epoll says again and again that somebody knocks
+            IOLoop.current().call_later(_SHUT_S, self._open)
+            raise BlockingIOError from error
         self._entered += 1
         return accepted
+
+    def _open(self) -> None:
+        if self.fileno() >= 0:  # it may be closed by now
+            IOLoop.current().update_handler(self, IOLoop.READ)
 
 
 class CountingServer(HTTPServer):
@@ -161,10 +229,21 @@ class CountingServer(HTTPServer):
         self.record, self.numbers, self.streams = record, numbers, streams
 
     def handle_stream(self, stream: IOStream, address: tuple) -> None:
+        connection = stream.socket
+        # A new descriptor is the lowest that is free: its number says how many are left.
+        most = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else 0  # Windows knows no such limit
+        if 0 < most - _SPARE <= connection.fileno():
+            # Whoever has been here for longest and asked for nothing goes; else whoever comes.
+            goes = min((s for s in self.streams if not s.asked), key=lambda s: s.number, default=stream)
+            goes.close()
+            if goes is stream:
+                return
+            connection = connection.dup()  # moves to what is free now, so that the spare ones stay so
+            stream.close()
         number = next(self.numbers)
         self.record((clock(), "opened", "server", NONE, number, NONE, NONE, NONE))
         counted = CountedStream(
-            stream.socket,
+            connection,
             max_buffer_size=self.max_buffer_size,
             read_chunk_size=self.read_chunk_size,
             number=number,

@@ -22,6 +22,8 @@ from .counted_stream import CountedStream, CountingServer, Door
 from .handlers import NotFound, Preflight, Refused
 from .plain import Recorded, Response, entry
 
+#: Errors that say that a client has gone.
+GONE = (StreamClosedError, WebSocketClosedError)
 #: The largest message or body [bytes] that a client may send.
 MOST_BYTES = 65_536
 #: The largest head of a request [bytes].
@@ -46,6 +48,7 @@ class GuardedApplication(Application):
         if kind is not None:
             return self.get_handler_delegate(request, kind, {"room": self.room})
         request.path = request.path.removeprefix(self.room.prefix)
+        request.connection.stream.asked = True
         # What goes wrong with a handler is logged with its address: the log must not tell the token.
         request.uri = request.uri.removeprefix(self.room.prefix)
         return super().find_handler(request, **kwargs)
@@ -98,7 +101,7 @@ class Doorway:
         door = self._bind()
         try:
             self.room = make_room(hosts={f"127.0.0.1:{self.port}", f"localhost:{self.port}"})
-            self.room.gone = (StreamClosedError, WebSocketClosedError)
+            self.room.gone = GONE
             entries = [entry(path, kind, self.room) for path, kind in handlers.items()]
             transforms: list[Callable] = []
             if self.room.origin:
@@ -136,6 +139,7 @@ class Doorway:
             streams=self.streams,
             max_header_size=MOST_HEAD_BYTES,
             max_body_size=MOST_BYTES,
+            body_timeout=30.0,  # [s]
         )
         self.http.add_socket(door)
         self.door = door

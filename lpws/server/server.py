@@ -19,9 +19,12 @@ from ..health import tick
 from ..loopthread import LoopThread, quiet
 from ..specs import Outage
 from ..transports.room import Room
-from .doorway import Doorway
+from .doorway import GONE, Doorway
 from .handlers import HANDLERS
 from .tcpinfo import in_doubt
+
+#: The most events that a server keeps which no run owns: some 40 MB.
+MOST_EVENTS = 200_000
 
 
 class Server:
@@ -38,8 +41,9 @@ class Server:
         Whether its address has a part that nobody can guess, drawn anew for each server: every user
         of the machine reaches 127.0.0.1.
     ticks
-        Whether it records how late its loop is: always, as a run needs it; with False only when something
-        else was recorded, so that an idle server costs nothing; with None never.
+        Whether it records how late its loop is: always, as a run needs it; with None never; with False only
+        when something else was recorded, so that an idle server costs nothing. Then no run owns the server,
+        and it keeps only the latest events, `MOST_EVENTS` of them.
     turn
         Which of how many servers it is, if they share a run: they number connections and ticks in turn.
     backlog
@@ -278,15 +282,12 @@ class Server:
 
 
 def _grown(trace: list[tuple]) -> Callable[[], bool]:
-    """A function that is true if something was recorded since it was last true."""
-    seen = 0
+    """A function that is true if something was recorded since the last tick; it forgets old events."""
 
     def grown() -> bool:
-        nonlocal seen
-        if len(trace) <= seen:
-            return False
-        seen = len(trace) + 2  # with the tick itself
-        return True
+        if (over := len(trace) - MOST_EVENTS) > 0:
+            del trace[: over + MOST_EVENTS // 4]
+        return bool(trace) and trace[-1][1:3] != ("ticked", "server")
 
     return grown
 
@@ -303,7 +304,7 @@ async def _serve(
 
     It is no method, so that the thread does not keep the `Server` alive.
     """
-    with quiet(log):
+    with quiet(log, GONE):
         doorway = Doorway(record, make_room, *door)
         ticking = asyncio.create_task(tick(record, "server", *ticks))
         try:

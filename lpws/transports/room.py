@@ -15,6 +15,8 @@ from typing import Any
 from ..decisions import Mailbox, Message
 from ..trace import NONE, clock
 
+#: The most clients, and strangers, that a room counts.
+MOST_COUNTED = 20_000
 #: How much earlier [s] than asked a hold may end: a loop's timers have a resolution.
 EARLY_S = 0.001 + 2 * get_clock_info("monotonic").resolution
 
@@ -42,11 +44,13 @@ class Room:
 
     #: Errors that a handler raises when its client has just gone; the server sets them.
     gone: tuple[type[Exception], ...] = ()
+    #: The longest log [characters] of a room that no run owns; see `Mailbox`.
+    most = 4_000_000
 
     def __init__(
         self, record: Callable[[tuple], None], hosts: set[str], origin: str | None = None, prefix: str = ""
     ) -> None:
-        self.mailbox = Mailbox()
+        self.mailbox = Mailbox(most=self.most)
         self.record = record
         self.hosts = hosts
         self.origin = origin
@@ -102,9 +106,17 @@ class Room:
             self.hosts.add(host)
             self.origins.add(f"http://{host}")
 
+    def arrive(self, client: int) -> None:
+        """Note that a request of this client has come."""
+        if len(self.arrived) < MOST_COUNTED:  # else whoever invents clients fills the memory
+            self.arrived.add(client)
+
     @property
     def messages(self) -> list[Message]:
-        """All messages, oldest first: ``messages[cursor:]`` is what a client with that cursor lacks."""
+        """All messages, oldest first: ``messages[cursor:]`` is what a client with that cursor lacks.
+
+        In a room that no run owns, the oldest are forgotten when the log has more than `most` characters.
+        """
         return self.mailbox.log
 
     @property

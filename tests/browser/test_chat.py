@@ -14,6 +14,7 @@ import lpws
 from lpws.chat import ChatServer, Robots, Times, handlers
 from lpws.chat.handlers import WAYS
 from lpws.chat.page import FILES, HOME
+from lpws.chat.room import ChatRoom
 from lpws.relay import Relay
 
 from .conftest import windows
@@ -212,6 +213,30 @@ def test_whom_the_room_has_forgotten_comes_in_again_and_loses_nothing(page, by):
         wait_for(page, "two")
         assert texts(page) == ["one", "two"]
         assert [(person.name, person.number) for person in chat.people] == [("Ada", 1)]
+
+
+@pytest.mark.parametrize("by", WAYS[1:])
+def test_what_the_room_keeps_no_more_is_told(page, monkeypatch, by):
+    """To whom comes late and to whom comes back; and who is here, though it is long since they came."""
+    monkeypatch.setattr(ChatRoom, "most", 5_000)
+    told = "Array.from(document.querySelectorAll('#log > .note'), (row) => row.textContent)"
+    with ChatServer() as chat, Robots(chat, {"Bea": lpws.SSE()}):
+        chat.thread.call(lambda: [chat.room.publish(f"one {n}") for n in range(40)])
+        enter(page, chat.address, "Ada", by)
+        wait_for(page, "one 39")
+        kept = len(chat.room.messages)
+        first = page.evaluate(told)[0]
+        assert first == f"{chat.room.mailbox.last - kept} older messages the room does not keep any more"
+        page.wait_for_function("() => document.getElementById('here').textContent.includes('Bea')")
+        go_offline(page, chat)
+        chat.thread.call(lambda: [chat.room.publish(f"two {n}") for n in range(40)])
+        go_online(page)
+        wait_for(page, "two 39")
+        assert len([row for row in page.evaluate(told) if row.endswith("does not keep any more")]) == 2
+        chat.publish("three")
+        wait_for(page, "three")
+        shown = [int(text.split()[1]) for text in texts(page) if text.startswith("two")]
+        assert shown == list(range(shown[0], 40))
 
 
 @pytest.mark.parametrize("by", ["toString", "constructor", "__proto__", "pigeon"])

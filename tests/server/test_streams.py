@@ -64,7 +64,7 @@ def test_who_leaves_a_stream_without_having_read_it_leaves_nothing(server, monke
         slow.request(f"{STREAM}?cursor=0")
         until(lambda: server.room.streams)
         (handler,) = server.room.streams
-        for _ in range(200):  # more than a socket takes
+        for _ in range(110):  # more than a socket takes
             server.publish(60_000 * "x")
             server.thread.call(handler.tell, "event: beat\ndata: here\n\n")
         assert server.thread.call(handler.stream.writing)

@@ -53,6 +53,9 @@ async function enter(by, signal) {
   const [answer] = await send("enter", { secret: me.secret, name: me.name, by }, signal);
   me.number = journal.client = answer.client;
   rename(answer.name);
+  if (answer.people.length) people.clear(); // the room has forgotten that some of these came
+  for (const { who, name, by } of answer.people) people.set(who, { name, by });
+  moved = true;
   if (entered === Infinity) entered = clock.now();
   return answer;
 }
@@ -82,7 +85,7 @@ async function post(letter) {
   }
 }
 
-const listener = new Listener({ journal, enter, hear, state });
+const listener = new Listener({ journal, enter, hear, lost, state });
 const outbox = new Outbox({
   deliver,
   line: listener,
@@ -113,6 +116,11 @@ function hear(message) {
   else if (message.kind === "came") came(message);
   else if (message.kind === "left") left(message);
   else if (message.kind === "report") report();
+}
+
+function lost(n) {
+  const what = n === 1 ? "message" : "messages";
+  add(line("note", listener.cursor, `${n.toLocaleString("en")} older ${what} the room does not keep any more`));
 }
 
 function said({ who, name, by, text, key, typed, at, id }) {

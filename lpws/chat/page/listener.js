@@ -42,11 +42,12 @@ export class Listener {
 
   /**
    * journal: keeps what happens · enter(by, signal): comes in by this way, and gives the times and
-   * the ticket · hear(message): takes each message once, in order · state(name, wait, why): is told
-   * how things stand: "here", "away" for so long [s], "full" for so long, "refused", or "closed".
+   * the ticket · hear(message): takes each message once, in order · lost(n): is told of messages that
+   * the room does not keep any more · state(name, wait, why): is told how things stand: "here", "away"
+   * for so long [s], "full" for so long, "refused", or "closed".
    */
-  constructor({ journal, enter, hear, state }) {
-    Object.assign(this, { journal, enter, hear, state });
+  constructor({ journal, enter, hear, lost, state }) {
+    Object.assign(this, { journal, enter, hear, lost, state });
   }
 
   get signal() {
@@ -146,7 +147,11 @@ export class Listener {
         if (message.kind === "beat") this.journal.connected(request, message.connection);
         else this.answered(message);
       } else if (message.id > this.cursor) {
-        if (message.id !== this.cursor + 1) throw new Error(`after ${this.cursor} came ${message.id}`);
+        const missed = message.id - this.cursor - 1;
+        // The room keeps its latest messages: older ones may be missing where an answer begins, nowhere else.
+        if (missed && request.heard) throw new Error(`after ${this.cursor} came ${message.id}`);
+        if (missed) this.lost(missed);
+        request.heard = true;
         this.cursor = message.id;
         this.journal.received(message, request);
         this.hear(message);
