@@ -240,11 +240,12 @@ def test_a_good_outbox_passes(source, capsys):
         assert is_right(verdict("12.outbox", made(source, "Outbox"), capsys))
 
 
-def test_who_has_not_begun_is_told_what_to_do(capsys):
-    stub = """
+@pytest.mark.parametrize("begin", ["...  # your code", "self.write, self.limit = write, limit"])
+def test_who_has_not_begun_is_told_what_to_do(begin, capsys):
+    stub = f"""
         class Outbox:
             def __init__(self, write, hang_up, limit):
-                ...  # your code
+                {begin}
 
             def put(self, key, text):
                 ...
