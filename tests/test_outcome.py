@@ -112,6 +112,34 @@ def test_each_kind_is_counted(what):
     assert (what in cut.health.causes) == (what == "failed")
 
 
+@pytest.mark.parametrize(
+    ("given", "excuse"),
+    [
+        # A proxy that has lost a server asks another one: the client gets one of two answers.
+        (
+            {"transport": lpws.LongPolling(cursor=False), "through": lpws.Proxy(lpws.Proxy.OPEN)},
+            (0.1, "request_received", "server", 0, 0, 1, NONE, NONE),
+        ),
+        # A stream that broke off with its last words on the way.
+        (
+            {"transport": lpws.SSE(), "outages": (lpws.Outage(at_s=0.3, away_s=None),)},
+            (0.3, "failed", "client", 0, 0, 1, NONE, 0),
+        ),
+    ],
+    ids=["asked twice", "broken off"],
+)
+def test_what_was_sent_in_vain_and_should_not_have_been(given, excuse):
+    events = [
+        (0.0, "request_sent", "client", 0, 0, 1, NONE, 0),
+        (0.1, "request_received", "server", 0, 0, 1, NONE, NONE),
+        (0.2, "message_sent", "server", 0, 0, 1, 5, 9),
+        (0.3, "response_received", "client", 0, 0, 1, NONE, 0),
+    ]
+    run = replace(lpws.simulate(POLLING, WORK), events=events, **given)
+    assert Books(run).in_vain == {(0, 5)}
+    assert Books(replace(run, events=[*events, excuse])).in_vain == set()
+
+
 def test_all_kinds_are_named():
     run = lpws.simulate(lpws.WebSocket(), WORK)
     assert set(Books(replace(run, events=[])).outcome) <= set(ALL)
