@@ -14,6 +14,7 @@ from .web import CLOSE, PING, PONG, TEXT, Frame, WebClient, frame
 
 #: The observer looks so many times within a timeout; what it says of times is true to one of these steps.
 LOOKS = 10
+_DUE = "when the next ping is due, and how the wait for the pong counts towards it"
 
 
 class Peer(WebClient):
@@ -147,16 +148,21 @@ def _stays(peer: Peer, who: str, think: str) -> None:
 def pings(scene: Heartbeats) -> None:
     peer, begin_s = scene.join(), scene.now_s
     scene.pass_by(3.5 * scene.interval_s, lives(peer))
-    think = "when the next ping is due, and how the wait for the pong counts towards it"
     if not peer.pings:
-        raise Wrong(f"sent no ping in {3.5 * scene.interval_s:.3g} s", think)
+        raise Wrong(f"sent no ping in {3.5 * scene.interval_s:.3g} s", _DUE)
     _stays(peer, "a client that answered every ping at once",
            "what a pong says, what remembers it, and how long it may take")  # fmt: skip
+    _on_time(peer, begin_s, 3)
+
+
+def _on_time(peer: Peer, begin_s: float, count: int, whom: str = "") -> None:
+    """Raise `Wrong` unless so many pings came, one per interval."""
+    interval_s = peer.scene.interval_s
     times = [at_s - begin_s for at_s, _ in peer.pings]
-    late_s = [at_s - n * scene.interval_s for n, at_s in enumerate(times, 1)]
-    if len(times) != 3 or min(late_s) < -1e-6 or max(late_s) > 2 * scene.step_s:
+    late_s = [at_s - n * interval_s for n, at_s in enumerate(times, 1)]
+    if len(times) != count or min(late_s) < -1e-6 or max(late_s) > 2 * peer.scene.step_s:
         said = ", ".join(f"{at_s:.3g}" for at_s in times[:5])
-        raise Wrong(f"pinged after {said} s, where the interval was {scene.interval_s:g} s", think)
+        raise Wrong(f"pinged {whom}after {said} s, where the interval was {interval_s:g} s", _DUE)
 
 
 def finds(scene: Heartbeats) -> None:
@@ -187,16 +193,18 @@ def finds(scene: Heartbeats) -> None:
 
 
 def spares_the_slow(scene: Heartbeats) -> None:
-    peer = scene.join()
+    peer, begin_s = scene.join(), scene.now_s
     scene.pass_by(4.5 * scene.interval_s, lives(peer, 0.8 * scene.timeout_s))
     _stays(peer, "a slow client, whose pong came in time", "to which ping the timeout belongs")
+    _on_time(peer, begin_s, 4, "a slow client ")
 
 
 def spares_the_busy(scene: Heartbeats) -> None:
-    peer = scene.join()
+    peer, begin_s = scene.join(), scene.now_s
     scene.pass_by(3.5 * scene.interval_s, lives(peer, 1.2 * scene.timeout_s, 0.5 * scene.timeout_s))
     _stays(peer, "a busy client, which had sent a message with its pong behind it",
            "what else is a sign of life")  # fmt: skip
+    _on_time(peer, begin_s, 3, "a busy client ")
 
 
 def one_by_one(scene: Heartbeats) -> None:

@@ -146,6 +146,10 @@ def _named(thing: Any) -> str:
     return f"the class {thing.__name__}" if isinstance(thing, type) else f"{thing!r:.60}"
 
 
+#: Where classes live that a reader's may derive from without having written anything.
+_NOT_OURS = ("tornado.", "builtins")
+
+
 def _empty() -> None: ...
 
 
@@ -154,7 +158,8 @@ async def _empty_too() -> None: ...
 
 def _is_empty(thing: Any) -> bool:
     """True if nothing has been written yet into the body of the function, or of a class's methods."""
-    parts: Iterable[Any] = vars(thing).values() if isinstance(thing, type) else [thing]
+    own = [kind for kind in getattr(thing, "__mro__", ()) if not kind.__module__.startswith(_NOT_OURS)]
+    parts: Iterable[Any] = [part for kind in own for part in vars(kind).values()] or [thing]
     parts = [getattr(part, "fget", part) for part in parts]  # of a property
     functions = [part for part in parts if inspect.isfunction(part) and part.__name__ not in _SETUP]
     return bool(functions) and all(map(_says_nothing, functions))

@@ -143,6 +143,34 @@ def test_who_has_not_begun_is_told_what_to_do(capsys):
     assert line.startswith("… the methods are still empty; begin with `open`")
 
 
+DRIFTS = """
+from tornado.ioloop import IOLoop
+from tornado.websocket import WebSocketHandler
+
+class Heart(WebSocketHandler):
+    def open(self):
+        self.loop = IOLoop.current()
+        self.interval, self.timeout = (float(self.get_argument(name)) for name in ("interval", "timeout"))
+        self.timer = self.loop.call_later(self.interval, self.beat)
+
+    def beat(self):
+        self.due = self.loop.time()
+        self.ping()
+        self.timer = self.loop.call_later(self.timeout, self.close)
+
+    def again(self):
+        self.loop.remove_timeout(self.timer)
+        self.timer = self.loop.call_later(self.interval, self.beat)
+
+    def on_pong(self, data):
+        self.again()
+
+    def on_message(self, message):
+        self.again()
+
+    def on_close(self):
+        self.loop.remove_timeout(self.timer)
+"""
 PING, REST = "            self.ping()\n", "await asyncio.sleep(self.interval_s - self.timeout_s)"
 WAIT = "await asyncio.sleep(self.timeout_s)"
 JUDGE = "if not self.alive:\n                self.close()\n                return"
@@ -179,6 +207,7 @@ WRONG = {
     "tornado's own": (TORNADO, [], "closed the connection of a busy client"),
     "one for all": (TASK, [("self.alive = False", "type(self).alive = False"),
                            ("self.alive = True", "type(self).alive = True")], "whose pong it is"),
+    "an interval after the pong": (DRIFTS, [], "pinged a slow client after"),
     "a task that goes on": (TASK, [("self.task.cancel()", "pass")],
                             "sent a ping over a connection that was closed, or closing"),
     "a flag, and a timer that runs out": (
@@ -191,6 +220,15 @@ WRONG = {
     "an error": (TASK, [('"interval"', '"intervall"')], ""),
     "sleeps": (TASK, [(WAIT, "__import__('time').sleep(self.timeout_s)")], "let the whole server stand"),
 }  # fmt: skip
+
+
+def test_what_a_heartbeat_inherits_is_not_empty(capsys):
+    """Only what it adds is."""
+    pongs_alone = TASK + "\nclass Mine(Heart):\n    def on_message(self, message):\n        pass\n"
+    said = verdict("08.heartbeat", made(pongs_alone, "Mine"), capsys)
+    assert any("closed the connection of a busy client" in line for line in said)
+    bare = made(TASK + "\nclass Mine(Heart):\n    pass\n", "Mine")
+    assert is_right(verdict("08.heartbeat", bare, capsys))
 
 
 @pytest.mark.parametrize(("source", "changes", "hint"), WRONG.values(), ids=WRONG)

@@ -94,6 +94,12 @@ WRONG = {
     "a little jitter": (
         [(WAIT, "asked_s + bound_s * random.uniform(0.95, 1)")], "what could tell them apart",
     ),
+    "at once after an end that is no error": (
+        [("            asked_s = error.retry_after_s or 0\n",
+          "            asked_s = error.retry_after_s or 0\n        else:\n"
+          "            await asyncio.sleep(0)\n            continue\n")],
+        "everybody who lost the same server at the same moment",
+    ),
     "no cap": ([("min(limit_s, first_s * 2 ** min(failed, 30))", "first_s * 2 ** failed")],
                "the longest wait that anybody may have to sit through"),
     "a fixed delay": ([("first_s * 2 ** min(failed, 30)", "first_s")], "still away after the fifth attempt"),
