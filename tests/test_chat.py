@@ -22,9 +22,11 @@ from lpws.chat.host import replies
 from lpws.chat.letters import MOST_SAID
 from lpws.chat.names import look, plain
 from lpws.chat.page import FILES, HOME
+from lpws.chat.record import run_of
 from lpws.chat.room import MOST_NAME, MOST_TEXT, Refusal, clean
 from lpws.chat.roster import AT_ONCE, MOST_DONE, MOST_GONE, MOST_HERE, NOTEBOOK, PACE_S, Crowded, Done, Roster
 from lpws.specs import TRANSPORTS
+from lpws.trace import clock
 from lpws.transports.sse import Parser
 from lpws.wire import from_lines
 
@@ -882,9 +884,8 @@ def test_a_run_of_which_the_beginning_is_forgotten(nothing_left, monkeypatch):
     """It begins where the record does, and says nothing of what came before."""
     monkeypatch.setattr("lpws.server.server.MOST_EVENTS", 400)
     with ChatServer() as chat, Robots(chat, {"Ada": lpws.WebSocket()}) as robots:
-        for n in range(60):
-            for m in range(3):
-                chat.publish(f"tea {n} {m}")
+        for _ in range(3):
+            chat.thread.call(lambda: [chat.room.publish(f"tea {n}") for n in range(60)])
             until(lambda: len(chat.trace) <= 400)
         robots.say("Ada", "last")
         until(lambda: lpws.deliveries(chat.run("Ada")).received_s.notna().all())
@@ -894,6 +895,13 @@ def test_a_run_of_which_the_beginning_is_forgotten(nothing_left, monkeypatch):
     assert messages == set(range(min(messages), max(messages) + 1))
     frame = lpws.deliveries(run)
     assert set(frame.message) == messages
+    # Wherever it begins, nothing is left of a message of which it does not know that it was published.
+    trace = list(chat.trace)
+    starts = [place for place, event in enumerate(trace) if event[1] == "published"][:-1]
+    for start in starts[:3]:
+        rest = run_of(trace[start + 1 :], chat.room.roster.everybody[0], clock())
+        known = {event[6] for event in rest.events if event[1] == "published"}
+        assert {event[6] for event in rest.events} - {-1} == known
     assert not run.health.faults
 
 

@@ -220,6 +220,7 @@ def test_who_invents_clients_or_has_no_key_is_not_counted_forever(nothing_left, 
 
 KNOCKS = """
 import socket, sys
+socket.setdefaulttimeout(20)
 sys.stdin.readline()
 lines = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(int(sys.argv[2]))]
 lines[-1].sendall(b"GET /shortpolling HTTP/1.1\\r\\nHost: 127.0.0.1:%d\\r\\n\\r\\n" % int(sys.argv[1]))
