@@ -920,6 +920,7 @@ def kill_keeper(mark, by):
 def test_the_keeper_is_killed(start, tmp_path, nothing_left):
     with start() as running:
         kill_keeper(tmp_path, signal.SIGKILL)
+    assert not running.lasted  # nobody knows
     all_gone(tmp_path, [running.port])
 
 
