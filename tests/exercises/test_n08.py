@@ -207,7 +207,7 @@ WRONG = {
     "tornado's own": (TORNADO, [], "closed the connection of a busy client"),
     "one for all": (TASK, [("self.alive = False", "type(self).alive = False"),
                            ("self.alive = True", "type(self).alive = True")], "whose pong it is"),
-    "an interval after the pong": (DRIFTS, [], "pinged a slow client after"),
+    "an interval after the pong": (DRIFTS, [], "how the wait for the pong counts towards it"),
     "a task that goes on": (TASK, [("self.task.cancel()", "pass")],
                             "sent a ping over a connection that was closed, or closing"),
     "a flag, and a timer that runs out": (
