@@ -17,7 +17,7 @@ import traceback
 
 from rows import Row, table
 
-USUAL = ("instrumentation", "broadcast", "crowd", "driving", "simulating")
+USUAL = ("instrumentation", "broadcast", "crowd", "last", "driving", "simulating")
 SUBJECTS = (*USUAL, "growth")
 
 

@@ -240,6 +240,33 @@ LESSONS = {
             Mutation("behind", "(kind, work, ALL_FIVE)", "(kind, work, DEFAULTS)", "A proxy that keeps"),
         ),
     ),
+    "12_crowds": Lesson(
+        mutations=(
+            Mutation(
+                "ways", "fan_out(tell, clients)", "fan_out(tell, most // 10)", "With ten times as many",
+                only=("news", "fan-out", "guess-last", "ways", "claim-last"),
+            ),
+            Mutation(
+                "tells", "await one.write_message(text)", "one.write_message(text)",
+                "With await in the loop, the nine others", live=("stop_reading",),
+                only=("news", "fan-out", "tells", "connect", "stop-reading", "stop", "where-picture",
+                      "last-picture", "ways", "guess-last", "claim-where"),
+            ),
+            Mutation(
+                "policies", "waiting[-LIMIT:]", "waiting", "With drop, prices were lost",
+                live=("slow_readers",),
+            ),
+            Mutation(
+                "policies", "news.split()[1]", "news.split()[0]", "With conflate, no more than three",
+                live=("slow_readers",),
+            ),
+            Mutation(
+                "outbox", "log[cursor:]", "log[cursor + 5:]", "With disconnect, the reader came back",
+                live=("slow_readers",),
+            ),
+            Mutation("load", "(5, 70, 1000)}", "(5, 70, 1000)} | {1000: load(way, 5)}", "With a thousand"),
+        ),
+    ),
     "A_the_instrument": Lesson(
         mutations=(
             Mutation("forgetful", "cursor=False", "cursor=True", "Long polling without a cursor lost"),

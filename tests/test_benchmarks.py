@@ -13,6 +13,7 @@ SUBJECTS = {
     "instrumentation": [],
     "broadcast": ["websockets"],
     "crowd": [],
+    "last": [],
     "driving": ["aiohttp"],
     "simulating": [],
     "growth": [],

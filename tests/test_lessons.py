@@ -923,3 +923,60 @@ def test_wrk2_and_the_notebook_name_the_same_numbers():
     with open(lpws.DATA / "published.csv", encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["source"].startswith("wrk2")]
     assert max(float(row["value"]) for row in rows) > 200 * min(float(row["value"]) for row in rows)
+
+
+# ----------------------------------------------------------------------------------- 12: one slow reader
+
+
+@pytest.fixture(scope="module")
+def crowds():
+    """The names of the notebook on crowds."""
+    return booklet.read_through(booklet.NOTEBOOKS / "12_crowds.ipynb")
+
+
+def stop_reading(crowds, tell):
+    """What the lesson's experiment finds now."""
+    experiment = crowds["stop_reading"].__wrapped__
+    if not isinstance(tell, str):
+        experiment.__globals__[tell.__name__] = tell
+        tell = tell.__name__
+    return experiment(tell)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how much a kernel keeps differs between systems")
+def test_the_bytes_of_a_stopped_reader_lie_in_three_places(crowds):
+    rows, _, worst_s = stop_reading(crowds, "unawaited")
+    _, handed, taken, unread = rows[-1]
+    assert handed == 10
+    assert 0.01 < unread < taken < handed
+    assert None not in worst_s
+    # Its kernel fills first, then ours; after that only what waits in Python grows.
+    halfway = rows[len(rows) // 2]
+    assert taken - halfway[2] < handed - halfway[1]
+
+
+def test_whoever_awaits_the_slowest_lets_all_wait(crowds):
+    async def gathered(text):
+        await asyncio.gather(*(one.write_message(text) for one in list(crowds["everybody"])))
+
+    for tell in ("awaited", gathered):
+        rows, sent_s, worst_s = stop_reading(crowds, tell)
+        assert len(sent_s) < 100
+        assert sum(age is not None for age in worst_s) <= len(sent_s)
+        assert rows[-1][1] == rows[-5][1]
+
+
+def test_a_policy_decides_what_waits(crowds):
+    news = [f"#{n}; {tea} {n} " for n, tea in enumerate(["assam", "oolong"] * 10)]
+    kept = {kind.__name__: kind.keep(None, news) for kind in crowds["KINDS"][:3]}
+    assert kept == {"Unbounded": news, "Drop": news[-10:], "Conflate": news[-2:]}
+
+
+def test_the_recorded_crowds_grow_in_line(crowds):
+    with open(lpws.DATA / "crowds.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    last_s = {(row["tell"], int(row["clients"])): float(row["last_s"]) for row in rows}
+    assert sorted({many for _, many in last_s}) == [1_000, 3_000, 10_000]
+    for tell in ("as_dict", "as_text", "as_frame"):
+        assert 5 < last_s[tell, 10_000] / last_s[tell, 1_000] < 20
+        assert last_s["as_frame", 10_000] <= last_s[tell, 10_000] <= last_s["as_dict", 10_000]
