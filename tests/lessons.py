@@ -261,10 +261,10 @@ LESSONS = {
                 live=("slow_readers",),
             ),
             Mutation(
-                "outbox", "log[cursor:]", "log[cursor + 5:]", "With disconnect, the reader came back",
-                live=("slow_readers",),
+                "outbox", "log[self.cursor:self", "log[self.cursor + 5:self",
+                "With disconnect, the reader came back", live=("slow_readers",),
             ),
-            Mutation("load", "(5, 70, 1000)}", "(5, 70, 1000)} | {1000: load(way, 5)}", "With a thousand"),
+            Mutation("load", "(5, 70, 1000)}", "(5, 70, 1000)} | {1000: load(way, 5)}", "At a thousand"),
         ),
     ),
     "A_the_instrument": Lesson(

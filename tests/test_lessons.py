@@ -972,6 +972,24 @@ def test_a_policy_decides_what_waits(crowds):
     assert kept == {"Unbounded": news, "Drop": news[-10:], "Conflate": news[-2:]}
 
 
+def test_a_client_that_comes_back_gets_the_log_in_portions(crowds):
+    log = crowds["log"]
+    log[:] = [f"#{n}; assam 5 " for n in range(1, 101)]
+    with (
+        lpws.Server(handlers={"/box": crowds["Disconnect"]}) as server,
+        crowds["connect"](server, "/box?cursor=7") as reader,
+    ):
+        data = b""
+        while b"#100;" not in data:
+            assert (some := reader.recv(65536)), "the connection was closed"
+            data += some
+    log.clear()
+    size = 4 + 500  # of a frame with its head
+    portions = [re.findall(rb"#(\d+);", data[at : at + size]) for at in range(0, len(data), size)]
+    assert [int(n) for portion in portions for n in portion] == list(range(8, 101))
+    assert max(map(len, portions)) == crowds["LIMIT"]
+
+
 def test_the_recorded_crowds_grow_in_line(crowds):
     with open(lpws.DATA / "crowds.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

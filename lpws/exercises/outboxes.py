@@ -37,6 +37,8 @@ class Client:
         From when and until when it reads nothing.
     leaves_s
         When it is gone for good.
+    lingers_s
+        How long its connection outlives a `hang_up`: what is being written may still be taken.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Client:
         stops_s: float = 1e6,
         goes_on_s: float = 1e6,
         leaves_s: float = 1e6,
+        lingers_s: float = 0.0,
     ) -> None:
         self.number, self.did, self.pace_s = number, did, pace_s
-        self.stops_s, self.goes_on_s = stops_s, goes_on_s
+        self.stops_s, self.goes_on_s, self.lingers_s = stops_s, goes_on_s, lingers_s
         self.kept = 0  # texts that are in memory
         self.putting = False  # whether `put` is being called
         self.loop = asyncio.get_running_loop()
@@ -85,7 +88,10 @@ class Client:
     def hang_up(self) -> None:
         """End the connection."""
         self.note("hung up", self.putting)
-        self.end()
+        if self.lingers_s:
+            self.loop.call_later(self.lingers_s, self.end)
+        else:
+            self.end()
 
     def end(self) -> None:
         if not self.gone.done():

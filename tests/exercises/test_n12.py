@@ -308,6 +308,14 @@ WRONG = {
         [("        if self.over:\n            return\n", ""), (CAUGHT, PASSES)],
         AFTER,
     ),
+    "keeps what waits when it hangs up": (
+        [(HANG_UP, "            self.over = True\n            self.hang_up()\n")], AFTER,
+    ),
+    "joins what waits": (
+        [(WRITE, "                texts = [*self.waiting.values()]\n                self.waiting.clear()\n"
+                 "                await self.write(' '.join(texts))\n")],
+        "how many texts one `write` is given",
+    ),
     "goes on after the client is gone": ([(CAUGHT, PASSES)], AFTER),
     "lets the error through": ([("except ConnectionError", "except TimeoutError")], "what `write` raises"),
     "a coroutine": ([("    def put", "    async def put")], "who could do the waiting"),
@@ -378,7 +386,8 @@ def test_a_hostile_outbox_gets_a_verdict_and_leaves_nothing(what, hint, capsys):
 
 @pytest.mark.parametrize(
     ("task", "answer", "said"),
-    [("last", 1.525, "✓"), ("last", 1.5, "✓"), ("last", 1.55, "✓"), ("last", 1.6, "✗ not 1.6"),
+    [("last", 1.525, "✓"), ("last", 1.53, "✓"), ("last", 1.5, "✗ not 1.5: that is when it leaves"),
+     ("last", 1.55, "✗ not 1.55"),
      ("last", 0.025, "✗ not 0.025: that is the first"), ("last", 0.775, "✗ not 0.775: that is the average"),
      ("last", 1525, "✗ not 1525: in seconds"), ("last", "soon", "✗ expected a number"),
      ("unnoticed", 40, "✓"), ("unnoticed", 39.6, "✓"), ("unnoticed", 41, "✗ not 41"),
