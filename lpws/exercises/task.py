@@ -158,7 +158,8 @@ async def _empty_too() -> None: ...
 
 def _is_empty(thing: Any) -> bool:
     """True if nothing has been written yet into the body of the function, or of a class's methods."""
-    own = [kind for kind in getattr(thing, "__mro__", ()) if not kind.__module__.startswith(_NOT_OURS)]
+    bases = getattr(thing, "__mro__", ())
+    own = [kind for kind in bases if kind is thing or not kind.__module__.startswith(_NOT_OURS)]
     parts: Iterable[Any] = [part for kind in own for part in vars(kind).values()] or [thing]
     parts = [getattr(part, "fget", part) for part in parts]  # of a property
     functions = [part for part in parts if inspect.isfunction(part) and part.__name__ not in _SETUP]
