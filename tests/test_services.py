@@ -437,6 +437,15 @@ def test_lines_are_found_again(proxy):
         assert text.split("\n")[first - 1 : first - 1 + len(own)] == own
 
 
+@pytest.mark.parametrize("upstream", ["keepalive 64;", "least_conn;\nkeepalive 4;\nkeepalive_requests 9;"])
+def test_the_reader_says_how_many_connections_to_servers_are_kept(nginx, upstream):
+    with lpws.nginx(lpws.Proxy("", upstream=upstream), [9]) as front:
+        assert front.port
+    text, _lines = configuration(lpws.Proxy("", upstream=upstream), (9,), "1.22.1")
+    for name in ("keepalive ", "keepalive_requests "):
+        assert text.count(name) == 1
+
+
 @pytest.mark.parametrize("ports", [[], [0], [65536], ["8888"], [True], [9, None]])
 def test_ports_that_are_none(ports):
     with pytest.raises(ValueError, match="expected the ports of one server or more, got "):

@@ -29,7 +29,7 @@ http {{
     upstream servers {{
 {upstream}
         {servers}
-        keepalive 32;
+        {keep}
         {once}
     }}
     {version}
@@ -154,13 +154,15 @@ def configuration(
     around = sets_header(http) and not sets_header(location)
     close = "" if sets_header(http if around else location, "connection") else CLOSE
     version = next((words[1:] for words in location + http if words[0] == "proxy_http_version"), None)
+    keeps = {words[0] for words in statements(proxy.upstream)}
     head = HEAD.format(
         connections=proxy.connections,
         upstream=proxy.upstream,
         servers="\n        ".join(f"server {Service.host}:{port} max_fails=0;" for port in ports),
         version="" if any(words[0] == "proxy_http_version" for words in http) else "proxy_http_version 1.0;",
+        keep="" if "keepalive" in keeps else "keepalive 32;",
         # With 1.0 the server closes each connection; nginx, which is not told, would use some of them again.
-        once="" if version == ["1.1"] else "keepalive_requests 1;",
+        once="" if version == ["1.1"] or "keepalive_requests" in keeps else "keepalive_requests 1;",
     ) + (close if around else "")
     # With 1.25.1 the parameter of `listen` became a directive of its own.
     new = tuple(map(int, re.findall(r"\d+", number))) >= (1, 25, 1)
