@@ -121,6 +121,15 @@ class Books:
         times |= {"pending": []} if any(outage.away_s is None for outage in self.run.outages) else {}
         return {what for what in times if all(map(self.away, times[what]))}
 
+    @property
+    def _by_proxy(self) -> set[str]:
+        """The parts of the outcome that a proxy explains: nobody waits because of it whom it let through."""
+        found = set(_AFTER_AN_END)
+        asked, failed = ({row[5] for row in self.rows[name, "client"]} for name in ("request_sent", "failed"))
+        kept = asked - failed - {row[5] for row in self.rows["request_received", "server"]}
+        ended = {"failed", "reconnected"} & self.outcome.keys() - self._by_outages
+        return found if kept or ended or not self.prompt else found - {"pending"}
+
     @cached_property
     def in_vain(self) -> set[tuple[int, int]]:
         """Client and message of all that was sent on what had not ended, and should have arrived."""
@@ -181,7 +190,7 @@ class Books:
             *((True, self._by_outages, f"the outage of server {each.server}") for each in run.outages[:1]),
             (run.servers > 1 and not run.broker, ("missed", "pending"), "servers that do not share a room"),
             (not run.transport.cursor, ("missed", "pending"), "no cursor"),
-            (run.through is not None, _AFTER_AN_END, "the proxy"),
+            (run.through is not None, self._by_proxy, "the proxy"),
             (run.transport.at_random, ("pending",), "readers who had not reloaded"),
             (self.heavy, ("failed", "pending", "unanswered", "reconnected"), "more load than it carries"),
         ]

@@ -16,6 +16,7 @@ import test_planted_faults as planted
 
 import lpws
 from lpws import measurement, services
+from lpws.decisions import Mailbox, Window
 from lpws.recordings import _from_dict, _to_dict
 from lpws.services.programs import version
 from lpws.serving import Serving
@@ -444,6 +445,16 @@ def test_a_loss_beside_a_declared_cause(transport, lost, given, monkeypatch):
     losing(monkeypatch, lost)
     run = lpws.measure(transport, replace(WORK, clients=3), clients_in="thread", **given)
     assert "messages were sent and not received" in run.health.verdict
+
+
+@pytest.mark.parametrize("given", [{}, {"outages": [AWAY]}], ids=["whole", "outage"])
+@pytest.mark.parametrize("name", ["long polling", "WebSocket"])
+def test_an_open_proxy_is_no_reason_why_a_server_sends_nothing(name, given, monkeypatch):
+    publish = Mailbox.publish
+    monkeypatch.setattr(Mailbox, "publish", lambda self, text: (publish(self, text)[0], []))
+    monkeypatch.setattr(Window, "take", lambda *_: False)
+    run = lpws.measure(TRANSPORTS[name], WORK, through=OPEN, **given)
+    assert "pending" in run.health.unexplained, run
 
 
 def test_a_stream_may_wait_in_a_buffer_that_the_lines_allow():
