@@ -124,11 +124,10 @@ class Books:
     @property
     def _by_proxy(self) -> set[str]:
         """The parts of the outcome that a proxy explains: nobody waits because of it whom it let through."""
-        found = set(_AFTER_AN_END)
         asked, failed = ({row[5] for row in self.rows[name, "client"]} for name in ("request_sent", "failed"))
         kept = asked - failed - {row[5] for row in self.rows["request_received", "server"]}
         ended = {"failed", "reconnected"} & self.outcome.keys() - self._by_outages
-        return found if kept or ended or not self.prompt else found - {"pending"}
+        return set(_AFTER_AN_END) - ({"pending"} if self.prompt and not (kept or ended) else set())
 
     @cached_property
     def in_vain(self) -> set[tuple[int, int]]:
