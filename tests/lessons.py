@@ -21,6 +21,10 @@ SIDES = (
 )  # fmt: skip
 
 
+#: Cells of 11 that run whatever the table of headers holds.
+POLLS = "page", "guess-tab", "tabs", "fields", "kitchen", "over-http2", "polls", "claim-bytes"
+
+
 @dataclass(frozen=True)
 class Mutation:
     """A mistake outside the claiming cell, and the claim that must notice it.
@@ -238,6 +242,45 @@ LESSONS = {
                 live=("opened",),
             ),
             Mutation("behind", "(kind, work, ALL_FIVE)", "(kind, work, DEFAULTS)", "A proxy that keeps"),
+        ),
+    ),
+    "11_http2": Lesson(
+        mutations=(
+            Mutation(
+                "tabs", '"11_tabs.json").read_text("utf-8"))',
+                '"11_tabs.json").read_text("utf-8").replace("255", "256"))', "Of 300 WebSockets",
+            ),
+            Mutation(
+                "tabs", '"11_tabs.json").read_text("utf-8"))',
+                '"11_tabs.json").read_text("utf-8").replace(\'"loaded": 6\', \'"loaded": 7\'))',
+                "In Chromium, six",
+            ),
+            Mutation(
+                "over-http2", "client.initiate_connection()",
+                "client.initiate_connection()\n    client.encoder.header_table_size = 0",
+                "Over HTTP/2, the tenth request took a frame header", live=("over_http2",),
+                only=POLLS,
+            ),
+            Mutation(
+                "over-http2", "send_headers(stream, FIELDS,",
+                'send_headers(stream, [*FIELDS, ("cookie", f"{stream:0200}")],',
+                "Over HTTP/2, the tenth request took less", live=("over_http2",),
+                only=POLLS,
+            ),
+            Mutation(
+                "polls", "sizes.append([len(HEAD)", "sizes.append([len(HEAD) - len(sizes)",
+                "Over HTTP/1.1, the tenth request", live=("over_http1",),
+            ),
+            Mutation(
+                "hold", "held(100), held(150)", "[99, 99, 1], held(150)", "For a hundred polls held",
+            ),
+            Mutation("hold", "held(150)", "[150, 150, 0]", "Of 150 polls"),
+            Mutation("wall", "+ 0.020", "+ 0.2", "On one TCP connection, a lost packet"),
+            Mutation("wall", "0.025 + 0.020", "0.020", "On ten TCP connections, or over QUIC"),
+            Mutation(
+                "connect", "bool(client.remote_settings.enable_connect_protocol)", "True",
+                "nginx does not announce", live=("extended_connect",),
+            ),
         ),
     ),
     "12_crowds": Lesson(

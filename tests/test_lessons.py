@@ -11,6 +11,7 @@ import ast
 import asyncio
 import contextlib
 import csv
+import functools
 import http.client
 import io
 import json
@@ -923,6 +924,75 @@ def test_wrk2_and_the_notebook_name_the_same_numbers():
     with open(lpws.DATA / "published.csv", encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["source"].startswith("wrk2")]
     assert max(float(row["value"]) for row in rows) > 200 * min(float(row["value"]) for row in rows)
+
+
+# --------------------------------------------------------------------------------------- 11 HTTP/2
+
+HTTP2 = booklet.NOTEBOOKS / "11_http2.ipynb"
+
+
+@pytest.fixture(scope="module")
+def http2():
+    """The names of the notebook on HTTP/2, its experiments as they were recorded."""
+    return booklet.read_through(HTTP2)
+
+
+def sizes_up(found) -> object:
+    """What a result says but for the bytes down, which depend on the date."""
+    match found:
+        case [[[int(), int(), str()], *_] as sizes, table]:
+            return [[up, block] for up, _, block in sizes], table
+        case [[int(), int()], *_]:
+            return [up for up, _ in found]
+    return found
+
+
+@pytest.mark.parametrize("program", NGINX)
+def test_each_nginx_speaks_http2_as_the_lesson_says(http2, program, monkeypatch):
+    monkeypatch.setenv("LPWS_NGINX", program)
+    recorded = json.loads((lpws.DATA / "11_http2.json").read_text(encoding="utf-8"))["results"]
+    names = {name: getattr(value, "__wrapped__", value) for name, value in http2.items()}
+    assert len(recorded) == 5
+    for asked, result in recorded.items():
+        found = json.loads(json.dumps(eval(asked, names)))
+        assert sizes_up(found) == sizes_up(result), asked
+
+
+@pytest.mark.parametrize("lacking", ["nginx", "h2"])
+def test_without_nginx_or_h2_the_lesson_shows_what_was_recorded(monkeypatch, lacking):
+    if lacking == "nginx":
+        monkeypatch.setenv("LPWS_NGINX", "there-is-none")
+    for name in [name for name in sys.modules if lacking == "h2" and name.partition(".")[0] == "h2"]:
+        monkeypatch.delitem(sys.modules, name)
+    if lacking == "h2":
+        monkeypatch.setitem(sys.modules, "h2", None)
+    monkeypatch.setattr(lpws.notebook, "_TOLD", set())
+    names, said = {}, ""
+    with booklet.imagined(drawn=True), pytest.MonkeyPatch.context() as inner:
+        inner.setattr(lpws, "or_recorded", lpws.notebook.or_recorded)
+        for cell in booklet.code(HTTP2):
+            said += booklet.execute(cell.source, names)
+    assert said.count("Until then you see") == 1
+    assert re.search(rf"expected (the package )?{lacking} .* none: `python3 run.py wild` brings it", said)
+    assert [line for line in claims(said) if line[0] != "✓"] == []
+
+
+@pytest.mark.parametrize("program", NGINX)
+def test_nginx_never_shortens_its_answers(http2, program, monkeypatch):
+    """Its own fields never go into the table: each answer is as long as the one before, but for the date."""
+    monkeypatch.setenv("LPWS_NGINX", program)
+    sizes, _ = http2["over_http2"].__wrapped__(6)
+    down = [down for _, down, _ in sizes[1:]]  # the first came with the settings
+    assert max(down) - min(down) <= 2
+
+
+def test_twice_as_many_held_polls_fit_a_full_proxy(http2, monkeypatch):
+    """One connection in front and one per poll behind: 20 connections hold 18 polls, where they held 9."""
+    whole = lpws.Proxy
+    monkeypatch.setattr(lpws, "Proxy", functools.partial(whole, connections=20))
+    monkeypatch.setattr(lpws.Proxy, "OPEN", whole.OPEN, raising=False)
+    behind, answered, refused = http2["held"].__wrapped__(25)
+    assert (behind, answered, refused) == (18, 25, 0)
 
 
 # ----------------------------------------------------------------------------------- 12: one slow reader

@@ -138,7 +138,7 @@ class Connection:
         """Raise `Wrong` unless the decoder's table has as many entries of its own as this one."""
         count, mine = self._tell(None, "", think), len(self.table)
         if count != mine:
-            raise Wrong(f"left {count} new entries in the table, where the peer has {mine}", think)
+            raise Wrong(f"left 61 + {count} entries in the table, where the peer has 61 + {mine}", think)
 
     def _tell(self, block: bytes | None, when: str, think: str) -> Any:
         told = self.program.tell("call", block, self.begins)

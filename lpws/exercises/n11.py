@@ -39,7 +39,7 @@ def in_full(line: Connection) -> None:
 
 def never(line: Connection) -> None:
     fields = [line.field(":path"), line.field()]
-    think = "a first byte 0001…: it tells a proxy what not to keep, and you read it as you read 0000…"
+    think = "a first byte 0001…: the last 4 bits are the number, and the rest is read as after 0000…"
     line.says(b"".join(line.literal("never", field) for field in fields), fields, think)
 
 
@@ -92,7 +92,8 @@ def own_names(line: Connection) -> None:
 
 
 def evicts(line: Connection) -> None:
-    think = "what an entry takes: 32 bytes more than its name and its value; and which one has to go first"
+    takes = "32 bytes more than its name and its value"
+    think = f"what an entry takes: {takes}; only those after the 61st count; and which one has to go first"
     for _ in range(line.draw.randrange(100, 120)):
         field = line.field()
         line.says(line.literal("kept", field), [field], think)
@@ -101,7 +102,7 @@ def evicts(line: Connection) -> None:
     line.begin()
     for size in (10, LIMIT - 2 * (OVERHEAD + len("x-tea")) - 10):  # which fill it to the last byte
         line.says(line.literal("kept", field := ("x-tea", "a" * size)), [field], think)
-    line.kept(think)
+    line.kept(f"what an entry takes: {takes}; and whether exactly 4,096 bytes are too many")
     line.says(line.literal("kept", large := ("x-large", "a" * LIMIT)), [large], think)
     line.kept("an entry that is larger than the whole table: it empties it, and goes out itself")
     line.indexed(2, 61, think="the static table, which is not part of the 4,096 bytes")

@@ -133,7 +133,7 @@ WRONG = {
     "values first": (
         [("fields.append((name, value))", "fields.append((value, name))")], "which of the two comes first",
     ),
-    "six bits for all": ([("6 if keep else 4", "6")], "you read it as you read 0000…"),
+    "six bits for all": ([("6 if keep else 4", "6")], "the last 4 bits are the number"),
     "seven bits for all": ([("6 if keep else 4", "7")], "01…: these bits tell the kind, the last 6"),
     "the whole entry as a name": (
         [("table[index - 1][0]", "table[index - 1]")], "these bits tell the kind",
@@ -160,7 +160,7 @@ WRONG = {
     "keeps nothing": ([("if keep:", "if False:")], "what a literal that begins with 01 does besides"),
     "a table for each block": (
         [("at, fields = 0, []", "at, fields, table = 0, [], list(table[:61])")],
-        "left 0 new entries in the table, where the peer has 1",
+        "left 61 + 0 entries in the table, where the peer has 61 + 1",
     ),
     "a table for each block, again": (
         [("at, fields = 0, []", "at, fields, table = 0, [], list(table[:61])")],
@@ -209,16 +209,16 @@ WRONG = {
     "64 before 128": ([("if first & 128:", "if first & 192 == 128:")], "a first byte 1…: this bit tells"),
     "one field only": ([("while at", "if at"), ("            continue\n", "            return fields\n")],
                        "what comes after a field"),
-    "lets nothing go": ([("> 4096", "> 10**9")], "new entries in the table, where the peer has"),
+    "lets nothing go": ([("> 4096", "> 10**9")], "entries in the table, where the peer has"),
     "counts no 32": ([("sum(32 + ", "sum(")], "32 bytes more than its name and its value"),
     "counts values": ([("32 + len(n) + len(v)", "32 + len(v)")], "what an entry takes"),
     "counts entries": ([("sum(32 + len(n) + len(v) for n, v in table[61:]) > 4096", "len(table) > 161")],
                        "where"),
-    "counts the static table": ([("table[61:]) >", "table) >")], "what an entry takes: 32 bytes more"),
+    "counts the static table": ([("table[61:]) >", "table) >")], "only those after the 61st count"),
     "lets the newest go": ([("table.pop()", "table.pop(61)")], "which one has to go first"),
     "lets one go": ([("            while", "            if")], "larger than the whole table: it empties it"),
     "empties it": ([("table.pop()", "del table[61:]")], "which one has to go first"),
-    "up to 4,095": ([("> 4096", ">= 4096")], "what an entry takes"),
+    "up to 4,095": ([("> 4096", ">= 4096")], "whether exactly 4,096 bytes are too many"),
 }  # fmt: skip
 
 
