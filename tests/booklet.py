@@ -133,14 +133,21 @@ def recalled(live: tuple[str, ...] = ()) -> Callable:
         results = json.loads(path.read_text(encoding="utf-8"))["results"]
 
         def decorate(experiment: Callable) -> Callable:
+            def known(given: tuple) -> bool:
+                return call(experiment, given) in results and experiment.__name__ not in live
+
+            def remembered(given: tuple):
+                return copy.deepcopy(results[call(experiment, given)])
+
             @wraps(experiment)
             def run(*given):
-                known = call(experiment, given)
-                if known in results and experiment.__name__ not in live:
-                    return copy.deepcopy(results[known])
-                return json.loads(json.dumps(experiment(*given)))
+                return remembered(given) if known(given) else json.loads(json.dumps(experiment(*given)))
 
-            return run
+            @wraps(experiment)
+            async def run_awaited(*given):
+                return remembered(given) if known(given) else json.loads(json.dumps(await experiment(*given)))
+
+            return run_awaited if inspect.iscoroutinefunction(experiment) else run
 
         return decorate
 

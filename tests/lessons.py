@@ -310,6 +310,28 @@ LESSONS = {
             Mutation("load", "(5, 70, 1000)}", "(5, 70, 1000)} | {1000: load(way, 5)}", "At a thousand"),
         ),
     ),
+    "14_many_servers": Lesson(
+        mutations=(
+            Mutation("chat", "self.room.publish(text)", "self.write_message(text)", "With one server, all"),
+            Mutation(
+                "two", "await without_broker()", 'await without_broker("hash $uri;")',
+                "With two servers in turn",
+            ),
+            Mutation("sticky", '"hash $uri;"', '"least_conn;"', "With the whole room at one"),
+            Mutation(
+                "shared", 'await self.room.broker.publish("tea", text.encode())', "self.room.publish(text)",
+                "Through a broker, all 400", live=("through_broker",),
+            ),
+            Mutation(
+                "killed", "a.crash()", "pass", "The killed server's ten WebSockets", live=("killed",),
+            ),
+            Mutation("stream", '"Nats-Msg-Id"', '"Message-Id"', "Said three times"),
+            Mutation(
+                "logs", "said.metadata.sequence.stream", "len(room.log)", "With the stream's numbers",
+                live=("newcomer",),
+            ),
+        ),
+    ),
     "A_the_instrument": Lesson(
         mutations=(
             Mutation("forgetful", "cursor=False", "cursor=True", "Long polling without a cursor lost"),

@@ -29,8 +29,10 @@ from pathlib import Path
 import accounting
 import booklet
 import hpack
+import nats.errors
 import pytest
 from lessons import BUDGET, LESSONS
+from tornado.httpclient import AsyncHTTPClient
 from tornado.web import RequestHandler
 from wsproto.frame_protocol import FrameProtocol, ParseFailed
 
@@ -39,6 +41,7 @@ import lpws.notebook
 import lpws.services
 import lpws.specs
 from lpws.server.counted_stream import CountedStream
+from lpws.services.broker import Nats
 from lpws.services.programs import _in_wheel
 
 TASKS = {"exercise", "make", "solution"}
@@ -1068,3 +1071,183 @@ def test_the_recorded_crowds_grow_in_line(crowds):
     for tell in ("as_dict", "as_text", "as_frame"):
         assert 5 < last_s[tell, 10_000] / last_s[tell, 1_000] < 20
         assert last_s["as_frame", 10_000] <= last_s[tell, 10_000] <= last_s["as_dict", 10_000]
+
+
+# ---------------------------------------------------------------------------------- 14 Many servers
+
+MANY_SERVERS = booklet.NOTEBOOKS / "14_many_servers.ipynb"
+
+
+@pytest.fixture(scope="module")
+def many():
+    """The names of the notebook on many servers; its experiments are the real ones."""
+    names = booklet.read_through(MANY_SERVERS)
+    recorded = json.loads((lpws.DATA / "14_many_servers.json").read_text(encoding="utf-8"))["results"]
+    experiments = {asked.partition("(")[0] for asked in recorded}
+    return names | {name: names[name].__wrapped__ for name in experiments}
+
+
+def gist(found) -> object:
+    """What a result says of who heard whom, or who lost something, whatever chance made of the rest."""
+    match found:
+        case [[list(), *_] as heard, codes, statuses]:  # how a killed server was survived
+            return [len(set(row)) == len(row) == 100 for row in heard], codes, statuses
+        case [list(), *_]:  # who heard whom
+            return [sorted(row) for row in found]
+        case [float(), *_]:  # times
+            return len(found)
+    return found
+
+
+@pytest.mark.parametrize("program", NGINX)
+def test_each_nginx_shares_out_clients_as_the_lesson_says(many, program, monkeypatch):
+    monkeypatch.setenv("LPWS_NGINX", program)
+    recorded = json.loads((lpws.DATA / "14_many_servers.json").read_text(encoding="utf-8"))["results"]
+    assert len(recorded) == 10
+    for asked, result in recorded.items():
+        found = json.loads(json.dumps(asyncio.run(eval(asked, dict(many)))))
+        assert gist(found) == gist(result), asked
+
+
+@pytest.mark.parametrize("absent", ["nginx", "NATS", "nats-py"])
+def test_without_a_broker_or_a_proxy_the_lesson_shows_what_was_recorded(absent, monkeypatch):
+    if absent == "nats-py":
+        monkeypatch.setitem(sys.modules, "nats", None)
+    else:
+        monkeypatch.setenv(f"LPWS_{absent.upper()}", "there-is-none")
+    monkeypatch.setattr(lpws.notebook, "_TOLD", set())
+    monkeypatch.setattr(lpws.notebook, "_FOUND", {})
+    names, said = {}, ""
+    with booklet.imagined(drawn=True), pytest.MonkeyPatch.context() as inner:
+        inner.setattr(lpws, "or_recorded", lpws.notebook.or_recorded)
+        for cell in booklet.code(MANY_SERVERS):
+            if not tags(cell) & TASKS:
+                said += booklet.execute(cell.source, names)
+    assert said.count("Until then you see what was recorded") == 1
+    assert "found none: `python3 run.py wild` brings it" in said
+    assert [line for line in claims(said) if line[0] != "✓"] == []
+    assert said.count("✓") == 12
+
+
+@contextlib.contextmanager
+def cluster():
+    """Addresses of three brokers that are one: whatever is published at one is heard at all."""
+    with contextlib.ExitStack() as stack:
+        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        ports = [each.getsockname()[1] for each in free]
+        stack.close()
+        routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
+        brokers = []
+        for port in ports:
+            text = (
+                f"listen: 127.0.0.1:@PORT@\nserver_name: b{port}\n"
+                "jetstream { store_dir: '@FOLDER@/stream' }\n"
+                f"cluster {{ name: tea, listen: '127.0.0.1:{port}', routes: [{routes}] }}\n"
+            )
+            orders = {"command": ["-c", "@FOLDER@/nats.conf"], "file": "nats.conf", "text": text}
+            broker = Nats(lpws.services.find("nats"), orders | {"ask": "", "answer": "INFO"})
+            brokers.append(stack.enter_context(broker))
+        yield [broker.url for broker in brokers]
+
+
+async def until_it_works(ask, patience_s=20.0):
+    """What the call gives, once the brokers have agreed on their leader."""
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            return await ask()
+        except (nats.errors.Error, AssertionError):
+            if time.monotonic() > end:
+                raise
+            await asyncio.sleep(0.1)
+
+
+def test_the_lesson_runs_on_a_cluster_of_three_brokers(many):
+    """The very code of the notebook; each server and the speaker at a broker of its own."""
+
+    async def lesson():
+        async with await many["connect"](urls) as speaker:
+            stream = speaker.jetstream()
+            add = functools.partial(stream.add_stream, name="tea", subjects=["tea"], num_replicas=3)
+            await until_it_works(add)
+            with many["two_servers"]({"/room": many["Poll"]}) as (address, a, b):
+                a.enter(many["numbered"](a.room, urls[:1]))
+                for n in range(1, 31):
+                    ack = await stream.publish("tea", str(n).encode(), headers={"Nats-Msg-Id": f"{n}"})
+                    again = await stream.publish("tea", str(n).encode(), headers={"Nats-Msg-Id": f"{n}"})
+                    assert (ack.seq, again.seq) == (n, n)
+                b.enter(many["numbered"](b.room, urls[1:]))
+                got = []
+                a.crash()
+                await many["read"](address, 10, got, b, "30")
+                assert got == [*range(11, 31)]
+            await stream.delete_stream("tea")
+        with many["two_servers"]({"/room": many["Shared"]}) as (address, *both):
+            for server, url in zip(both, urls, strict=False):
+                server.enter(many["subscribed"](server.room, [url]))
+
+            async def all_heard():
+                assert sum(map(len, await many["who_heard"](address))) == 400
+
+            await until_it_works(all_heard)  # a broker learns a moment later who is subscribed at another
+
+    with cluster() as urls:
+        asyncio.run(asyncio.wait_for(lesson(), 60))
+
+
+def test_the_proxy_does_not_say_a_post_again(many):
+    """A server that dies before it has answered a GET is replaced, and one that dies with a POST is not."""
+    asked = []
+
+    class Slow(RequestHandler):
+        async def get(self):
+            asked.append(self.request.method)
+            await asyncio.sleep(0.5)
+
+        post = get
+
+    async def statuses():
+        with many["two_servers"]({"/slow": Slow}) as (address, a, _):
+            fetch = AsyncHTTPClient(force_instance=True).fetch
+            url = f"http://{address}/slow"
+            answers = [fetch(url, raise_error=False),
+                       fetch(url, method="POST", body=b"", raise_error=False)]  # in turn: A, B
+            answers += [fetch(url, method="POST", body=b"", raise_error=False)]  # A
+            answers = [asyncio.ensure_future(each) for each in answers]
+            end = time.monotonic() + 10
+            while len(asked) < 3 and time.monotonic() < end:
+                await asyncio.sleep(0.01)
+            a.crash()
+            return sorted([(await each).code for each in answers])
+
+    found = asyncio.run(statuses())
+    assert len(found) == 3
+    assert found == [200, 200, 502]
+    assert asked.count("GET") in (1, 2)
+    assert asked.count("POST") == 2
+
+
+def test_with_one_more_message_the_client_would_hear_again(many):
+    """Of a server that counts by itself, a client hears nothing until that has counted past its cursor."""
+
+    async def got(last):
+        async with many["a_stream"]() as (stream, url):
+            with many["two_servers"]({"/room": many["Poll"]}) as (address, a, b):
+                a.crash()
+                b.enter(many["counted"](b.room, url))
+                for n in range(61, last + 1):
+                    await stream.publish("tea", str(n).encode())
+                found = []
+                await many["read"](address, 100, found, b, str(last))
+        return found
+
+    assert asyncio.run(got(160)) == []
+    assert asyncio.run(got(161)) == [161]
+
+
+def test_a_stream_knows_a_key_for_two_minutes(many):
+    async def window_s():
+        async with many["a_stream"]() as (stream, _):
+            return (await stream.stream_info("tea")).config.duplicate_window
+
+    assert asyncio.run(window_s()) == 120
