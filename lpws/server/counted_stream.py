@@ -37,10 +37,12 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\
 class CountedStream(IOStream):
     """A connection that counts its bytes, records its end, and does not end without a word.
 
-    A client that does not read is hung up on, before it costs its server much more than `MOST_WAITING`.
+    A client that does not read is hung up on, before it costs its server much more than `most_waiting`.
 
     Attributes
     ----------
+    most_waiting
+        The most memory [bytes] that may wait for this client to read; `MOST_WAITING` if nobody says else.
     asked
         Whether a request has come that was let in.
     farewell
@@ -50,6 +52,8 @@ class CountedStream(IOStream):
     expected
         Whether it may end: the client has gone, or one of them has said that this is the end.
     """
+
+    most_waiting: float = MOST_WAITING
 
     # Tornado's socket is here, too: side by side in memory is what a broadcast looks at, in thousands.
     __slots__ = ("socket", "over", "waiting", "bytes_written", "bytes_read")
@@ -128,7 +132,7 @@ class CountedStream(IOStream):
         self.looked = self.backlog
         total = sum(stream.backlog for stream in self.streams)
         # A long answer by itself is not too much: its client may read as fast as it can.
-        if before > MOST_WAITING or (total > MOST_IN_ALL and self.backlog > total / len(self.streams)):
+        if before > self.most_waiting or (total > MOST_IN_ALL and self.backlog > total / len(self.streams)):
             said = f"hung up on a client that did not read: {self.unsent:,} bytes waited for it"
             logging.getLogger("tornado.general").error(said)
             reset_at_close(self.socket)  # so that the kernel, too, keeps nothing for it
