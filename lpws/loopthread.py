@@ -197,7 +197,10 @@ def quiet(log: deque[str], gone: tuple[type[Exception], ...] = ()) -> Iterator[N
 
     asyncio.get_running_loop().set_exception_handler(missed)
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(keep)
+        logger = logging.getLogger(name)
+        # Others may want to hear less of Tornado: Dask, once imported, only what is critical.
+        logger.setLevel(min(logger.getEffectiveLevel(), logging.ERROR))
+        logger.addFilter(keep)
     try:
         yield
     finally:

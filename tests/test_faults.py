@@ -293,7 +293,7 @@ def test_descriptors_that_run_out_somewhere(careful):
         link = lpws.Link(delay_s=0)
         lpws.measure(lpws.LongPolling(), work, link)  # loads all that it needs
         resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
-        for room in range(0, 100, 10) if {careful} else range(0, 40, 3):
+        for room in range(0, 100, 10) if {careful} else range(0, 90, 6):
             taken = []
             try:
                 while True:

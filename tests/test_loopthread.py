@@ -1,6 +1,7 @@
 """A loop in a thread: what goes wrong is raised where somebody waits, and nowhere else."""
 
 import contextlib
+import logging
 import sys
 import threading
 
@@ -72,3 +73,18 @@ def test_a_server_whose_start_is_interrupted_is_whole(line, nothing_left):
     with server:
         assert server.publish("tea is ready") == 1
     assert repr(server) == "<Server, stopped>"
+
+
+def test_a_log_is_kept_whatever_others_want_to_hear_of_tornado():
+    """Dask, once imported, lets Tornado say only what is critical."""
+    general, tornado = logging.getLogger("tornado.general"), logging.getLogger("tornado")
+    before = general.level, tornado.level
+    try:
+        general.setLevel(logging.NOTSET)
+        tornado.setLevel(logging.CRITICAL)
+        with lpws.Server() as server:
+            server.thread.call(general.error, "no tea")
+            assert list(server.log) == ["no tea"]
+    finally:
+        general.setLevel(before[0])
+        tornado.setLevel(before[1])
