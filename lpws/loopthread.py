@@ -14,7 +14,7 @@ from concurrent.futures import Future, wait
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from typing import Any
 
-_LOGGERS = ("tornado.access", "tornado.application", "tornado.general")
+_LOGGERS = [logging.getLogger(f"tornado.{name}") for name in ("access", "application", "general")]
 
 #: The most descriptors that one turn of a loop serves.
 AT_ONCE = 16
@@ -196,13 +196,12 @@ def quiet(log: deque[str], gone: tuple[type[Exception], ...] = ()) -> Iterator[N
             note(context["message"], error)
 
     asyncio.get_running_loop().set_exception_handler(missed)
-    for name in _LOGGERS:
-        logger = logging.getLogger(name)
+    for logger in _LOGGERS:
         # Others may want to hear less of Tornado: Dask, once imported, only what is critical.
         logger.setLevel(min(logger.getEffectiveLevel(), logging.ERROR))
         logger.addFilter(keep)
     try:
         yield
     finally:
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(keep)
+        for logger in _LOGGERS:
+            logger.removeFilter(keep)
