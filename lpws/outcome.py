@@ -112,7 +112,7 @@ class Books:
         begun = [outage for outage in self.run.outages if t >= outage.at_s - EARLY_S]
         return any(outage.away_s is None or before_s <= outage.end_s for outage in begun)
 
-    @property
+    @cached_property
     def _by_outages(self) -> set[str]:
         """The parts of the outcome that outages explain, since all of it came while they lasted."""
         asked = {row[5]: row[0] for row in self.rows["request_sent", "client"]}
@@ -183,13 +183,13 @@ class Books:
     def causes(self) -> dict[str, str]:
         """Declared cause of each part of the outcome that has one."""
         run = self.run
-        declared: list[tuple[object, Collection[str], str]] = [
+        declared: list[tuple[object, Collection[str] | None, str]] = [
             *((True, ALL, cause) for cause in run.causes),
             (self.faulty_link, _AFTER_A_FAULT, "a fault of the link"),
             *((True, self._by_outages, f"the outage of server {each.server}") for each in run.outages[:1]),
             (run.servers > 1 and not run.broker, ("missed", "pending"), "servers that do not share a room"),
             (not run.transport.cursor, ("missed", "pending"), "no cursor"),
-            (run.through is not None, self._by_proxy, "the proxy"),
+            (run.through is not None, run.through and self._by_proxy, "the proxy"),
             (run.transport.at_random, ("pending",), "readers who had not reloaded"),
             (self.heavy, ("failed", "pending", "unanswered", "reconnected"), "more load than it carries"),
         ]

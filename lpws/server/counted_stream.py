@@ -113,7 +113,7 @@ class CountedStream(IOStream):
         written = super().write(data)
         self.waiting = self.writing()
         self.looked = min(self.looked, before)
-        if self.backlog > self.looked + _PORTION:
+        if self.waiting and self.backlog > self.looked + _PORTION:
             self._look(before)
         return written
 
@@ -125,7 +125,7 @@ class CountedStream(IOStream):
     @property
     def backlog(self) -> float:
         """Memory [bytes] that these take, about: they themselves, and a part of the writes they came by."""
-        return self.unsent and self.unsent * (1 + _PER_WRITE * self.writes / (self.given - self.begun))
+        return (unsent := self.unsent) and unsent * (1 + _PER_WRITE * self.writes / (self.given - self.begun))
 
     def _look(self, before: int) -> None:
         """Hang up on the client if too much waits for it; of too much in all, if its share is large."""

@@ -48,7 +48,7 @@ class GuardedApplication(Application):
         if kind is not None:
             return self.get_handler_delegate(request, kind, {"room": self.room})
         request.path = request.path.removeprefix(self.room.prefix)
-        request.connection.stream.asked = True
+        stream.asked = True
         # What goes wrong with a handler is logged with its address: the log must not tell the token.
         request.uri = request.uri.removeprefix(self.room.prefix)
         return super().find_handler(request, **kwargs)
