@@ -2,6 +2,8 @@
 
 import textwrap
 
+from leaks import nothing_left_behind
+
 from lpws.exercises import check
 
 
@@ -38,6 +40,28 @@ def assert_hinted(task, thing, hint, capsys):
     wrong = [line for line in lines if line.startswith("✗")]
     assert any(hint in line for line in wrong), lines
     assert all(" – think about " in line for line in wrong), lines
+
+
+def assert_caught(task, thing, hint, good, capsys):
+    """Fail unless a hostile program gets a verdict and leaves nothing, and a good one passes after it.
+
+    The verdict is that it is wrong, with this hint; if that is empty, it may be any, as of a program that
+    is as slow as the machine is busy.
+    """
+    with nothing_left_behind():
+        lines = verdict(task, thing, capsys)
+    assert not hint or any(line.startswith("✗") and hint in line for line in lines), lines
+    assert all(line[0] in "✓✗" and len(line) < 800 for line in lines[: [*lines, ""].index("")]), lines
+    assert is_right(verdict(task, good, capsys))
+
+
+def assert_harmless(task, thing, good, capsys):
+    """Fail unless a program that does something besides is right, leaves nothing, and a good one passes."""
+    with nothing_left_behind():
+        lines = verdict(task, thing, capsys)
+    assert is_right(lines[: lines.index("")] if "" in lines else lines), lines  # below stands what it printed
+    assert sum(map(len, lines)) < 3000
+    assert is_right(verdict(task, good, capsys))
 
 
 def assert_says(task, answer, said, capsys):

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from cells import edited, is_right, made, verdict
+from cells import assert_caught, assert_harmless, edited, is_right, made, verdict
 from leaks import nothing_left_behind
 from test_n03 import HELD
 
@@ -43,7 +43,7 @@ HOSTILE = {
         made(edited(HELD, ("self.room = room", "raise ValueError('no room')")), "Held"),
         "raised ValueError: no room in line 7 of the cell",
     ),
-    "no connection": (doing("self.request.connection.stream.close()"), ""),
+    "no connection": (doing("self.request.connection.stream.close()"), " – think about "),
 }  # fmt: skip
 HARMLESS = {
     "ten megabytes": doing("print('x' * 10_000_000)"),
@@ -69,20 +69,12 @@ HARMLESS = {
 
 @pytest.mark.parametrize(("handler", "hint"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_program_gets_a_verdict_and_leaves_nothing(handler, hint, capsys):
-    with nothing_left_behind():
-        lines = verdict("03.hold", handler, capsys)
-    assert any(line.startswith("✗") and hint in line for line in lines), lines
-    assert is_right(verdict("03.hold", made(HELD, "Held"), capsys))
+    assert_caught("03.hold", handler, hint, made(HELD, "Held"), capsys)
 
 
 @pytest.mark.parametrize("handler", HARMLESS.values(), ids=HARMLESS)
 def test_what_a_program_does_besides_does_no_harm(handler, capsys):
-    with nothing_left_behind():
-        lines = verdict("03.hold", handler, capsys)
-    said = lines[: lines.index("")] if "" in lines else lines
-    assert is_right(said), lines
-    assert sum(map(len, lines)) < 3000
-    assert is_right(verdict("03.hold", made(HELD, "Held"), capsys))
+    assert_harmless("03.hold", handler, made(HELD, "Held"), capsys)
 
 
 def test_what_is_printed_stands_below_the_verdict(capsys):

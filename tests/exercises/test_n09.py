@@ -1,7 +1,7 @@
 """The tasks of notebook 09: a reconnect loop, judged on a crowd and on real cuts."""
 
 import pytest
-from cells import assert_hinted, assert_says, edited, is_right, made, verdict
+from cells import assert_caught, assert_hinted, assert_says, edited, is_right, made, verdict
 from leaks import nothing_left_behind
 
 STAY = """
@@ -154,14 +154,14 @@ HOSTILE = {
 }  # fmt: skip
 
 
+def doing(what):
+    """A good loop that does something else first whenever it connects."""
+    return made(edited(STAY, ("        asked_s = 0\n", f"        asked_s = 0\n        {what}\n")), "stay")
+
+
 @pytest.mark.parametrize(("what", "hint"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_loop_gets_a_verdict_and_leaves_nothing(what, hint, capsys):
-    source = edited(STAY, ("        asked_s = 0\n", f"        asked_s = 0\n        {what}\n"))
-    with nothing_left_behind():
-        lines = verdict("09.reconnect", made(source, "stay"), capsys)
-    assert any(line.startswith("✗") for line in lines) or not hint, lines
-    assert any(hint in line for line in lines), lines
-    assert is_right(verdict("09.reconnect", made(STAY, "stay"), capsys))
+    assert_caught("09.reconnect", doing(what), hint, made(STAY, "stay"), capsys)
 
 
 @pytest.mark.parametrize(

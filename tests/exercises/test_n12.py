@@ -1,7 +1,7 @@
 """The tasks of notebook 12: an outbox with a limit, and clients that read, pause, stop or go."""
 
 import pytest
-from cells import assert_hinted, assert_says, edited, is_right, made, verdict
+from cells import assert_caught, assert_hinted, assert_says, edited, is_right, made, verdict
 from leaks import nothing_left_behind
 
 OUTBOX = """
@@ -374,14 +374,15 @@ HOSTILE = {
 }  # fmt: skip
 
 
+def doing(what):
+    """A good outbox that does something else first whenever a message comes."""
+    source = edited(OUTBOX, ("        if self.over:\n", f"        {what}\n        if self.over:\n"))
+    return made(source, "Outbox")
+
+
 @pytest.mark.parametrize(("what", "hint"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_outbox_gets_a_verdict_and_leaves_nothing(what, hint, capsys):
-    source = edited(OUTBOX, ("        if self.over:\n", f"        {what}\n        if self.over:\n"))
-    with nothing_left_behind():
-        lines = verdict("12.outbox", made(source, "Outbox"), capsys)
-    assert any(line.startswith("✗") for line in lines) or not hint, lines
-    assert any(hint in line for line in lines), lines
-    assert is_right(verdict("12.outbox", made(OUTBOX, "Outbox"), capsys))
+    assert_caught("12.outbox", doing(what), hint, made(OUTBOX, "Outbox"), capsys)
 
 
 @pytest.mark.parametrize(
