@@ -7,8 +7,7 @@ import subprocess
 
 import numpy as np
 
-from .crowd import PATIENCE_S, next_line
-from .fleet.process import start, tell
+from .fleet.process import PATIENCE_S, next_line, start, tell
 from .machine import MOST_CLIENTS, make_room_for_files
 from .server import Server
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 
 import numpy as np
 from tornado.web import RequestHandler
 
-from .fleet.process import start, tell
+from .fleet.process import PATIENCE_S, next_line, start, tell
 from .machine import make_room_for_files, undisturbed
-from .run import RunError
 from .server import Server
 from .simulation import crowd
 from .specs import Backoff, Restart, to_dict
@@ -19,8 +17,6 @@ from .trace import clock
 
 #: The most real clients of one machine.
 MOST = 5_000
-#: How long [s] the crowd may take to begin, and to say what happened.
-PATIENCE_S = 30.0
 
 
 def stampede(
@@ -78,22 +74,3 @@ def stampede(
         backoff, restart, client[order].astype(int), begun[order] - cut, ended[order] - cut,
         let_in[order].astype(bool), origin="measured",
     )  # fmt: skip
-
-
-def next_line(process: subprocess.Popen, within_s: float) -> bytes:
-    """The next line of the clients' process.
-
-    Raises
-    ------
-    RunError
-        If it ends instead, or lets that time [s] pass.
-    """
-    timer = threading.Timer(within_s, process.kill)
-    timer.start()
-    try:
-        if line := process.stdout.readline():
-            return line
-    finally:
-        timer.cancel()
-    words = process.stderr.read().decode(errors="replace").strip().splitlines() or ["none"]
-    raise RunError(f"the clients ended before their time; their last words: {words[-1]}")

@@ -13,8 +13,12 @@ import tempfile
 import threading
 from typing import BinaryIO
 
+from ..run import RunError
+
 #: The longest time [s] that the process may take to end by itself.
 END_S = 2.0
+#: How long [s] other clients, of a crowd or an audience, may take to begin, and to say what happened.
+PATIENCE_S = 30.0
 _REPORT = re.compile(rb"(ready|events|done) (\d+)\n")
 
 
@@ -138,6 +142,25 @@ def tell(pipe: BinaryIO, line: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         pipe.write(line.encode() + b"\n")
         pipe.flush()
+
+
+def next_line(process: subprocess.Popen, within_s: float) -> bytes:
+    """The next line of the clients' process.
+
+    Raises
+    ------
+    RunError
+        If it ends instead, or lets that time [s] pass.
+    """
+    timer = threading.Timer(within_s, process.kill)
+    timer.start()
+    try:
+        if line := process.stdout.readline():
+            return line
+    finally:
+        timer.cancel()
+    words = process.stderr.read().decode(errors="replace").strip().splitlines() or ["none"]
+    raise RunError(f"the clients ended before their time; their last words: {words[-1]}")
 
 
 def _undebugged() -> contextlib.AbstractContextManager:

@@ -13,7 +13,7 @@ from ..decisions import Message
 from ..trace import NONE, clock
 from ..transports import longpolling, reload, shortpolling, sse, websocket
 from ..transports.broadcast import StreamHandler
-from ..transports.room import MOST_COUNTED, Room
+from ..transports.room import Room
 from ..wire import sizes, to_lines
 
 #: The largest number that a client or a request may have: the largest that a browser counts to.
@@ -38,7 +38,7 @@ class RoomHandler(RequestHandler):
             self.client = self.whole("client", NONE, MOST)
         finally:
             self.record("request_received")
-            self.room.arrive(self.client)
+            self.room.count(self.room.arrived, self.client)
         if self.room.draining and isinstance(self, StreamHandler):
             self.refuse(503, "Restarting")  # it would have to end at once
 
@@ -116,8 +116,7 @@ class Refused(RoomHandler):
     """The answer to a stranger."""
 
     def prepare(self) -> None:
-        if len(self.room.strangers) < MOST_COUNTED:
-            self.room.strangers[self.request.connection.stream.number] += 1
+        self.room.count(self.room.strangers, self.request.connection.stream.number)
         raise HTTPError(403, reason=self.room.refusal(self.request))
 
 

@@ -49,7 +49,7 @@ class Record:
         self.room, self.stream = room, request.connection.stream
         self.client, self.number = (_number(request, name) for name in ("client", "request"))
         self.append("request_received")
-        room.arrive(self.client)
+        room.count(room.arrived, self.client)
 
     def append(self, name: str, message: int = NONE, size: int = NONE, t: float | None = None) -> None:
         """Append an event, now or at `t`."""

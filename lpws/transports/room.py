@@ -64,7 +64,7 @@ class Room:
         self.goodbyes: set[Callable[[], None]] = set()  # what closes each WebSocket of a plain handler
         self.key = b""  # what the clients of a run show as ``run=…``; empty if everybody may ask
         self.strangers: Counter[int] = Counter()  # connection → how many requests without it came
-        self.arrived: set[int] = set()  # the clients of which a request has come
+        self.arrived: Counter[int] = Counter()  # client → how many requests of it came
         self.waiting: dict[object, asyncio.Future[list[Message]]] = {}
 
     def refusal(self, request: Any) -> str | None:
@@ -106,10 +106,10 @@ class Room:
             self.hosts.add(host)
             self.origins.add(f"http://{host}")
 
-    def arrive(self, client: int) -> None:
-        """Note that a request of this client has come."""
-        if len(self.arrived) < MOST_COUNTED:  # else whoever invents clients fills the memory
-            self.arrived.add(client)
+    def count(self, requests: Counter[int], whose: int) -> None:
+        """Count a request in `arrived` or `strangers`; whoever invents clients does not fill the memory."""
+        if whose in requests or len(requests) < MOST_COUNTED:
+            requests[whose] += 1
 
     @property
     def messages(self) -> list[Message]:
