@@ -34,6 +34,13 @@ _SPARE, _SHUT_S = 32, 0.2
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n"
 
 
+class Streams(set):
+    """The open connections of a server."""
+
+    #: The memory [bytes] that waits for the clients of all of them; each adds what changes of its own.
+    waiting = 0
+
+
 class CountedStream(IOStream):
     """A connection that counts its bytes, records its end, and does not end without a word.
 
@@ -58,14 +65,14 @@ class CountedStream(IOStream):
     # Tornado's socket is here, too: side by side in memory is what a broadcast looks at, in thousands.
     __slots__ = ("socket", "over", "waiting", "bytes_written", "bytes_read")
     __slots__ += ("number", "record", "streams", "farewell", "expected")
-    __slots__ += ("asked", "begun", "given", "writes", "looked")
+    __slots__ += ("asked", "begun", "given", "writes", "looked", "counted")
 
     def __init__(
         self,
         *args: Any,
         number: int,
         record: Callable[[tuple], None],
-        streams: set[CountedStream],
+        streams: Streams,
         **kwargs: Any,
     ) -> None:
         self.number = number
@@ -73,8 +80,8 @@ class CountedStream(IOStream):
         self.streams = streams  # all that are open
         self.bytes_read = self.bytes_written = 0
         # Since data last began to wait: bytes written before, bytes written or given, and in how many writes;
-        # and how much waited when it was last looked at.
-        self.begun = self.given = self.writes = self.looked = 0
+        # how much waited when it was last looked at; and how much of what waits in all is its own.
+        self.begun = self.given = self.writes = self.looked = self.counted = 0
         self.farewell: Callable[[], bytes] = bytes  # which gives b""
         self.over = self.expected = self.asked = False
         self.waiting = False  # whether there may be data that wait for room in the socket
@@ -98,6 +105,8 @@ class CountedStream(IOStream):
     def write_to_fd(self, data: bytes | memoryview) -> int:
         size = self.socket.send(data)
         self.bytes_written += size
+        if self.counted:
+            self._count(self.backlog)
         return size
 
     def write(self, data: bytes | memoryview) -> asyncio.Future[None]:
@@ -112,9 +121,11 @@ class CountedStream(IOStream):
         self.writes += 1
         written = super().write(data)
         self.waiting = self.writing()
-        self.looked = min(self.looked, before)
-        if self.waiting and self.backlog > self.looked + _PORTION:
-            self._look(before)
+        if self.waiting:
+            self._count(self.backlog)
+            self.looked = min(self.looked, before)
+            if self.counted > self.looked + _PORTION:
+                self._look(before)
         return written
 
     @property
@@ -123,16 +134,21 @@ class CountedStream(IOStream):
         return self.given - self.bytes_written if self.writing() else 0
 
     @property
-    def backlog(self) -> float:
+    def backlog(self) -> int:
         """Memory [bytes] that these take, about: they themselves, and a part of the writes they came by."""
-        return (unsent := self.unsent) and unsent * (1 + _PER_WRITE * self.writes / (self.given - self.begun))
+        written = self.given - self.begun
+        return (unsent := self.unsent) and unsent + int(unsent * _PER_WRITE * self.writes / written)
+
+    def _count(self, backlog: int) -> None:
+        """Count what waits for this client in what waits in all."""
+        self.streams.waiting += backlog - self.counted
+        self.counted = backlog
 
     def _look(self, before: int) -> None:
         """Hang up on the client if too much waits for it; of too much in all, if its share is large."""
-        self.looked = self.backlog
-        total = sum(stream.backlog for stream in self.streams)
+        self.looked, total = self.counted, self.streams.waiting
         # A long answer by itself is not too much: its client may read as fast as it can.
-        if before > self.most_waiting or (total > MOST_IN_ALL and self.backlog > total / len(self.streams)):
+        if before > self.most_waiting or (total > MOST_IN_ALL and self.counted > total / len(self.streams)):
             said = f"hung up on a client that did not read: {self.unsent:,} bytes waited for it"
             logging.getLogger("tornado.general").error(said)
             reset_at_close(self.socket)  # so that the kernel, too, keeps nothing for it
@@ -171,6 +187,7 @@ class CountedStream(IOStream):
             counts["kernel_read"], counts["kernel_written"] = kernel
         super().close_fd()
         self.over = True
+        self._count(0)
         self.streams.discard(self)
         t = clock()
         for name, size in (*counts.items(), ("closed", NONE if self.expected else 1)):
@@ -222,7 +239,7 @@ class CountingServer(HTTPServer):
         *args: Any,
         record: Callable[[tuple], None],
         numbers: Iterator[int],
-        streams: set[CountedStream],
+        streams: Streams,
         **kwargs: Any,
     ) -> None:
         super().initialize(*args, **kwargs)

@@ -18,7 +18,7 @@ from tornado.websocket import WebSocketClosedError
 from ..specs import Outage
 from ..trace import clock
 from ..transports.room import Room
-from .counted_stream import CountedStream, CountingServer, Door
+from .counted_stream import CountingServer, Door, Streams
 from .handlers import NotFound, Preflight, Refused
 from .plain import Recorded, Response, entry
 
@@ -95,7 +95,7 @@ class Doorway:
         backlog: int,
     ) -> None:
         self.record, self.numbers, self.backlog = record, numbers, backlog
-        self.streams: set[CountedStream] = set()  # all that are open
+        self.streams = Streams()
         self.beside = AsyncExitStack()  # what runs beside it, such as a connection to a broker
         self.port = 0  # any that is free
         door = self._bind()

@@ -4,6 +4,7 @@ import asyncio
 import collections
 import contextlib
 import os
+import random
 import resource
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from wire import HANDSHAKE, HOLD, PATIENCE_S, POLL, SOCKET, STREAM, Peer, Wire, 
 from lpws.decisions.holding import Mailbox
 from lpws.loopthread import quiet
 from lpws.server import counted_stream
-from lpws.server.counted_stream import MOST_WAITING, CountedStream, Door
+from lpws.server.counted_stream import MOST_WAITING, CountedStream, Door, Streams
 from lpws.server.server import Server
 from lpws.transports.room import MOST_COUNTED, Room
 
@@ -118,7 +119,7 @@ def test_what_each_write_takes_is_counted():
         near, far = socket.socketpair()
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         with far, quiet(log):
-            stream = CountedStream(near, number=0, record=lambda event: None, streams=set())
+            stream = CountedStream(near, number=0, record=lambda event: None, streams=Streams())
             for count in range(100_000):
                 stream.write(b"tea")
                 if stream.closed():
@@ -127,6 +128,66 @@ def test_what_each_write_takes_is_counted():
 
     assert MOST_WAITING / 1000 < asyncio.run(writes()) < MOST_WAITING / 500 + 2000
     assert len(log) == 1
+
+
+@contextlib.contextmanager
+def stopped_readers(count, streams):
+    """Pairs of a stream and its reader, which reads nothing."""
+    with contextlib.ExitStack() as stack, quiet(log := collections.deque()):
+        pairs = []
+        for _ in range(count):
+            near, far = socket.socketpair()
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            far.setblocking(False)
+            stack.callback(far.close)
+            pairs.append((CountedStream(near, number=0, record=lambda event: None, streams=streams), far))
+            stack.callback(pairs[-1][0].close)
+        yield pairs
+    assert not log
+
+
+def test_to_look_at_many_who_stop_costs_as_much_for_each(monkeypatch):
+    """What waits in all is a running total: whoever is looked at asks nobody else."""
+    asked, unsent = [], CountedStream.unsent.fget
+    monkeypatch.setattr(CountedStream, "unsent", property(lambda self: asked.append(self) or unsent(self)))
+
+    async def asks(count):
+        asked.clear()
+        with stopped_readers(count, Streams()) as pairs:
+            for _ in range(5):
+                for stream, _ in pairs:
+                    stream.write(BIG.encode())
+            return len(asked)
+
+    few, many = asyncio.run(asks(10)), asyncio.run(asks(40))
+    assert 0 < many <= 4 * few
+
+
+def test_what_waits_in_all_is_what_waits_for_each():
+    """Whatever they do: read a part, or all, or go; and with writes large and small."""
+    draw = random.Random(os.environ["LPWS_SEED"])
+
+    async def live():
+        streams, most = Streams(), 0
+        with stopped_readers(8, streams) as pairs:
+            for _ in range(400):
+                stream, far = draw.choice(pairs)
+                match draw.choice(["write", "write", "read", "turn", "close"]):
+                    case "write" if not stream.closed():
+                        stream.write(draw.choice([1, 500, 60_000]) * b"x")
+                    case "read":
+                        with contextlib.suppress(OSError):  # nothing is there, or it is closed
+                            far.recv(draw.choice([100, 5_000, 1_000_000]))
+                    case "turn":
+                        await asyncio.sleep(0)
+                    case "close" if draw.random() < 0.05:
+                        draw.choice([stream, far]).close()
+                assert streams.waiting == sum(each.backlog for each in streams)
+                most = max(most, streams.waiting)
+        assert (streams.waiting, len(streams)) == (0, 0)
+        return most
+
+    assert asyncio.run(live()) > 100_000
 
 
 class Plain(WebSocketHandler):
