@@ -77,11 +77,7 @@ def _ask(jupyter: dict, path: str) -> int | None:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
-    except (
-        OSError,
-        ValueError,
-        http.client.HTTPException,
-    ):  # none that can be asked: its certificate is not known here, say
+    except (OSError, ValueError, http.client.HTTPException):  # its certificate is not known here, say
         return None
 
 

@@ -34,13 +34,8 @@ def fit(transport: specs.Transport, work: specs.Workload, link: specs.Link) -> R
 
 def five(hold_s: float) -> tuple[specs.Transport, ...]:
     """The five transports of a race; a reload and a poll come about a second after the last one."""
-    return (
-        specs.Reload(pause_s=1.0),
-        specs.ShortPolling(interval_s=1.0),
-        specs.LongPolling(hold_s=hold_s),
-        specs.SSE(),
-        specs.WebSocket(),
-    )
+    asking = specs.Reload(pause_s=1.0), specs.ShortPolling(interval_s=1.0), specs.LongPolling(hold_s=hold_s)
+    return *asking, specs.SSE(), specs.WebSocket()
 
 
 def race() -> dict[str, Run]:

@@ -6,7 +6,9 @@ import gzip
 import json
 import os
 import zlib
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from . import specs
 from .run import Run
@@ -91,23 +93,7 @@ def _to_dict(run: Run) -> dict:
         words = sorted(set(values))
         codes = {word: code for code, word in enumerate(words)}
         columns[name] = {"words": words, "codes": [codes[value] for value in values]}
-    return {
-        "transport": specs.to_dict(run.transport),
-        "workload": specs.to_dict(run.workload),
-        "link": specs.to_dict(run.link) if run.link else None,
-        "origin": run.origin,
-        "machine": run.machine,
-        "log": list(run.log),
-        "causes": list(run.causes),
-        "faults": list(run.faults),
-        "through": specs.to_dict(run.through) if run.through else None,
-        "servers": run.servers,
-        "broker": run.broker,
-        "outages": [specs.to_dict(outage) for outage in run.outages],
-        "reconnect": specs.to_dict(run.reconnect) if run.reconnect else None,
-        "proxy_log": list(run.proxy_log),
-        "events": columns,
-    }
+    return {field.name: _plain(getattr(run, field.name)) for field in fields(Run)} | {"events": columns}
 
 
 def _from_dict(data: dict) -> Run:
@@ -115,20 +101,21 @@ def _from_dict(data: dict) -> Run:
     for name in ("name", "side"):
         words = columns[name]["words"]
         columns[name] = [words[code] for code in columns[name]["codes"]]
-    return Run(
-        transport=specs.from_dict(data["transport"]),
-        workload=specs.from_dict(data["workload"]),
-        link=specs.from_dict(data["link"]) if data["link"] else None,
-        through=specs.from_dict(data["through"]) if data.get("through") else None,
-        servers=data.get("servers", 1),
-        broker=data.get("broker", False),
-        outages=tuple(map(specs.from_dict, data.get("outages", ()))),
-        reconnect=specs.from_dict(data["reconnect"]) if data.get("reconnect") else None,
-        proxy_log=tuple(data.get("proxy_log", ())),
-        events=list(zip(*(columns.get(name, []) for name in Event._fields), strict=True)),
-        origin=data["origin"],
-        machine=data["machine"],
-        log=tuple(data["log"]),
-        causes=tuple(data.get("causes", ())),  # older recordings have none
-        faults=tuple(data.get("faults", ())),
-    )
+    events = list(zip(*(columns.get(name, []) for name in Event._fields), strict=True))
+    # Older recordings lack some of the fields.
+    given = {field.name: _whole(data[field.name]) for field in fields(Run) if field.name in data}
+    return Run(**given | {"events": events})
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON takes it: a specification as a dict, a tuple as a list."""
+    if isinstance(value, tuple):
+        return list(map(_plain, value))
+    return specs.to_dict(value) if is_dataclass(value) else value
+
+
+def _whole(value: Any) -> Any:
+    """The value that `_plain` made this of."""
+    if isinstance(value, list):
+        return tuple(map(_whole, value))
+    return specs.from_dict(value) if isinstance(value, dict) and "kind" in value else value

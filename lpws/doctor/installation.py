@@ -14,15 +14,7 @@ from .cures import Finding, install, mend, rename, set_up, without
 
 #: Packages that lpws imports itself, those with compiled parts above all.
 IMPORTED = (
-    "tornado",
-    "numpy",
-    "pandas",
-    "matplotlib",
-    "httptools",
-    "picows",
-    "cloudpickle",
-    "loky",
-    "tqdm",
+    *("tornado", "numpy", "pandas", "matplotlib", "httptools", "picows", "cloudpickle", "loky", "tqdm"),
     "IPython",
 )
 

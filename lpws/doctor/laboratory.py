@@ -90,10 +90,5 @@ def trial() -> Iterator[Finding]:
     except RunError as error:
         yield Finding(f"a run of two seconds failed: {error}", "end what computes beside it, and try again")
         return
-    if run.health.good:
-        yield Finding(f"a run of two seconds is {run.health}")
-    else:
-        yield Finding(
-            f"a run of two seconds is {run.health}",
-            "end what computes beside it, put a laptop on mains, and try again",
-        )
+    cure = "end what computes beside it, put a laptop on mains, and try again"
+    yield Finding(f"a run of two seconds is {run.health}", "" if run.health.good else cure)
