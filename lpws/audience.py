@@ -10,6 +10,10 @@ import numpy as np
 from .fleet.process import PATIENCE_S, next_line, start, tell
 from .machine import MOST_CLIENTS, make_room_for_files
 from .server import Server
+from .specs.fields import within
+
+#: The most messages of which it is asked when each client had them.
+MOST_HEARD = 10_000
 
 
 class Audience:
@@ -33,10 +37,15 @@ class Audience:
     """
 
     def __init__(self, server: Server, path: str, *, clients: int) -> None:
-        if not isinstance(clients, int) or not 1 <= clients <= MOST_CLIENTS:
-            raise ValueError(f"Audience(clients=…): expected 1 to {MOST_CLIENTS:,}, got {clients!r}")
+        if not isinstance(server, Server):
+            raise TypeError(f"Audience: expected a Server that runs, got {server!r}")
+        if not isinstance(path, str) or not path.startswith("/"):
+            raise ValueError(f"Audience: expected the path of a WebSocket, as '/news', got {path!r}")
+        within("Audience(clients=…)", clients, 1, MOST_CLIENTS, whole=True)
         self.clients = clients
         self._spec = {"port": server.port, "path": path, "clients": clients}
+
+    _process: subprocess.Popen | None = None
 
     def __enter__(self) -> Audience:
         make_room_for_files(self.clients + 100)
@@ -51,9 +60,11 @@ class Audience:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         with self._process:  # which closes its pipes, and waits
-            pass
+            self._process = None
 
     def _ask(self, line: str, within_s: float) -> bytes:
+        if self._process is None:
+            raise RuntimeError("expected an audience that listens: use `with Audience(…) as audience:`")
         tell(self._process.stdin, line)
         return next_line(self._process, within_s)
 
@@ -72,6 +83,8 @@ class Audience:
         array
             Of shape (clients, messages); NaN for what has not come.
         """
+        within("heard(messages)", messages, 1, MOST_HEARD, whole=True)
+        within("heard(within_s=…)", within_s, 0, 3600)
         found = np.full((self.clients, messages), np.nan)
         times_s = json.loads(self._ask(f"{messages} {within_s}", within_s + PATIENCE_S))
         for row, heard_s in zip(found, times_s, strict=True):

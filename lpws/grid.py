@@ -36,7 +36,7 @@ def sweep(
     Raises
     ------
     TypeError
-        If the grid is none.
+        If the function, the grid or the executor is none.
     Exception
         The first error of the function, with a note that names its point, as ``sweep: no result for a=0``.
         Points not yet begun are left out. If a worker dies, the point is the first that is left without one.
@@ -53,8 +53,12 @@ def sweep(
     >>> [(run.label, run.workload.clients) for run in runs]
     [('long polling', 1), ('long polling', 10), ('short polling', 1), ('short polling', 10)]
     """
-    if not isinstance(grid, Mapping) or not all(map(_is_list, grid.values())):
+    if not callable(function):
+        raise TypeError(f"sweep: expected a function, got {function!r:.100}")
+    if not isinstance(grid, Mapping) or not all(map(_is_list, grid, grid.values())):
         raise TypeError(f"sweep: expected a grid as {{'clients': [10, 100]}}, got {grid!r:.100}")
+    if not isinstance(executor, Executor | None):
+        raise TypeError(f"sweep(executor=…): expected a concurrent.futures.Executor, got {executor!r:.100}")
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     futures: dict[Future, dict[str, Any]] = {}
     with contextlib.ExitStack() as stack:
@@ -80,8 +84,8 @@ def sweep(
         return [future.result() for future in futures]
 
 
-def _is_list(values: Any) -> bool:
-    return isinstance(values, Iterable) and not isinstance(values, str)
+def _is_list(name: Any, values: Any) -> bool:
+    return isinstance(name, str) and isinstance(values, Iterable) and not isinstance(values, str)
 
 
 @contextlib.contextmanager

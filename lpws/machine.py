@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from .run import RunError
+from .specs.fields import within
 
 #: A run that publishes for longer than this [s] shows a progress bar.
 BAR_S = 3.0
@@ -77,8 +78,7 @@ def room_for(clients: int) -> int:
     clients
         The number that is wanted.
     """
-    if not isinstance(clients, int) or not 1 <= clients <= MOST_CLIENTS:
-        raise ValueError(f"room_for: expected 1 to {MOST_CLIENTS:,} clients, got {clients!r}")
+    within("room_for(clients)", clients, 1, MOST_CLIENTS, whole=True)
     for fewer in range(clients, 0, -max(1, clients // 20)):
         with contextlib.suppress(RunError):
             make_room_for_files(fewer + 100)

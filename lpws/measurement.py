@@ -20,6 +20,7 @@ from .outcome import HANDLERS
 from .run import Run, RunError, machine
 from .server.server import Server
 from .serving import Serving
+from .specs.fields import within
 from .trace import NONE, clock
 
 #: The longest time [s] that a fleet may take until it is connected.
@@ -96,7 +97,6 @@ def measure(
         ("workload", workload, (specs.Workload,)),
         ("link", link, (specs.Link, type(None))),
         ("through", through, (specs.Proxy, type(None))),
-        ("servers", servers, (int,)),
         *(("outages", outage, (specs.Outage,)) for outage in outages),
         ("reconnect", reconnect, (specs.Backoff, type(None))),
     ):
@@ -105,8 +105,10 @@ def measure(
             raise TypeError(f"measure({name}=…): expected {expected}, got {value!r}")
     if clients_in not in ("process", "thread"):
         raise ValueError(f"measure(clients_in=…): expected 'process' or 'thread', got {clients_in!r}")
-    if not 1 <= servers <= 64:
-        raise ValueError(f"measure(servers=…): expected 1 to 64, got {servers!r}")
+    within("measure(servers=…)", servers, 1, 64, whole=True)
+    if through is not None and through.http2:
+        said = "expected a proxy for HTTP/1.1, which the clients speak, got http2=True (see notebook 11)"
+        raise ValueError(f"measure(through=…): {said}")
     if servers > 1 and through is None:
         raise ValueError(f"measure(servers={servers}): several servers need a proxy before them: through=…")
     if absent := [outage.server for outage in outages if outage.server >= servers]:

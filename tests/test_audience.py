@@ -79,12 +79,53 @@ def test_an_audience_that_is_refused_says_why():
         lpws.Audience(server, "/nowhere", clients=2).__enter__()
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 10**9, None, "abc", 2.5])
+ODD = 0, -1, 10**9, None, "abc", 2.5
+
+
+@pytest.mark.parametrize("wrong", ODD)
 def test_a_number_of_clients_that_cannot_be(wrong):
-    with lpws.Server() as server, pytest.raises(ValueError, match="expected 1 to 20,000"):
+    words = r"\(clients.*\): expected a whole number from 1 to 20,000, got "
+    with lpws.Server() as server, pytest.raises((TypeError, ValueError), match=words):
         lpws.Audience(server, "/websocket", clients=wrong)
-    with pytest.raises(ValueError, match="expected 1 to 20,000"):
+    with pytest.raises((TypeError, ValueError), match=words):
         lpws.room_for(wrong)
+
+
+@pytest.mark.parametrize("wrong", ODD)
+def test_what_is_no_server_and_what_is_no_path(wrong):
+    with pytest.raises(TypeError, match=f"expected a Server that runs, got {wrong!r}"):
+        lpws.Audience(wrong, "/news", clients=2)
+    words = f"expected the path of a WebSocket, as '/news', got {wrong!r}"
+    with lpws.Server() as server, pytest.raises(ValueError, match=words):
+        lpws.Audience(server, wrong, clients=2)
+    with pytest.raises(RuntimeError, match="expected a server that was started"):
+        lpws.Audience(lpws.Server(), "/news", clients=2)
+
+
+def test_what_nobody_can_have_heard():
+    with listening(1) as (server, audience):
+        for wrong in ODD:
+            words = r"heard\(messages\): expected a whole number from 1 to 10,000, got "
+            with pytest.raises((TypeError, ValueError), match=words):
+                audience.heard(wrong)
+            words = r"heard\(within_s=…\): expected a number from 0 to 3,600, got "
+            if wrong not in (0, 2.5):
+                with pytest.raises((TypeError, ValueError), match=words):
+                    audience.heard(1, within_s=wrong)
+        server.publish("tea is ready")
+        assert not np.isnan(audience.heard(1)).any()
+
+
+def test_an_audience_listens_only_inside_its_with():
+    with lpws.Server(handlers={"/news": News}) as server:
+        audience = lpws.Audience(server, "/news", clients=1)
+        words = "expected an audience that listens: use `with"
+        with pytest.raises(RuntimeError, match=words):
+            audience.heard(1)
+        with audience:
+            pass
+        with pytest.raises(RuntimeError, match=words):
+            audience.heard(1)
 
 
 def test_on_a_machine_with_few_descriptors_there_is_room_for_fewer(capsys):

@@ -102,12 +102,23 @@ def test_grids_that_are_odd(whole, found, threads):
     ("whole", "said"),
     [([1, 2], "expected a grid as {'clients': [10, 100]}, got [1, 2]"),
      ({"a": "abc"}, "expected a grid as {'clients': [10, 100]}, got {'a': 'abc'}"),
+     (None, "expected a grid as {'clients': [10, 100]}, got None"),
+     ({1: [2]}, "expected a grid as {'clients': [10, 100]}, got {1: [2]}"),
      ({"a": 7}, "expected a grid as {'clients': [10, 100]}, got {'a': 7}")],
 )  # fmt: skip
 def test_what_is_no_grid(whole, said, threads):
     with pytest.raises(TypeError) as error:
         lpws.sweep(product, whole, executor=threads)
     assert str(error.value) == f"sweep: {said}"
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 10**9, None, "abc"])
+def test_what_is_no_function_and_what_is_no_executor(wrong, threads):
+    with pytest.raises(TypeError, match=f"sweep: expected a function, got {wrong!r}"):
+        lpws.sweep(wrong, {"a": [1]}, executor=threads)
+    if wrong is not None:
+        with pytest.raises(TypeError, match=f"expected a concurrent.futures.Executor, got {wrong!r}"):
+            lpws.sweep(product, {"a": [1], "b": [1]}, executor=wrong)
 
 
 def test_simulations_on_processes_are_those_of_this_one():

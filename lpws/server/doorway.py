@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from socket import create_server
 from time import sleep
@@ -28,6 +28,8 @@ GONE = (StreamClosedError, WebSocketClosedError)
 MOST_BYTES = 65_536
 #: The largest head of a request [bytes].
 MOST_HEAD_BYTES = 16_384
+#: The longest time [s] that what runs beside a server may take to end with it.
+LEAVE_S = 5.0
 
 
 class GuardedApplication(Application):
@@ -114,7 +116,7 @@ class Doorway:
                 default_handler_class=NotFound,
                 default_handler_args={"room": self.room},
                 transforms=transforms,
-                log_function=lambda _handler: None,
+                log_function=self._answered,
                 websocket_max_message_size=MOST_BYTES,
             )
             self._let_in(door)
@@ -143,6 +145,27 @@ class Doorway:
         )
         self.http.add_socket(door)
         self.door = door
+
+    async def enter(self, context: AbstractAsyncContextManager) -> Any:
+        """Enter a context, to be left with the server, and return what it gives."""
+        given = await context.__aenter__()
+        self.beside.push_async_callback(self._leave, context)
+        return given
+
+    async def _leave(self, context: AbstractAsyncContextManager) -> None:
+        # Not `asyncio.timeout`, which waits for a context that takes no notice of it.
+        leaving = asyncio.ensure_future(context.__aexit__(None, None, None))
+        if not (await asyncio.wait([leaving], timeout=LEAVE_S))[0]:
+            leaving.cancel()
+            name = getattr(getattr(context, "gen", None), "__name__", type(context).__name__)
+            raise TimeoutError(f"expected `{name}` to end within {LEAVE_S:g} s of its server, it did not")
+        leaving.result()
+
+    def _answered(self, handler: RequestHandler) -> None:
+        stream = handler.request.connection.stream
+        # RFC 9112 §9.6: who has said that an answer is the last one on its connection closes that.
+        if self.room.draining and handler.get_status() != 101 and not stream.writing():
+            stream.close()
 
     def close(self) -> None:
         """Let no connection in any more: those who knock are refused."""

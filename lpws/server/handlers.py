@@ -96,11 +96,6 @@ class RoomHandler(RequestHandler):
         if self.room.draining:
             self.set_header("Connection", "close")  # RFC 9112 §9.6: the last answer on this connection
 
-    def on_finish(self) -> None:
-        stream = self.request.connection.stream
-        if self.room.draining and not stream.writing():
-            stream.close()
-
     def _number(self, kind: type, name: str, value: str | None, default: float | None, most: float) -> Any:
         try:
             number = default if value is None else kind(value)

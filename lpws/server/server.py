@@ -18,6 +18,7 @@ from tornado.web import RequestHandler
 from ..health import tick
 from ..loopthread import LoopThread, quiet
 from ..specs import Outage
+from ..specs.fields import within
 from ..transports.room import Room
 from .doorway import GONE, Doorway
 from .handlers import HANDLERS
@@ -179,10 +180,7 @@ class Server:
         """
         if not isinstance(text, str):
             raise TypeError(f"expected a text (str), got {text!r}")
-        if isinstance(after_s, bool) or not isinstance(after_s, int | float):
-            raise TypeError(f"publish(after_s=…): expected a number of seconds, got {after_s!r}")
-        if not 0 <= after_s <= 3600:
-            raise ValueError(f"publish(after_s=…): expected 0 to 3600 seconds, got {after_s!r}")
+        within("publish(after_s=…)", after_s, 0, 3600)
         if not after_s:
             return self.thread.call(self.room.publish, text)
         self.thread.call(self._publish_after, after_s, text)
@@ -205,14 +203,23 @@ class Server:
     def enter(self, context: AbstractAsyncContextManager) -> Any:
         """Enter an asynchronous context in the server's loop, and return what that gives.
 
-        It is left when the server stops.
+        It is left when the server stops; if that takes longer than `lpws.server.doorway.LEAVE_S`, `stop`
+        says so in a `TimeoutError`, and the rest ends all the same.
 
         Parameters
         ----------
         context
             Such as the connection to a broker that all of the server's handlers use.
+
+        Raises
+        ------
+        TypeError
+            If it is none.
         """
-        return self.thread.run(self._doorway.beside.enter_async_context(context))
+        if not isinstance(context, AbstractAsyncContextManager):
+            expected = "what `async with` takes, as a function with @asynccontextmanager returns it"
+            raise TypeError(f"enter: expected {expected}, got {context!r:.100}")
+        return self.thread.run(self._doorway.enter(context))
 
     def in_doubt(self) -> tuple[int, int] | None:
         """Segments that the clients' kernels have not acknowledged, and segments sent again.
@@ -248,8 +255,12 @@ class Server:
 
         New connections are refused. Held requests are answered, with ``Connection: close``; event streams
         end, and WebSockets are closed with 1012. A connection on which nobody waits stays until its next
-        answer. A stream that is asked for on such a connection is refused with 503. What plain handlers hold,
-        and their event streams, they end themselves, or `come_back` does.
+        answer. A stream that is asked for on such a connection is refused with 503.
+
+        What a plain handler holds, and its event streams, go on: Tornado has no way to end a handler from
+        outside, and whoever finished its answer would speak in its name, and make it fail with its own. It
+        can look at ``room.draining``, a flag; the end of its answer ends its connection; and `come_back` ends
+        what is left, as every drain has to in the end.
 
         Parameters
         ----------

@@ -1,19 +1,20 @@
-"""Checks of a specification's fields, and the sentence for a value that a field cannot have."""
+"""Checks of fields and arguments, and the sentence for a value that one cannot have."""
 
 from __future__ import annotations
 
 
 def number(owner: object, name: str, *, least: float, most: float, whole: bool = False) -> None:
     """Raise TypeError or ValueError unless the field is a number in [least, most]."""
-    value = getattr(owner, name)
-    kind = "a whole number" if whole else "a number"
-    good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not good:
-        raise TypeError(f"{type(owner).__name__}({name}=…): expected {kind}, got {value!r}")
+    within(f"{type(owner).__name__}({name}=…)", getattr(owner, name), least, most, whole)
+
+
+def within(what: str, value: object, least: float, most: float, whole: bool = False) -> None:
+    """Raise TypeError or ValueError unless what has this value is a number in [least, most]."""
+    expected = f"{what}: expected a {'whole ' * whole}number from {least:g} to {most:,g}, got {value!r}"
+    if not isinstance(value, int if whole else (int, float)) or isinstance(value, bool):
+        raise TypeError(expected)
     if not least <= value <= most:
-        raise ValueError(
-            f"{type(owner).__name__}({name}=…): expected {kind} from {least:g} to {most:g}, got {value!r}"
-        )
+        raise ValueError(expected)
 
 
 def flag(owner: object, name: str) -> None:

@@ -11,10 +11,11 @@ import traceback
 
 import pytest
 from tornado.websocket import WebSocketHandler
-from wire import HANDSHAKE, POLL, SOCKET, Peer, Wire, ask, hold, names, stream, until
+from wire import HANDSHAKE, PATIENCE_S, POLL, SOCKET, Peer, Wire, ask, hold, names, stream, until
 from wsproto.events import CloseConnection
 
 from lpws.loopthread import AT_ONCE
+from lpws.server import doorway
 from lpws.server.server import Server
 
 
@@ -307,6 +308,53 @@ def test_a_context_that_cannot_be_left_raises_and_leaves_nothing(nothing_left):
             server.stop()
     server.stop()  # it raises once
     assert not server.running
+
+
+@contextlib.asynccontextmanager
+async def never_left():
+    yield
+    await asyncio.get_running_loop().create_future()
+
+
+class NeverLeft(contextlib.AbstractAsyncContextManager):
+    """One that takes no notice of a cancellation, once."""
+
+    async def __aexit__(self, *_):
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("hangs", [never_left, NeverLeft])
+def test_a_context_that_does_not_end_is_named_and_the_rest_ends(hangs, nothing_left, monkeypatch):
+    monkeypatch.setattr(doorway, "LEAVE_S", 0.05)
+    said, ended = [], []
+    server = Server().start()
+    server.enter(beside(said))
+    server.enter(hangs())
+
+    def stop():
+        try:
+            server.stop()
+        except TimeoutError as error:
+            ended.append(str(error))
+
+    with Wire(server):
+        until(lambda: server.open == 1)
+        thread = threading.Thread(target=stop, daemon=True)
+        thread.start()
+        thread.join(PATIENCE_S)
+    assert ended == [f"expected `{hangs.__name__}` to end within 0.05 s of its server, it did not"]
+    assert said[-1] == ("left", "lpws server")
+    server.stop()  # it raises once
+    assert not server.running
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1e9, None, "abc", contextlib.nullcontext, never_left])
+def test_what_is_no_context_is_not_entered(server, wrong):
+    with pytest.raises(TypeError, match="enter: expected what `async with` takes, .*, got "):
+        server.enter(wrong)
+    assert ask(server, POLL)[0] == 204
 
 
 def test_a_stopped_server_enters_nothing():

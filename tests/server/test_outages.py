@@ -1,9 +1,11 @@
 """A server that goes away and comes back, at the same port; and the hosts that it is told to let in."""
 
+import asyncio
 import socket
 from contextlib import ExitStack
 
 import pytest
+from tornado.web import RequestHandler
 from wire import HANDSHAKE, POLL, SOCKET, STREAM, Peer, Wire, ask, hold, stream, until
 
 import lpws
@@ -124,7 +126,43 @@ def test_a_plain_handler_is_drained(server):
         until(lambda: server.open == 1)
         server.drain()
         wire.request("/plain")
-        assert "connection: close" in wire.take_head()[1]
+        answer = wire.take_all().decode().lower()  # to the end: it does what it says
+        assert "connection: close" in answer
+        assert answer.endswith("plain")
+
+
+class Held(RequestHandler):
+    """A reader's own way to hold a request until there is news."""
+
+    def initialize(self, room):
+        self.room = room
+
+    async def get(self):
+        news = asyncio.get_running_loop().create_future()
+        self.room.listeners.add(news.set_result)
+        message = await news
+        self.room.listeners.discard(news.set_result)
+        self.write(f"{message.text}, {self.room.draining}")
+
+
+@pytest.mark.parametrize("ends", ["by itself", "by the return"])
+def test_what_a_plain_handler_holds_outlives_a_drain(nothing_left, ends):
+    with Server(handlers={"/held": Held}) as server, Wire(server) as wire, hold(server) as own:
+        wire.request("/held")
+        until(lambda: server.room.listeners)
+        server.drain()
+        assert own.take_all().startswith(b"HTTP/1.1 204")
+        if ends == "by itself":
+            server.publish("tea")
+            head, body = wire.take_all().decode().split("\r\n\r\n")
+            assert "connection: close" in head.lower()
+            assert body == "tea, True"
+        else:
+            server.come_back()
+            assert wire.take_all() == b""
+            server.publish("tea")  # which it writes to nobody
+        until(lambda: not server.room.listeners)
+        assert not server.log
 
 
 def test_what_a_drain_left_over_ends_when_it_is_back(server):
