@@ -58,6 +58,10 @@ class Books:
         self.apart = run.through is not None or bool(run.outages)
         self.heavy = heavy(run.transport, run.workload)
 
+    def requests(self, name: str, side: str = "client") -> set[int]:
+        """Requests of the events of this name."""
+        return {row[5] for row in self.rows[name, side]}
+
     def count(self, name: str, side: str, *fields: int) -> Counter:
         """Number of events of this name per value of a field, or per pair of values of two fields.
 
@@ -124,8 +128,8 @@ class Books:
     @property
     def _by_proxy(self) -> set[str]:
         """The parts of the outcome that a proxy explains: nobody waits because of it whom it let through."""
-        asked, failed = ({row[5] for row in self.rows[name, "client"]} for name in ("request_sent", "failed"))
-        kept = asked - failed - {row[5] for row in self.rows["request_received", "server"]}
+        kept = self.requests("request_sent") - self.requests("failed")
+        kept -= self.requests("request_received", "server")
         ended = {"failed", "reconnected"} & self.outcome.keys() - self._by_outages
         return set(_AFTER_AN_END) - ({"pending"} if self.prompt and not (kept or ended) else set())
 
@@ -137,30 +141,25 @@ class Books:
             return {(row[3], row[6]) for row in rows}
         if not self.prompt and transport.streams and not transport.upgrades:
             return set()  # it may lie in the proxy's buffer
-        failed = {row[5] for row in self.rows["failed", "client"]}
-        whole = {row[5] for row in self.rows["response_received", "client"]}
+        whole = self.requests("response_received")
         if transport.streams:  # only the last one of a client may live at the end
             lives = (self._last_requests & whole) if transport.upgrades else self._last_requests
         else:  # what a proxy has asked twice has two answers, one of which nobody gets
             asked = Counter(row[5] for row in self.rows["request_received", "server"])
             lives = {request for request in whole if asked[request] == 1}
-        return {(row[3], row[6]) for row in rows if row[5] in lives - failed}
+        lives -= self.requests("failed")
+        return {(row[3], row[6]) for row in rows if row[5] in lives}
 
     @cached_property
     def given_up(self) -> set[int]:
         """Requests of which one side alone may know: what lies between the two has ended, or the run."""
-        failed = {row[5] for row in self.rows["failed", "client"]}
-        return failed | self._last_requests if self.apart else set()
+        return self.requests("failed") | self._last_requests if self.apart else set()
 
     @cached_property
     def _unanswered(self) -> set[int]:
         if self.run.transport.streams:
             return set()
-        asked, answered, failed = (
-            {row[5] for row in self.rows[name, "client"]}
-            for name in ("request_sent", "response_received", "failed")
-        )
-        left = asked - answered - failed
+        left = self.requests("request_sent") - self.requests("response_received") - self.requests("failed")
         return left - self._last_requests if self.run.transport.persistent else left
 
     @cached_property
@@ -220,33 +219,44 @@ class Books:
         return dict(sorted(found.items()))
 
     @cached_property
-    def transits_s(self) -> list[float]:
-        """Times [s] from each message's stamp at the server to its arrival at the client, sorted."""
+    def transits(self) -> list[tuple[float, float]]:
+        """Times [s] of each message's stamp at the server and of its arrival at the client."""
         sent = {(row[3], row[6], row[5]): row[0] for row in self.rows["message_sent", "server"]}
-        return sorted(
-            row[0] - sent[row[3], row[6], row[5]]
+        return [
+            (sent[row[3], row[6], row[5]], row[0])
             for row in self.rows["message_received", "client"]
             if (row[3], row[6], row[5]) in sent
-        )
+        ]
 
-    @property
-    def delayed_s(self) -> float:
-        """90th percentile of `transits_s` [s] beyond a transit of the link; 0 where it proves nothing.
+    def delayed_s(self, late: list[tuple[float, float]]) -> float:
+        """90th percentile [s] of the delay of messages that nothing explains; 0 where it proves nothing.
 
         A delay between the server's stamp and the wire is part of no lateness: it shows only here.
+
+        Parameters
+        ----------
+        late
+            From when to when [s] a part of the instrument was late. For none of these can a message have
+            waited longer than they lasted while it was under way, however many parts were late at a time.
         """
         excused = self.disturbed or self.heavy or not self.prompt or self.run.causes
-        excused = excused or self.run.origin != "measured"
-        if excused or not self.transits_s:
+        if excused or self.run.origin != "measured" or not self.transits:
             return 0.0
-        return self.transits_s[int(0.9 * len(self.transits_s))] - self.run.delay_s
+        marks = [(t, 0) for transit in self.transits for t in transit]
+        marks += [mark for begin, end in late if begin < end for mark in ((begin, 1), (end, -1))]
+        depth, lost_s, before, lost = 0, 0.0, 0.0, {}  # moment → time lost until then
+        for t, step in sorted(marks):
+            lost_s += t - before if depth else 0.0
+            depth, before, lost[t] = depth + step, t, lost_s
+        rest_s = sorted(end - begin - (lost[end] - lost[begin]) for begin, end in self.transits)
+        return rest_s[int(0.9 * len(rest_s))] - self.run.delay_s
 
     @cached_property
     def faults(self) -> tuple[str, ...]:
         """Sentences that say where the two sides' books disagree; none for a run that declares why."""
         if self.run.origin != "measured" or self.disturbed:
             return ()
-        return tuple(found for check in CHECKS for found in check(self))
+        return tuple(found for check in CHECKS + COMPARED * (not self.apart) for found in check(self))
 
 
 #: Causes after which the books must balance all the same: what a handler does, it does at the server.
@@ -289,7 +299,7 @@ def _requests(books: Books) -> Iterator[str]:
 def _answers(books: Books) -> Iterator[str]:
     sent, received = books.count("response_sent", "server", 5), books.count("response_received", "client", 5)
     del sent[NONE]
-    failed = {row[5] for row in books.rows["failed", "client"]}
+    failed = books.requests("failed")
     own = failed & books.given_up  # a proxy's answers are its own, as is the end of a stream that broke off
     if books.run.transport.streams:
         own |= {row[5] for row in books.rows["response_received", "client"] if books.away(row[0])}
@@ -304,13 +314,16 @@ def _answers(books: Books) -> Iterator[str]:
         yield f"{lost} answers were sent and not received"
 
 
+def _same_connections(books: Books) -> Iterator[str]:
+    difference = len(books.rows["opened", "server"]) - len(books.rows["opened", "client"])
+    if difference > 0:
+        yield f"{difference} connections were accepted that no client of the run opened"
+    elif difference < 0 and not books.heavy:
+        yield f"{-difference} connections were opened that the server did not accept"
+
+
 def _connections(books: Books) -> Iterator[str]:
     opened = {side: len(books.rows["opened", side]) for side in ("client", "server")}
-    difference = opened["server"] - opened["client"]
-    if difference > 0 and not books.apart:
-        yield f"{difference} connections were accepted that no client of the run opened"
-    elif difference < 0 and not (books.apart or books.heavy):
-        yield f"{-difference} connections were opened that the server did not accept"
     begun = len(books.rows["opening", "client"])
     if begun < opened["client"] or (begun > opened["client"] and not books.rows["failed", "client"]):
         yield f"{begun} connections were begun, and {opened['client']} opened"
@@ -336,7 +349,10 @@ def _bytes(books: Books) -> Iterator[str]:
             wrong = sum(ours.get(connection, size + 1) > size for connection, size in told.items())
         if wrong:
             yield f"on {wrong} connections the kernel's TCP counts other bytes {name} than the server"
-    if books.run.transport.streams or books.apart or books.heavy or books.rows["failed", "client"]:
+
+
+def _same_bytes(books: Books) -> Iterator[str]:
+    if books.run.transport.streams or books.heavy or books.rows["failed", "client"]:
         return
     total = {
         key: sum(row[7] for row in books.rows[key])
@@ -346,18 +362,18 @@ def _bytes(books: Books) -> Iterator[str]:
     if total["request_sent", "client"] != total["read", "server"]:
         yield "the server read other bytes than the clients wrote"
     last = books._last_requests if books.run.transport.persistent else set()
-    answered = ({row[5] for row in books.rows[key]} for key in (("response_sent", "server"),
-                                                              ("response_received", "client")))  # fmt: skip
-    sent, received = answered
-    if not (sent ^ received) & last and total["response_received", "client"] != total["written", "server"]:
+    unsure = books.requests("response_sent", "server") ^ books.requests("response_received")
+    if not unsure & last and total["response_received", "client"] != total["written", "server"]:
         yield "the clients read other bytes than the server wrote"
 
 
 def _too_early(books: Books) -> Iterator[str]:
-    if books.transits_s and books.transits_s[0] < books.run.delay_s - 1e-4:
+    if any(end - begin < books.run.delay_s - 1e-4 for begin, end in books.transits):
         yield "a message arrived before the link can have brought it"
 
 
 CHECKS: tuple[Callable[[Books], Iterator[str]], ...] = (
     _messages, _publishes, _requests, _answers, _connections, _bytes, _too_early,
 )  # fmt: skip
+#: What the two sides have in common unless a proxy or an outage came between them.
+COMPARED = (_same_connections, _same_bytes)

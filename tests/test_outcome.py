@@ -6,7 +6,7 @@ import accounting
 import pytest
 
 import lpws
-from lpws.health import BUSY_SHARE, LIMIT_S
+from lpws.health import BUSY_SHARE, LIMIT_S, TICK_S
 from lpws.outcome import ALL, HANDLERS, Books, heavy
 from lpws.trace import NONE
 
@@ -181,6 +181,58 @@ def test_what_is_asked_of_a_server():
     assert heavy(lpws.ShortPolling(interval_s=0.01), lpws.Workload(clients=50))
     assert not heavy(lpws.ShortPolling(interval_s=1), lpws.Workload(clients=1_000))
     assert heavy(lpws.ShortPolling(interval_s=1, aligned=True), lpws.Workload(clients=1_000))
+
+
+def lived(by_s, stands_s=(0.0, 0.0), often_s=0.0, sent_s=None):
+    """A run that knows nothing but its messages, which are late, and its ticks.
+
+    Meanwhile the whole process stands still once, all its loops with it; and each tick is often late.
+    """
+    events = []
+
+    def after(t):
+        return max(t, stands_s[1]) if t > stands_s[0] else t
+
+    for side in ("server", "client"):
+        t = 0.0
+        for number in range(-2, -42, -1):
+            due, t = t + TICK_S, after(t + TICK_S + often_s)
+            events += [(due, "due", side, NONE, NONE, number, NONE, NONE),
+                       (t, "ticked", side, NONE, NONE, number, NONE, 0)]  # fmt: skip
+    for message, due in enumerate(sent_s or [0.04 * n for n in range(1, 13)], 1):
+        sent = after(due)
+        events += [(due, "due", "publisher", NONE, NONE, NONE, message, NONE),
+                   (sent, "published", "server", NONE, NONE, NONE, message, 9),
+                   (sent, "message_sent", "server", 0, 0, 1, message, 9),
+                   (after(sent + by_s), "message_received", "client", 0, 0, 1, message, 9)]  # fmt: skip
+    return lpws.Run(lpws.WebSocket(), WORK, None, sorted(events))
+
+
+TOGETHER = [0.5 + 0.001 * n for n in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("run", "noticed"),
+    [
+        (lived(by_s=0.001), False),
+        (lived(by_s=0.3), True),
+        # A process that stands still is one delay, in however many places it shows.
+        (lived(by_s=0.3, stands_s=(0.22, 0.37)), True),
+        (lived(by_s=0.3, stands_s=(0.22, 0.37), often_s=0.02), True),
+        # All of it is excused for messages that were under way just then …
+        (lived(by_s=0.02, stands_s=(0.515, 0.9), sent_s=TOGETHER), False),
+        # … and nothing else of them, …
+        (lived(by_s=0.6, stands_s=(0.515, 0.9), sent_s=TOGETHER), True),
+        # … and none of it for the others.
+        (lived(by_s=0.08, stands_s=(1.2, 1.6), sent_s=TOGETHER), True),
+        # What all parts often are, a message may have met in each of them.
+        (lived(by_s=0.04, often_s=0.03), False),
+        (lived(by_s=0.009, often_s=0.009), False),
+        (lived(by_s=0.3, often_s=0.03), True),
+    ],
+)
+def test_a_delay_is_excused_by_so_much_lateness_as_it_can_have_met(run, noticed):
+    assert any("late, and nothing says why" in fault for fault in run.health.faults) == noticed
 
 
 def test_a_message_later_than_all_parts_together_is_noticed(measured):
