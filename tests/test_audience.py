@@ -84,7 +84,7 @@ ODD = 0, -1, 10**9, None, "abc", 2.5
 
 @pytest.mark.parametrize("wrong", ODD)
 def test_a_number_of_clients_that_cannot_be(wrong):
-    words = r"\(clients.*\): expected a whole number from 1 to 20,000, got "
+    words = r"\(clients.*\): expected a whole number( from 1 to 20000)?, got "
     with lpws.Server() as server, pytest.raises((TypeError, ValueError), match=words):
         lpws.Audience(server, "/websocket", clients=wrong)
     with pytest.raises((TypeError, ValueError), match=words):
@@ -105,10 +105,10 @@ def test_what_is_no_server_and_what_is_no_path(wrong):
 def test_what_nobody_can_have_heard():
     with listening(1) as (server, audience):
         for wrong in ODD:
-            words = r"heard\(messages\): expected a whole number from 1 to 10,000, got "
+            words = r"heard\(messages\): expected a whole number( from 1 to 10000)?, got "
             with pytest.raises((TypeError, ValueError), match=words):
                 audience.heard(wrong)
-            words = r"heard\(within_s=…\): expected a number from 0 to 3,600, got "
+            words = r"heard\(within_s=…\): expected a number( from 0 to 3600)?, got "
             if wrong not in (0, 2.5):
                 with pytest.raises((TypeError, ValueError), match=words):
                     audience.heard(1, within_s=wrong)

@@ -209,7 +209,7 @@ def test_lines_of_a_proxy_are_text(name, value):
 
 @pytest.mark.parametrize("value", ["20", 20.0, True, None])
 def test_connections_of_a_proxy_are_a_number(value):
-    with pytest.raises(TypeError, match=r"^Proxy\(connections=…\): expected a whole number .*, got "):
+    with pytest.raises(TypeError, match=r"^Proxy\(connections=…\): expected a whole number, got "):
         Proxy("", connections=value)
 
 
@@ -222,7 +222,7 @@ def test_a_proxy_speaks_http2_or_does_not(value):
 
 @pytest.mark.parametrize("value", [-1, 0, 3, 8193])
 def test_connections_of_a_proxy_have_bounds(value):
-    with pytest.raises(ValueError, match=r"^Proxy\(connections=…\): expected a whole number from 4 to 8,192"):
+    with pytest.raises(ValueError, match=r"^Proxy\(connections=…\): expected a whole number from 4 to 8192"):
         Proxy("", connections=value)
 
 

@@ -10,11 +10,11 @@ def number(owner: object, name: str, *, least: float, most: float, whole: bool =
 
 def within(what: str, value: object, least: float, most: float, whole: bool = False) -> None:
     """Raise TypeError or ValueError unless what has this value is a number in [least, most]."""
-    expected = f"{what}: expected a {'whole ' * whole}number from {least:g} to {most:,g}, got {value!r}"
+    expected = f"{what}: expected a {'whole ' * whole}number"
     if not isinstance(value, int if whole else (int, float)) or isinstance(value, bool):
-        raise TypeError(expected)
+        raise TypeError(f"{expected}, got {value!r}")
     if not least <= value <= most:
-        raise ValueError(expected)
+        raise ValueError(f"{expected} from {least:g} to {most:g}, got {value!r}")
 
 
 def flag(owner: object, name: str) -> None:
