@@ -622,9 +622,13 @@ def test_rain_of_one_run_in_a_window():
 def test_a_square_per_byte():
     ax = bytes_to_scale({"a poll": {"request": 180, "head": 73, "message": 23}, "WebSocket": 25}, across=20)
     squares = {
-        kind: sum(len(one.get_paths()) for one in collections(ax, kind)) for kind in ("message", "around it")
+        kind: sum(len(one.get_paths()) for one in collections(ax, kind))
+        for kind in ("message", "request", "around it")
     }
-    assert squares == {"message": 23 + 25, "around it": 180 + 73}
+    assert squares == {"message": 23 + 25, "request": 180, "around it": 73}
+    gray = {kind: collections(ax, kind)[0].get_facecolor()[0][0] for kind in ("request", "around it")}
+    assert gray["request"] < gray["around it"] - 0.2, "which tells them apart in print as well"
+    assert any(word.endswith("colored: the message, dark: the request") for word in words(ax))
     assert {"276", "25", "a poll", "WebSocket"} <= set(words(ax))
     corners = np.concatenate([p.vertices[0:1] for one in ax.collections for p in one.get_paths()])
     assert len(np.unique(corners, axis=0)) == 276 + 25, "none lies on another"

@@ -110,6 +110,11 @@ class Connection:
         block = b"".join(number(index, 7, 0b1000_0000) for index in numbers)
         self.says(block, [self.entry(index) for index in numbers], think, numbers)
 
+    def written(self, *said: tuple[str, Field], think: str) -> None:
+        """Say these fields in one block, each as a literal of its kind."""
+        block = b"".join(self.literal(*each) for each in said)
+        self.says(block, [field for _, field in said], think)
+
     def says(self, block: bytes, fields: list[Field], think: str, numbers: tuple[int, ...] = ()) -> None:
         """Say a block; raise `Wrong` unless the decoder finds these fields in it."""
         said = block[:20].hex(" ") + " …" * (len(block) > 20)

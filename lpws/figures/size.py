@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from textwrap import wrap
 
 import numpy as np
@@ -14,6 +15,7 @@ from .panel import axes, entitle
 from .style import GRAY, INK, LARGE, LOOK, MEDIUM, PALE, SMALL, TRANSPORT_STYLE, Style
 
 HEAD = "#cdc9c2"  # bytes that are no message
+REQUEST = "#7d776e"  # those of them that a client sends
 MOST = 5000  # squares in one figure; more bytes share one
 #: What carries no transport's name has these colors, in turn.
 OTHER = Style(INK, INK, "o")
@@ -35,7 +37,7 @@ def bytes_to_scale(
     ----------
     sizes
         Name → number of bytes, or parts of it → number of bytes; the part ``"message"`` is colored,
-        and so is a thing without parts.
+        and so is a thing without parts; the part ``"request"`` has a darker gray than the others.
     transports
         Name → label of the transport whose color it has; a name that is such a label needs none.
     across
@@ -75,14 +77,17 @@ def bytes_to_scale(
     for n, (name, part) in enumerate(parts.items()):
         style = TRANSPORT_STYLE.get((transports or {}).get(name, name), OTHER)
         message, total = part.get("message", 0), totals[name]
-        _squares(ax, n * step, 0, -(-message // unit), across, style.color, "message")
-        _squares(ax, n * step, -(-message // unit), -(-total // unit), across, HEAD, "around it")
+        ends = [-(-end // unit) for end in (0, message, message + part.get("request", 0), total)]
+        colors = {"message": style.color, "request": REQUEST, "around it": HEAD}
+        for (label, color), (begin, end) in zip(colors.items(), pairwise(ends), strict=True):
+            _squares(ax, n * step, begin, end, across, color, label)
         top = np.ceil(-(-total // unit) / across)
         _name(ax, (n * step, top), name, total, lines[name], style)
     ax.axhline(-0.25, color=PALE, linewidth=0.8, clip_on=False)
     ax.set_axis_off()
     square = "a square is a byte" if unit == 1 else f"a square is {unit:,} bytes"
-    entitle(ax, title or "Bytes to scale", note or f"{square}; colored: the message", lift=56 + more)
+    dark = ", dark: the request" * any("request" in part for part in parts.values())
+    entitle(ax, title or "Bytes to scale", note or f"{square}; colored: the message{dark}", lift=56 + more)
     return ax
 
 
