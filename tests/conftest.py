@@ -3,11 +3,14 @@
 import os
 import random
 
+import nursery
 import pytest
 from leaks import nothing_left_behind
 
 #: The folder of the tests that drive a browser.
 BROWSER = "tests/browser/"
+#: Those that are about the processes of the laboratory, or measure them from outside: they start new ones.
+ABOUT_PROCESSES = {"test_faults.py", "test_checking.py", "truth"}
 
 
 def pytest_configure():
@@ -43,6 +46,27 @@ def pytest_xdist_make_scheduler(config, log):
             return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
 
     return Files(config, log)
+
+
+@pytest.fixture(scope="session")
+def forks():
+    """What forks them."""
+    with nursery.Nursery() as forks:
+        yield forks
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forked(request):
+    """Processes of clients and of readers' programs begin at once (`nursery`), but for the soak's."""
+    new = not nursery.POSSIBLE or os.environ.get("LPWS_SHUFFLE")
+    if new or ABOUT_PROCESSES & {*request.path.parts}:
+        yield
+        return
+    module = request.getfixturevalue("forks").module()
+    with pytest.MonkeyPatch.context() as patch:
+        for home in ("lpws.fleet.process", "lpws.exercises.program"):
+            patch.setattr(f"{home}.subprocess", module)
+        yield
 
 
 @pytest.fixture

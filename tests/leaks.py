@@ -5,6 +5,8 @@ import gc
 import os
 import threading
 
+import nursery
+
 with contextlib.suppress(ImportError):
     import uvloop
 
@@ -40,7 +42,7 @@ def _open_things() -> dict[str, set]:
         things["files"] = {_target(fd) for fd in os.listdir("/proc/self/fd")} - {None}
         main = threading.main_thread().native_id
         with open(f"/proc/self/task/{main}/children", encoding="ascii") as children:
-            things["children"] = set(children.read().split())
+            things["children"] = set(children.read().split()) | nursery.COPIES
     return things
 
 
