@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 
 import nursery
 import pytest
@@ -9,6 +10,9 @@ from leaks import nothing_left_behind
 
 #: The folder of the tests that drive a browser.
 BROWSER = "tests/browser/"
+LESSONS = "tests/test_lessons.py"
+#: What takes longest begins first, so that no worker is left alone with it at the end.
+FIRST = (BROWSER, "tests/test_environments.py")
 #: Those that are about the processes of the laboratory, or measure them from outside: they start new ones.
 ABOUT_PROCESSES = {"test_faults.py", "test_checking.py", "truth"}
 
@@ -32,10 +36,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """A file at a time, as with ``--dist loadfile``, and all files of the browser to one worker.
+    """A file at a time, as with ``--dist loadfile``, but all of the browser together, and lessons one by one.
 
-    They wait for pages and kernels most of the time. Two workers that wait at once would leave the
-    processors idle; so the others compute meanwhile.
+    They wait most of the time: for pages and kernels, for what a lesson lets happen. Two workers that drive a
+    browser at once would leave the processors idle, and so would one that has all lessons to the end.
     """
     if config.option.dist != "loadfile":
         return None
@@ -43,7 +47,17 @@ def pytest_xdist_make_scheduler(config, log):
 
     class Files(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return BROWSER if nodeid.startswith(BROWSER) else super()._split_scope(nodeid)
+            if nodeid.startswith(BROWSER):
+                return BROWSER
+            file, _, test = nodeid.partition("::")
+            lesson = re.search(r"\[((?:\d\d|[A-Z])_\w+)", test)
+            return f"{file} {lesson[1]}" if file == LESSONS and lesson else file
+
+        def _assign_work_unit(self, node):
+            for scope in reversed(FIRST):
+                if scope in self.workqueue:
+                    self.workqueue.move_to_end(scope, last=False)
+            super()._assign_work_unit(node)
 
     return Files(config, log)
 
