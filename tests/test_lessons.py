@@ -989,6 +989,14 @@ def test_nginx_never_shortens_its_answers(http2, program, monkeypatch):
     assert max(down) - min(down) <= 2
 
 
+@pytest.mark.parametrize("program", NGINX)
+def test_nginx_ends_a_connection_with_far_too_many_streams_at_once(http2, program, monkeypatch):
+    monkeypatch.setenv("LPWS_NGINX", program)
+    behind, answered, refused = http2["held"].__wrapped__(300)
+    assert (behind, answered) == (0, 0)
+    assert refused < 300
+
+
 def test_twice_as_many_held_polls_fit_a_full_proxy(http2, monkeypatch):
     """One connection in front and one per poll behind: 20 connections hold 18 polls, where they held 9."""
     whole = lpws.Proxy

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from dataclasses import replace
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from lpws.decisions import Mailbox, Window
 from lpws.recordings import _from_dict, _to_dict
 from lpws.services.programs import version
 from lpws.serving import Serving
-from lpws.trace import NONE
+from lpws.trace import NONE, SIDES
 from lpws.transports.client import Client
 from lpws.transports.room import Room
 
@@ -65,6 +66,12 @@ def _nothing_is_left(nothing_left):
 def explained(run):
     """True if all is well but what a busy machine can do to every run."""
     return planted.lateness_aside(run.health)
+
+
+def stood_still_s(run):
+    """The longest time [s] from one tick of a loop to its next."""
+    ticks = [[event.t for event in run.events if event[1:3] == ("ticked", side)] for side in SIDES]
+    return max(after - before for times in ticks for before, after in pairwise(times))
 
 
 def states(run):
@@ -205,9 +212,12 @@ def test_silence_ends_what_is_held(nginx, name):
     "transport", [lpws.LongPolling(hold_s=0.2), lpws.WebSocket(ping_s=0.1)], ids=lambda t: t.label
 )
 def test_who_speaks_in_time_is_not_cut(nginx, transport):
-    patient = lpws.Proxy(lpws.Proxy.OPEN + "proxy_read_timeout 1500ms;")  # a busy machine may stop for long
+    patient = lpws.Proxy(lpws.Proxy.OPEN + "proxy_read_timeout 1500ms;")
     longer = replace(SPARSE, rate_hz=0.25, duration_s=4.0)
-    run = lpws.measure(transport, longer, LINK, through=patient)
+    for _ in range(3):
+        run = lpws.measure(transport, longer, LINK, through=patient)
+        if stood_still_s(run) < 1:  # else nobody could speak in time
+            break
     assert explained(run), run
     assert run.health.outcome == {}
 
