@@ -25,10 +25,11 @@ def hears(rooms: Rooms) -> None:
 
 
 def resumes(rooms: Rooms) -> None:
-    count, middle = 120, rooms.draw.randrange(30, 90)
-    acts = rooms.talk([0.1 + 0.01 * n for n in range(count)] + [4.5, 4.6, 4.7], "A", "B")
-    cursors = {"one": 0, "two": 0, "three": middle, "four": count - 1, "five": count, "six": middle}
-    clients = [(4, "listen", name, at, cursors[name]) for name, at in zip(cursors, "ACCBCA", strict=True)]
+    rooms.deleted = rooms.draw.randrange(20, 200)
+    last, middle = rooms.deleted + 120, rooms.deleted + rooms.draw.randrange(30, 90)
+    acts = rooms.talk([0.1 + 0.01 * n for n in range(120)] + [4.5, 4.6, 4.7], "A", "B")
+    cursors = {"three": middle, "one": 0, "two": 0, "four": last - 1, "five": last, "six": middle}
+    clients = [(4, "listen", name, at, cursors[name]) for name, at in zip(cursors, "CACBCA", strict=True)]
     starts = [(0, "start", "A"), (0, "start", "B"), (3, "start", "C")]
     told = rooms.live([*starts, *clients, *acts], 8)
     complete(told, once(told, acts, "though nothing broke"), cursors, "at servers old and new")

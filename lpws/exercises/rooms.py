@@ -16,11 +16,20 @@ _SHARE = "what listeners share that read by one consumer (a durable name, a queu
 _ACK = "what a broker does after 30 s with a message that nobody has acknowledged"
 _STORED = "what `await` waits for, and who has the message when this server is dead"
 _KEY = "how the broker can know that both are the same message: a header, and a key made by the caller"
+_OLDEST = "the first number of a stream that has deleted its oldest messages, as with `max_age`"
 _NEXT = "what is different when a client comes back: the server is another one, the cursor is its own"
 
 
 class Rooms(Calls):
-    """Servers with the reader's class in them, and a story that they live through."""
+    """Servers with the reader's class in them, and a story that they live through.
+
+    Attributes
+    ----------
+    deleted
+        How many messages the stream has had and deleted, before the next story begins.
+    """
+
+    deleted = 0
 
     def live(self, acts: list[tuple], until_s: float, moods: tuple[str, ...] = ()) -> dict[str, Any]:
         """Let the acts happen; return what came of them.
@@ -31,6 +40,7 @@ class Rooms(Calls):
             If the program raised something, stopped listening, or said that it had published what it had not.
         """
         story = {"acts": sorted(acts), "until_s": until_s, "moods": moods, "seed": self.draw.random()}
+        story |= {"deleted": self.deleted}
         story["acts"].sort(key=lambda act: act[0])
         told = self.program.tell("call", story)
         if told["errors"]:
@@ -40,7 +50,7 @@ class Rooms(Calls):
         if not told["rests"]:
             raise Wrong("looks again and again, thousands of times, while no time passes",
                         "what could wake a listener when there is news")  # fmt: skip
-        told = told["result"]
+        told = told["result"] | {"deleted": self.deleted}
         for how, _, more in told["notes"]:
             if how == "odd":
                 raise Wrong(f"let a client have {more}", "a pair of a number and a text: (number, text)")
@@ -72,7 +82,7 @@ class Rooms(Calls):
 
 def once(told: dict[str, Any], acts: list[tuple], when: str) -> list[Message]:
     """The messages of the stream; `Wrong` unless each that was said is in it once."""
-    stream = [Message(n, text) for n, (text, _) in enumerate(told["stream"], 1)]
+    stream = [Message(n, text) for n, (text, _) in enumerate(told["stream"], 1 + told["deleted"])]
     texts, keys = dict(act[2:4] for act in acts if act[1] == "say"), dict(told["stream"])
     said, found = Counter(texts.values()), Counter(text for _, text in stream)
     for text in found:
@@ -92,14 +102,17 @@ def once(told: dict[str, Any], acts: list[tuple], when: str) -> list[Message]:
 def complete(told: dict[str, Any], stream: list[Message], cursors: dict[str, int], when: str) -> None:
     """Raise `Wrong` unless every client heard all after its cursor once, in order."""
     missed: dict[str, list[Message]] = {}
+    came = {name: told["deleted"] + count for name, count in told["came"].items()}
     for name, cursor in cursors.items():
-        heard, rest = [Message(n, text) for _, n, text in told["heard"][name]], stream[cursor:]
+        heard = [Message(n, text) for _, n, text in told["heard"][name]]
+        rest = [message for message in stream if message.id > cursor]
         for n, text in heard:
-            if not 1 <= n <= len(stream) or stream[n - 1].text != text:
+            if (n, text) not in stream:
                 true = [message for message in stream if message.text == text]
                 if not true:
                     raise Wrong(f"let a client hear {text!r}, which nobody said", "bytes, and their text")
-                raise Wrong(f"gave number {n} to {text!r}, which is {ids(true)} of the stream", _COUNT)
+                think = _OLDEST if told["deleted"] and n + told["deleted"] == true[0].id else _COUNT
+                raise Wrong(f"gave number {n} to {text!r}, which is {ids(true)} of the stream", think)
         if early := [message for message in heard if message.id <= cursor]:
             raise Wrong(f"sent {ids(early)} to a client that came with cursor={cursor}", _AFTER)
         if twice := [message for message, count in Counter(heard).items() if count > 1]:
@@ -110,17 +123,19 @@ def complete(told: dict[str, Any], stream: list[Message], cursors: dict[str, int
         if not missed[name] and heard != rest:
             raise Wrong(f"let a client hear {ids(heard)} {when}, in this order", "the order of the stream")
     # Of what was said when everybody was there, somebody heard each, and nobody all.
-    live = set(stream[max(*cursors.values(), *map(told["came"].get, cursors)) :])
+    live = {message for message in stream if message.id > max(*cursors.values(), *map(came.get, cursors))}
     shares = [live - {*lost} for lost in missed.values()]
     if live and live == set().union(*shares) and live not in shares:
         lost = next(filter(None, missed.values()))
         raise Wrong(f"let each client hear a part: one of them without {ids(lost)}", _SHARE)
     for name, lost in missed.items():
-        if lost and all(message.text in (text for _, text in stream[: message.id - 1]) for message in lost):
+        if lost and all(any(text == each.text and n < each.id for n, text in stream) for each in lost):
             raise Wrong(f"let a client miss {ids(lost)}, whose words had been said before", _ALIKE)
         if lost:
-            before = [message for message in lost if message.id <= told["came"][name]]
-            came = f", said before it came with cursor={cursors[name]}" if before else f" {when}"
+            before = [message for message in lost if message.id <= came[name]]
+            how = f", said before it came with cursor={cursors[name]}" if before else f" {when}"
             first = [message.id for message in lost] == [cursors[name] + 1]
             think = _AFTER if first else _BEGIN if before or "nothing" in when else _NEXT
-            raise Wrong(f"let a client miss {ids(before or lost)}{came}", think)
+            if told["deleted"] and not told["heard"][name]:
+                how, think = f"{how}; the stream begins with {stream[0].id}", _OLDEST
+            raise Wrong(f"let a client miss {ids(before or lost)}{how}", think)

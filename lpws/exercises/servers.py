@@ -48,7 +48,7 @@ class Servers:
         from .stream import Stream
 
         moods = itertools.chain(story["moods"], itertools.repeat("kept"))
-        return await World(self.data, story, Stream(moods)).live()
+        return await World(self.data, story, Stream(moods, story["deleted"])).live()
 
 
 class World:

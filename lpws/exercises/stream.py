@@ -37,11 +37,13 @@ class Stream:
     ----------
     moods
         What becomes of each publish: ``"kept"``, ``"mute"`` (kept, and the answer is lost) or ``"deaf"``.
+    deleted
+        How many messages it had and has no more, as those beyond its ``max_age``.
     """
 
-    def __init__(self, moods: Iterator[str]) -> None:
-        self.moods = moods
-        self.messages: list[tuple[bytes, dict]] = []
+    def __init__(self, moods: Iterator[str], deleted: int = 0) -> None:
+        self.moods, self.deleted = moods, deleted
+        self.messages: list[tuple[bytes, dict]] = [(b"", {})] * deleted
         self.keys: dict[str, int] = {}
         self.consumers: dict[str, Consumer] = {}
         self.names = map("consumer{}".format, itertools.count(1))
@@ -60,7 +62,8 @@ class Stream:
 
     def stored(self) -> list[tuple[str, str | None]]:
         """Text and key of each message."""
-        return [(data.decode("utf-8", "replace"), h.get("Nats-Msg-Id")) for data, h in self.messages]
+        kept = self.messages[self.deleted :]
+        return [(data.decode("utf-8", "replace"), headers.get("Nats-Msg-Id")) for data, headers in kept]
 
     def connect(self) -> JetStream:
         """A connection of one server."""
@@ -77,7 +80,7 @@ class Consumer:
         self.wait_s = config.ack_wait or ACK_WAIT_S
         self.most = config.max_ack_pending or MOST_UNACKED
         self.loop = asyncio.get_running_loop()
-        self.next = self._first(config)
+        self.next = max(self._first(config), stream.deleted + 1)
         self.again_s: dict[int, float] = {}  # number → when it comes again, unless it is acknowledged
         self.sent: Counter[int] = Counter()
         self.takers: list[Subscription] = []
@@ -321,7 +324,7 @@ class JetStream:
 
     async def get_msg(self, stream_name: str, seq: int | None = None, **_: Any) -> SimpleNamespace:
         await self.there()
-        if stream_name != SUBJECT or not 0 < (seq or 0) <= len(self._stream.messages):
+        if stream_name != SUBJECT or not self._stream.deleted < (seq or 0) <= len(self._stream.messages):
             raise js_errors.NotFoundError(code=404, description="no message found")
         data, headers = self._stream.messages[seq - 1]
         return SimpleNamespace(subject=SUBJECT, seq=seq, sequence=seq, data=data, headers=headers or None,
@@ -334,9 +337,9 @@ class JetStream:
         await self.there()
         if name != SUBJECT:
             raise js_errors.NotFoundError(code=404, description="stream not found")
-        count = len(self._stream.messages)
-        state = SimpleNamespace(messages=count, first_seq=min(count, 1), last_seq=count)
+        last, deleted = len(self._stream.messages), self._stream.deleted
+        state = SimpleNamespace(messages=last - deleted, first_seq=min(last, deleted + 1), last_seq=last)
         return SimpleNamespace(config=SimpleNamespace(name=SUBJECT, subjects=[SUBJECT]), state=state)
 
     def __repr__(self) -> str:
-        return json.dumps({"stream": SUBJECT, "messages": len(self._stream.messages)})
+        return json.dumps({"stream": SUBJECT, "messages": len(self._stream.stored())})

@@ -59,6 +59,8 @@ PULL = """
 LOOK = """
         import asyncio
         from nats.js.errors import NotFoundError
+        first = (await self.js.stream_info("room")).state.first_seq
+        cursor = max(cursor, first - 1)
         while True:
             try:
                 message = await self.js.get_msg("room", cursor + 1)
@@ -77,10 +79,13 @@ LOG = """
                 self.news.set()
                 self.news = asyncio.Event()
             await self.js.subscribe("room", cb=hear)
+        place = 0
         while True:
-            if cursor < len(self.log):
-                cursor += 1
-                yield self.log[cursor - 1]
+            if place < len(self.log):
+                number, text = self.log[place]
+                place += 1
+                if number > cursor:
+                    yield number, text
             else:
                 await self.news.wait()
 """
@@ -165,6 +170,10 @@ def test_without_the_client_of_nats_nobody_is_found_wrong(monkeypatch, capsys):
 
 
 START = "deliver_policy=DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=cursor + 1"
+OLDEST = "the first number of a stream that has deleted its oldest messages"
+FIRST = """        first = (await self.js.stream_info("room")).state.first_seq
+        cursor = max(cursor, first - 1)
+"""
 COUNT = "whose count is the same at every server"
 KEY = "a header, and a key made by the caller"
 SHARE = "what listeners share that read by one consumer"
@@ -186,6 +195,13 @@ WRONG = {
         [("        try:\n", "        number = cursor\n        try:\n"), (START, "deliver_policy='new'"),
          (PAIR, "number += 1\n                yield number, message.data.decode()")],
         COUNT),
+    "counts from the beginning of the stream": (
+        [("        try:\n", "        number = 0\n        try:\n"), (START, ""),
+         (PAIR, "number += 1\n                if number > cursor:\n"
+          "                    yield number, message.data.decode()")], OLDEST),
+    "takes a number for a place in its log": (
+        [(LISTEN, edited(LOG, ("place = 0", "place = cursor")))], OLDEST),
+    "looks for the number after 0": ([(LISTEN, edited(LOOK, (FIRST, "")))], OLDEST),
     "the consumer's count": ([("sequence.stream,", "sequence.consumer,")], COUNT),
     "new ones only": ([(START, "deliver_policy=DeliverPolicy.NEW")], "where a new subscription begins"),
     "from the cursor itself": ([("cursor + 1", "max(cursor, 1)")], "the first message *after* the cursor"),
@@ -323,6 +339,9 @@ class Real:
     async def live(self, story, broker):
         js = await broker.connect()
         await js.add_stream(name="room", subjects=["room"])
+        for _ in range(story["deleted"]):
+            await js.publish("room", b"long ago")
+        await js.purge_stream("room")
         try:
             return await servers.World(self.data, story, broker).live()
         finally:
@@ -347,8 +366,8 @@ class Broker:
 
     async def stored(self):
         js = await self.connect()
-        last = (await js.stream_info("room")).state.last_seq
-        messages = [await js.get_msg("room", number) for number in range(1, last + 1)]
+        state = (await js.stream_info("room")).state
+        messages = [await js.get_msg("room", n) for n in range(state.first_seq, state.last_seq + 1)]
         return [(each.data.decode(), (each.headers or {}).get("Nats-Msg-Id")) for each in messages]
 
 
