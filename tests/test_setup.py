@@ -455,7 +455,7 @@ def test_each_command_installs_the_extras_that_it_needs(run, monkeypatch):
     asked = []
     monkeypatch.setattr(run, "install", lambda extras: asked.append(set(extras)))
     monkeypatch.setattr(run, "become", lambda *_: None)
-    monkeypatch.setattr(run, "run", lambda *_: 0)
+    monkeypatch.setattr(run, "run", lambda *_, **__: 0)
     monkeypatch.setattr(run.os, "chdir", lambda _: None)
     for command in run.COMMANDS:
         run.main([command])
@@ -729,6 +729,14 @@ def test_what_it_prints_does_not_die_of_an_encoding(encoding):
     )
     assert (said.returncode, said.stderr) == (0, b"")
     assert said.stdout.startswith(b"in ")
+
+
+def test_what_the_tests_import_is_compiled_once(checkout, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    checkout.run.test([])
+    assert checkout.environment == {
+        name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+    }
 
 
 def test_a_checkout_that_may_not_be_written_is_tested_without_a_cache(checkout, monkeypatch):
