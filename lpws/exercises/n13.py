@@ -97,13 +97,15 @@ def other_names(door: Door) -> None:
 
 def silent(door: Door) -> None:
     for own in door.servers():
-        other = Origin("https", door.name(), 443), "which is another site"
+        other = Origin("https", door.name(), 443)
         for kind in ("image", "link", "frame", "no-cors"):
-            for page, what in other, *near(own):
-                think = _SITE if page.site == own.site else _SILENT
-                door.page(kind, page, think, what, referrer=door.draw.choice([f"{page}/{own}/", "default"]))
+            door.page(kind, other, _SILENT, "which is another site")
+            door.page(kind, other, _SILENT, "whose policy is `no-referrer`", referrer="")
+            think = "what the owner of a page can write into its address, which becomes the Referer"
+            door.page(kind, other, think, "with yours in its address", referrer=f"{other}/{own}/")
             door.page(kind, None, _SILENT, "in a sandboxed frame")
-            door.page(kind, other[0], _SILENT, "whose policy is `no-referrer`", referrer="")
+            for page, what in near(own):
+                door.page(kind, page, _SITE if page.site == own.site else _SILENT, what)
 
 
 def no_page(door: Door) -> None:

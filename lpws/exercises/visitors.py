@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import random
 from collections.abc import Callable, Iterator
+from time import monotonic
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from .observer import Wrong, raised
@@ -79,11 +81,28 @@ class Guard:
     """The reader's function at a server's door, in the process that runs it."""
 
     def __init__(self, allowed: Callable[[Any, set[str]], Any]) -> None:
-        self.allowed, self.names, self.own = allowed, None, set()
+        self.allowed, self.names, self.own = allowed, [], set()
+        self.error: Exception | None = None
 
-    def __call__(self, names: list[str], ip: str, scheme: str, method: str, path: str, headers: dict) -> Any:
-        from types import SimpleNamespace
+    def __call__(self, visits: list[tuple]) -> list[tuple[bool, str]]:
+        """Decisions on visits, one after the other, up to one that fails or takes time."""
+        if (error := self.error) is not None:
+            self.error = None
+            raise error
+        decided: list[tuple[bool, str]] = []
+        for visit in visits:
+            begun_s = monotonic()
+            try:
+                decided.append(self.decide(*visit))
+            except Exception as error:
+                self.error = error
+                break
+            if monotonic() > begun_s:  # no time passes here but in a call that blocks
+                break
+        return decided
 
+    def decide(self, names: list[str], ip: str, scheme: str, method: str, path: str, says: dict) -> tuple:
+        """The decision, and the value that stands for it if that is no truth value."""
         from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
         if names != self.names:  # a server keeps its set as long as it lives
@@ -91,7 +110,7 @@ class Guard:
         context = SimpleNamespace(remote_ip=ip, protocol=scheme, address=(ip, 50_000))
         request = HTTPServerRequest(
             start_line=RequestStartLine(method, path, "HTTP/1.1"),
-            headers=HTTPHeaders(headers),
+            headers=HTTPHeaders(says),
             connection=SimpleNamespace(context=context),
         )
         value = self.allowed(request, self.own)
@@ -114,12 +133,35 @@ class Door:
 
     def __init__(self, program: Program, draw: random.Random) -> None:
         self.program, self.draw, self.begun = program, draw, 0
+        self.visits: list[tuple[str, bool, str, tuple]] = []
 
     def __enter__(self) -> Door:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        pass
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is None:
+            self.decide()
+
+    def decide(self) -> None:
+        """Let the program decide on those who came; raise `Wrong` for the first who is treated wrongly."""
+        visits, self.visits = self.visits, []
+        while visits:
+            told = self.program.tell("call", [visit for *_, visit in visits])
+            errors, decided = told["errors"], told["result"] or []
+            for (case, friend, think, _), (let_in, value) in zip(visits, decided, strict=False):
+                if let_in != friend:
+                    counts = f"; it returned {value}, which counts as {let_in}" if value else ""
+                    raise Wrong(f"{'let in' if let_in else 'refused'} {case}{counts}", think)
+            if told["blocked_s"]:
+                stood, case = f"{told['blocked_s']:.3g} s", visits[max(0, len(decided) - 1)][0]
+                raise Wrong(f"let the whole server stand still for {stood}, when there came {case}",
+                            "who has to wait meanwhile")  # fmt: skip
+            if not decided and not errors:
+                errors = self.program.tell("call", [])["errors"] or ["no decision"]
+            if errors:
+                case = f"one of {len(decided)} visitors" if decided else visits[0][0]
+                raise raised(errors[0], f", when there came {case}")
+            visits = visits[len(decided) :]
 
     # ---------------------------------------------------------------------------- names and servers
 
@@ -142,6 +184,7 @@ class Door:
 
     def begin(self, *own: Origin) -> None:
         """Begin a server that has these origins; requests go to the first."""
+        self.decide()
         self.own, self.here, self.begun = own, own[0], self.begun + 1
         self.ip = "203.0.113.7" if self.here.scheme == "https" else "127.0.0.1"
         # Whoever comes has logged in or has not; the cookie may go along from other sites (SameSite=None).
@@ -158,7 +201,7 @@ class Door:
 
     def page(self, kind: str, page: Origin | None, think: str, what: str = "", browser: str = "",
              referrer: str = "default", here: Origin | None = None, **written: str) -> None:
-        """Let a page make its browser send a request; raise `Wrong` if it is not treated as it should be.
+        """Let a page make its browser send a request.
 
         Parameters
         ----------
@@ -206,14 +249,14 @@ class Door:
         self._knock(who, method, says | written, friend, think)
 
     def address(self, browser: str, think: str) -> None:
-        """Let somebody type the address of the server; raise `Wrong` if that is refused."""
+        """Let somebody type the address of the server."""
         says = self._browser(browser, self.here) | ({"Cookie": self.cookie} if self.cookie else {})
         says |= {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
         says["Sec-Fetch-User"] = "?1"
         self._knock(f"somebody who typed the address, in {browser}", "GET", says, True, think)
 
     def other(self, think: str, host: str = "", **says: str) -> None:
-        """Let a program that is no browser send a request; raise `Wrong` if it is refused."""
+        """Let a program that is no browser send a request."""
         says = {"Host": host or self.here.netloc, "User-Agent": self.draw.choice(PROGRAMS)} | says
         method = self.draw.choice(["GET", "POST"])
         if self.draw.random() < 0.3:
@@ -234,13 +277,4 @@ class Door:
             says = {name.lower(): value for name, value in says.items()}
         path = self.draw.choice(["/", "/news", f"/news?cursor={self.draw.randrange(100)}", "/room/socket"])
         own = [str(each) for each in self.own]
-        told = self.program.tell("call", own, self.ip, self.here.scheme, method, path, says)
-        if told["errors"]:
-            raise raised(told["errors"][0], f", when there came {case}")
-        if told["blocked_s"]:
-            stood = f"let the whole server stand still for {told['blocked_s']:.3g} s"
-            raise Wrong(f"{stood}, when there came {case}", "who has to wait meanwhile")
-        let_in, value = told["result"]
-        if let_in != friend:
-            counts = f"; it returned {value}, which counts as {let_in}" if value else ""
-            raise Wrong(f"{'let in' if let_in else 'refused'} {case}{counts}", think)
+        self.visits.append((case, friend, think, (own, self.ip, self.here.scheme, method, path, says)))

@@ -1,13 +1,17 @@
 """The tasks of notebook 13: strangers stay out, friends come in, and each kind of mistake is named."""
 
+import json
 import random
+import time
 
 import pytest
-from cells import assert_hinted, edited, is_right, made, verdict
+from cells import assert_hinted, assert_says, edited, is_right, made, verdict
+from leaks import nothing_left_behind
 
 from lpws.exercises import n13
 from lpws.exercises.observer import Wrong
-from lpws.exercises.visitors import Door, Guard
+from lpws.exercises.visitors import Door, Guard, Origin
+from lpws.recordings import DATA
 
 ALLOWED = """
 from urllib.parse import urlsplit
@@ -206,9 +210,9 @@ class Here:
     def __init__(self, source):
         self.guard = Guard(made(source, "allowed"))
 
-    def tell(self, _call, *arguments):
+    def tell(self, _call, visits):
         try:
-            return {"errors": [], "blocked_s": 0.0, "result": self.guard(*arguments)}
+            return {"errors": [], "blocked_s": 0.0, "result": self.guard(visits)}
         except Exception as error:
             return {"errors": [f"{type(error).__name__}: {error}"], "blocked_s": 0.0, "result": None}
 
@@ -218,11 +222,11 @@ def said(source, seed):
     program, draw, found = Here(source), random.Random(seed), []
     for stage in n13.TASKS["allowed"].stages:
         for _, behavior in stage:
-            with Door(program, draw) as door:
-                try:
+            try:
+                with Door(program, draw) as door:
                     behavior(door)
-                except Wrong as wrong:
-                    found.append(str(wrong))
+            except Wrong as wrong:
+                found.append(str(wrong))
         if found:
             break
     return found
@@ -255,7 +259,7 @@ IN_OWN = 'request.headers["Origin"] in own'
 ORIGIN = 'request.headers["Origin"]'
 SITE = 'site in ("none", "same-origin")'
 HOST = '    if place(f"{request.protocol}://{request.host}") not in ours:\n        return False\n'
-WHOSE, PARTS, LOOKS = "which header says whose page it is", "which parts an origin has", "which other names such"
+WHOSE, PARTS = "which header says whose page it is", "which parts an origin has"
 SILENT, SAME_SITE = "which requests carry no Origin", "who else has pages on the same site"
 NOBODY, BELIEVED = "who asks when neither Origin nor", "which server the browser believes"
 GET, WRITTEN = "what a browser says of a GET from a page", "in how many ways the same host and port"
@@ -296,7 +300,8 @@ WRONG = {
         PARTS,
     ),
     "a pattern with loose dots": (
-        [(IN_OWN, f"any(__import__('re').fullmatch(o, {ORIGIN}) for o in own)")], "whose name only looks like",
+        [(IN_OWN, f"any(__import__('re').fullmatch(o, {ORIGIN}) for o in own)")],
+        "whose name only looks like",
     ),
     "a pattern without an end": (
         [(IN_OWN, f"any(__import__('re').match(__import__('re').escape(o), {ORIGIN}) for o in own)")], PARTS,
@@ -326,18 +331,22 @@ WRONG = {
     "no Origin, no entry": ([(SITE, "False")], GET),
     "an Origin, always": ([('    if "Origin" in request.headers:\n    ', "")], "KeyError: 'Origin'"),
     "an Origin, or nothing": (instead("return request.headers.get('Origin') in own"), GET),
-    "GET is harmless": ([(HOST, HOST + '    if request.method == "GET" and "Upgrade" not in request.headers:\n'
-                                       "        return True\n")], WHOSE),
-    "only handshakes": (instead("return 'Upgrade' not in request.headers or request.headers['Origin'] in own"),
-                        WHOSE),
-    "only POSTs": (instead("return request.method != 'POST' or request.headers.get('Origin') in own"), WHOSE),
-    "Referer": (instead("return place(request.headers.get('Referer', '')) in {place(o) for o in own}"), COMMON),
+    "GET is harmless": (
+        [(HOST, HOST + "    if request.method == 'GET' and 'Upgrade' not in request.headers:\n"
+                       "        return True\n")],
+        WHOSE,
+    ),
+    "only handshakes": (instead(f"return 'Upgrade' not in request.headers or {IN_OWN}"), WHOSE),
+    "only POSTs": (instead(f"return request.method != 'POST' or {IN_OWN}"), WHOSE),
+    "Referer": (instead("known = {place(o) for o in own}",
+                        "return place(request.headers.get('Referer', '')) in known"), COMMON),
     "Referer in place of Origin": (
         [(SITE, "place(request.headers.get('Referer', '')) in ours")], "a page can tell its browser not to",
     ),
     "Referer, or none": ([(SITE, "place(request.headers.get('Referer', min(own))) in ours")], SILENT),
     "Referer that names it": (
-        [(SITE, f"{SITE} or any(o in request.headers.get('Referer', '') for o in own)")], SILENT,
+        [(SITE, f"{SITE} or any(o in request.headers.get('Referer', '') for o in own)")],
+        "what the owner of a page can write into its address",
     ),
     "only Sec-Fetch-Site": (
         instead("return request.headers.get('Sec-Fetch-Site', 'none') in ('none', 'same-origin')"), WHOSE,
@@ -396,21 +405,24 @@ WRONG = {
                 "for o in own if '[' not in o}:\n        return False\n")],
         "where a host ends and its port begins",
     ),
-    "brackets": ([(HOST, "    if request.host_name not in {place(o)[1] for o in own}:\n        return False\n")],
-                 "where a host ends and its port begins"),
+    "brackets": (
+        [(HOST, "    if request.host_name not in {place(o)[1] for o in own}:\n        return False\n")],
+        "where a host ends and its port begins",
+    ),
     "a port is a must": (
         [("parts.port or PORTS.get(parts.scheme)", "int(origin.rpartition(':')[2])")], "ValueError: invalid"),
     "a coroutine": ([("def allowed", "async def allowed")], "returned a coroutine, which counts as True"),
     "words": ([("return False\n", 'return "no"\n')], "it returned 'no', which counts as True"),
     "who came once comes again": (
         [("def allowed", "seen = set()\n\n\ndef allowed"),
-         (HOST, HOST + "    if request.remote_ip in seen:\n        return True\n    seen.add(request.remote_ip)\n")],
+         (HOST, f"{HOST}    if request.remote_ip in seen:\n        return True\n"
+                "    seen.add(request.remote_ip)\n")],
         WHOSE,
     ),
     "makes friends": (
         [(HOST, HOST + "    if 'Cookie' in request.headers:\n"
                        "        own.add(request.headers.get('Origin', min(own)))\n")],
-        PARTS,
+        "✗ let in a ",
     ),
     "another word": ([(ORIGIN, 'request.headers["Orign"]')], "KeyError: 'Orign'"),
 }  # fmt: skip
@@ -428,3 +440,169 @@ def test_it_does_whoever_comes(changes, hint):
         found = [f"✗ {wrong}" for wrong in said(source, seed)]
         assert any(hint in wrong for wrong in found), found
         assert all(len(wrong) < 500 for wrong in found)
+
+
+HOSTILE = {
+    "an endless loop": ("while True: pass", "did not come back within 2 s"),
+    "a long sleep": ("__import__('time').sleep(60)", "let the whole server stand still for 60 s"),
+    "os._exit": ("__import__('os')._exit(0)", "ended its own process"),
+    "sys.exit": ("__import__('sys').exit()", "ended its own process"),
+    "a gigabyte": ("b'x' * 10**9", "raised MemoryError"),
+    "a coroutine that is never awaited": ("__import__('asyncio').sleep(1)", "was never awaited"),
+    "too deep": ("return allowed(request, own)", "raised RecursionError"),
+    "itself": ("return allowed", "which counts as True"),
+    "a generator": ("yield", "which counts as True"),
+    "no truth": ("return type('Maybe', (), {'__bool__': lambda self: 1 / 0})()", "raised ZeroDivisionError"),
+    "a truth that changes": ("return type('Odd', (), {'__bool__': lambda self: id(request) % 3 > 0})()", "✗"),
+    "other headers": ("request.headers['Origin'] = min(own)", "let in"),
+    "another type": ("type(request).host_name = property(lambda self: 1 / 0)", "raised AttributeError"),
+    "no own": ("own.clear()", "refused"),
+    "it looks who calls": ("return __import__('sys')._getframe(1).f_locals.get('friend', True)", "let in"),
+}
+HARMLESS = {
+    "ten megabytes": "allowed.__dict__.setdefault('said', print('x' * 10_000_000))",
+    "a little each time": "print(request)",
+    "a thread that does not end": (
+        "allowed.__dict__ or allowed.__dict__.update(said=__import__('threading').Thread("
+        "target=__import__('threading').Event().wait).start())"
+    ),
+    "a process that does not end": (
+        "allowed.__dict__ or allowed.__dict__.update(said=__import__('subprocess').Popen(['sleep', '30']))"
+    ),
+    "other names": "__import__('pickle').dumps = __import__('os')._exit = None",
+}
+
+
+def doing(what):
+    """A good function that does something else first."""
+    return made(edited(ALLOWED, ("    ours = ", f"    {what}\n    ours = ")), "allowed")
+
+
+@pytest.mark.parametrize(("what", "hint"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_function_gets_a_verdict_and_leaves_nothing(what, hint, capsys):
+    with nothing_left_behind():
+        lines = verdict("13.allowed", doing(what), capsys)
+    assert any(line.startswith("✗") and hint in line for line in lines), lines
+    assert is_right(verdict("13.allowed", made(ALLOWED, "allowed"), capsys))
+
+
+@pytest.mark.parametrize("what", HARMLESS.values(), ids=HARMLESS)
+def test_what_a_function_does_besides_does_no_harm(what, capsys):
+    with nothing_left_behind():
+        lines = verdict("13.allowed", doing(what), capsys)
+    assert is_right(lines[: lines.index("")] if "" in lines else lines), lines
+
+
+@pytest.mark.parametrize(
+    ("thing", "said"),
+    [
+        (..., "… put your answer in"), (None, "✗ expected a function of (request, own), got None"),
+        (3, "✗ expected a function"), (True, "✗ expected a function"), ("http://127.0.0.1", "✗ expected a"),
+        (lambda request: True, "✗ is called with (request, own), and that does not fit"),
+    ],
+)  # fmt: skip
+def test_what_is_no_function_of_both_is_said_so(thing, said, capsys):
+    assert verdict("13.allowed", thing, capsys)[0].startswith(said)
+
+
+def test_a_verdict_takes_less_than_three_seconds(capsys):
+    def takes_s():
+        start_s = time.monotonic()
+        assert is_right(verdict("13.allowed", made(ALLOWED, "allowed"), capsys))
+        return time.monotonic() - start_s
+
+    assert min(takes_s() for _ in range(3)) < 3  # the other two are for a busy machine
+
+
+# ------------------------------------------------------------------------------- what browsers say
+
+
+def test_no_stranger_has_an_origin_of_the_server_s():
+    for seed in range(50):
+        door = Door(None, random.Random(seed))
+        for own in door.servers():
+            for page, _ in n13.near(own):
+                assert page != own
+                assert str(page) != str(own)
+
+
+@pytest.mark.parametrize(
+    ("origin", "text", "site", "trusted"),
+    [
+        (Origin("https", "chat.tea.example", 443), "https://chat.tea.example", "tea.example", True),
+        (Origin("https", "tea.example", 80), "https://tea.example:80", "tea.example", True),
+        (Origin("http", "tea.example", 80), "http://tea.example", "tea.example", False),
+        (Origin("http", "127.0.0.1", 8001), "http://127.0.0.1:8001", "127.0.0.1", True),
+        (Origin("http", "[::1]", 443), "http://[::1]:443", "[::1]", True),
+        (Origin("http", "127.0.0.1.tea.example", 8001), "http://127.0.0.1.tea.example:8001", "tea.example",
+         False),
+    ],
+)  # fmt: skip
+def test_an_origin_is_written_as_browsers_do(origin, text, site, trusted):
+    assert (str(origin), origin.site, origin.trusted) == (text, (origin.scheme, site), trusted)
+
+
+PAGES = {
+    "own": Origin("http", "127.0.0.1", 8001), "port": Origin("http", "127.0.0.1", 8002),
+    "site": Origin("http", "localhost", 8002), "sandbox": None,
+    "rebound": Origin("http", "evil.example", 8001), "sibling": Origin("http", "blog.tea.example", 8002),
+}  # fmt: skip
+KNOCKS = {
+    "WebSocket": "socket", "EventSource": "stream", "fetch": "poll", "fetch no-cors": "no-cors",
+    "fetch POST": "post", "image": "image", "frame": "frame", "link": "link", "form POST": "form",
+}  # fmt: skip
+SAME = "Host", "Origin", "Upgrade", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest"
+
+
+def drawn(page, kind, browser):
+    """What the check says that a browser sends: its method and the headers that tell who asks."""
+    door = Door(None, random.Random(0))
+    door.begin(PAGES["own"]._replace(host="chat.tea.example" if page == "sibling" else "127.0.0.1"))
+    if kind == "address":
+        door.address(browser, "")
+    else:
+        here = PAGES["rebound"] if page == "rebound" else None
+        door.page(KNOCKS[kind], PAGES[page], "", browser=browser, here=here)
+    [(_, _, _, (_, _, _, method, _, says))] = door.visits
+    says = {name.title(): value for name, value in says.items()}
+    return method, {name: says[name] for name in SAME if name in says}
+
+
+_FILE = DATA / "strangers.json"
+RECORDED = json.loads(_FILE.read_text(encoding="utf-8"))
+
+
+ASKED = [(page, kind) for page in PAGES for kind in RECORDED["requests"][page]]
+
+
+@pytest.mark.parametrize(("page", "kind"), ASKED)
+def test_what_chromium_says_is_what_a_real_one_said(page, kind):
+    real = RECORDED["requests"][page][kind]
+    method, headers = drawn(page, kind, "Chromium")
+    assert method == real["method"]
+    assert headers == {name: real["headers"][name] for name in SAME if name in real["headers"]}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_firefox_says_of_a_handshake_is_what_its_own_test_says(page):
+    """It is what it says of any other request, in the words of RECORDED["firefox"]["source"]."""
+    said = RECORDED["firefox"]["WebSocket"]
+    _, headers = drawn(page, "WebSocket", "Firefox")
+    trusted = page not in ("rebound", "sibling")
+    for name in ("Sec-Fetch-Mode", "Sec-Fetch-Dest"):
+        assert headers.get(name) == (said[name] if trusted else None)
+    assert headers.get("Sec-Fetch-Site") == drawn(page, "image", "Firefox")[1].get("Sec-Fetch-Site")
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "said"),
+    [
+        ("site", 4, "✓"), ("site", 1, "✗ not 1: what is a site?"), ("site", 2, "✗ not 2: no script"),
+        ("site", 3, "✗ not 3: to what does CORS"), ("site", "4", "✗ expected a number"),
+        ("site", ..., "… put"), ("suffix", 3, "✓"), ("suffix", 1, "✗ not 1: how does this"),
+        ("suffix", 2, "✗ not 2: whose page"),
+        ("suffix", 4, "✗ not 4: how does"), ("suffix", 5, "✗ not 5"), ("suffix", None, "✗ expected a number"),
+    ],
+)  # fmt: skip
+def test_quick_questions(task, answer, said, capsys):
+    assert_says(f"13.{task}", answer, said, capsys)
