@@ -43,10 +43,9 @@ def near(own: Origin) -> list[tuple[Origin, str]]:
     ports = {own.port + 1, own.port * 10 + 1, own.port // 10, 80, 443} - {own.port}
     pages = [(own._replace(port=port), "which is another origin on the same host")
              for port in sorted(ports) if 0 < port < 2**16]  # fmt: skip
-    other, port = ("https", 443) if own.scheme == "http" else ("http", 80)
-    port = port if own.port in (80, 443) else own.port
-    pages.append((Origin(other, own.host, port), f"which came over {other}, and is another origin"))
     if own.scheme == "https":
+        plain = own._replace(scheme="http", port=80 if own.port == 443 else own.port)
+        pages.append((plain, "which came over http, and is another origin"))
         domain = own.site[1]
         names = {f"blog.{domain}", f"www.{own.host}", domain} - {own.host}
         pages += [(own._replace(host=name), "which is another origin of the same site")
