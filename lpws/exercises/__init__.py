@@ -4,6 +4,7 @@ A module for each notebook, ``n03`` for notebook 03, holds its tasks. A program 
 own (`program`, `child`), on a clock of its own (`clock`), and is watched from outside (`observer`).
 A configuration is run by a real nginx (`location`), with a server behind it and clients before it (`behind`).
 A decoder of header blocks is told those of a peer (`headers`).
+A function that lets people in is asked about strangers and friends (`visitors`).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .task import Make, Quick, a_function
-from .visitors import BROWSERS, PROGRAMS, Door, Guard, Origin
+from .visitors import BROWSERS, PROGRAMS, Door, Guard, Origin, alike, near
 
 _WHOSE = "which header says whose page it is, and what it has to be compared with"
 _PARTS = "which parts an origin has, and which of them differ here"
@@ -38,21 +38,6 @@ def other_site(door: Door) -> None:
             door.page("form", page, _WHOSE, f"{what}, with yours in its address", browser, f"{page}/{own}/")
 
 
-def near(own: Origin) -> list[tuple[Origin, str]]:
-    """Other origins near this one, and what each is."""
-    ports = {own.port + 1, own.port * 10 + 1, own.port // 10, 80, 443} - {own.port}
-    pages = [(own._replace(port=port), "which is another origin on the same host")
-             for port in sorted(ports) if 0 < port < 2**16]  # fmt: skip
-    if own.scheme == "https":
-        plain = own._replace(scheme="http", port=80 if own.port == 443 else own.port)
-        pages.append((plain, "which came over http, and is another origin"))
-        domain = own.site[1]
-        names = {f"blog.{domain}", f"www.{own.host}", domain} - {own.host}
-        pages += [(own._replace(host=name), "which is another origin of the same site")
-                  for name in sorted(names)]  # fmt: skip
-    return pages
-
-
 def same_site(door: Door) -> None:
     for own in door.servers():
         for page, what in near(own):
@@ -62,15 +47,9 @@ def same_site(door: Door) -> None:
 
 def lookalikes(door: Door) -> None:
     for own in door.servers():
-        evil, host = door.name(), own.host
-        names = {f"{host}.{evil}": "begins", f"www.{host}.{evil}": "looks", f"{host}-{evil}": "begins"}
-        if own.scheme == "https":
-            names |= {f"my{host}": "ends", f"my-{host}": "ends"}
-        if host.count(".") > 1:
-            names[host.replace(".", "-", 1)] = "looks"
-        for name, how in names.items():
+        for page, what in alike(own, door.name()):
             for kind in ("socket", door.draw.choice(["post", "poll", "stream"])):
-                door.page(kind, own._replace(host=name), _LOOKS, f"whose name only {how} like yours")
+                door.page(kind, page, _LOOKS, what)
 
 
 def nobody(door: Door) -> None:

@@ -54,6 +54,32 @@ class Origin(NamedTuple):
         return self.scheme == "https" or self.host in ("127.0.0.1", "localhost", "[::1]")
 
 
+def near(own: Origin) -> list[tuple[Origin, str]]:
+    """Other origins near this one, and what each is."""
+    ports = {own.port + 1, own.port * 10 + 1, own.port // 10, 80, 443} - {own.port}
+    pages = [(own._replace(port=port), "which is another origin on the same host")
+             for port in sorted(ports) if 0 < port < 2**16]  # fmt: skip
+    if own.scheme == "https":
+        plain = own._replace(scheme="http", port=80 if own.port == 443 else own.port)
+        pages.append((plain, "which came over http, and is another origin"))
+        domain = own.site[1]
+        names = {f"blog.{domain}", f"www.{own.host}", domain} - {own.host}
+        pages += [(own._replace(host=name), "which is another origin of the same site")
+                  for name in sorted(names)]  # fmt: skip
+    return pages
+
+
+def alike(own: Origin, evil: str) -> list[tuple[Origin, str]]:
+    """Origins of strangers, among them of somebody with an evil name, that look like this one, and how."""
+    host = own.host
+    names = {f"{host}.{evil}": "begins", f"www.{host}.{evil}": "looks", f"{host}-{evil}": "begins"}
+    if own.scheme == "https":
+        names |= {f"my{host}": "ends", f"my-{host}": "ends"}
+    if host.count(".") > 1:
+        names[host.replace(".", "-", 1)] = "looks"
+    return [(own._replace(host=name), f"whose name only {how} like yours") for name, how in names.items()]
+
+
 class Kind(NamedTuple):
     """A way in which a page makes its browser send a request."""
 
