@@ -57,6 +57,7 @@ def nobody(door: Door) -> None:
         for browser in BROWSERS:
             for kind in ("socket", "post", "form", "poll"):
                 door.page(kind, None, _NULL, "in a sandboxed frame", browser)
+        door.page("image", None, _NULL, "in a sandboxed frame", "Chromium")
 
 
 def other_names(door: Door) -> None:
@@ -81,9 +82,9 @@ def silent(door: Door) -> None:
             door.page(kind, other, _SILENT, "whose policy is `no-referrer`", referrer="")
             think = "what the owner of a page can write into its address, which becomes the Referer"
             door.page(kind, other, think, "with yours in its address", referrer=f"{other}/{own}/")
-            door.page(kind, None, _SILENT, "in a sandboxed frame")
             for page, what in near(own):
                 door.page(kind, page, _SITE if page.site == own.site else _SILENT, what)
+        door.page("image", None, _SILENT, "in a sandboxed frame", "Firefox")
 
 
 def no_page(door: Door) -> None:

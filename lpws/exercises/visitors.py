@@ -213,9 +213,8 @@ class Door:
         self.decide()
         self.own, self.here, self.begun = own, own[0], self.begun + 1
         self.ip = "203.0.113.7" if self.here.scheme == "https" else "127.0.0.1"
-        # Whoever comes has logged in or has not; the cookie may go along from other sites (SameSite=None).
+        # Whoever comes has logged in (with a cookie that is SameSite=Lax, as all are by default) or has not.
         self.cookie = f"login={self.draw.randrange(10**6)}" if self.begun % 2 else ""
-        self.everywhere = self.here.scheme == "https" and self.draw.random() < 0.5
 
     def servers(self) -> Iterator[Origin]:
         """Origins of usual servers, one after the other, each of which has begun."""
@@ -255,6 +254,8 @@ class Door:
         if page and page != here and page.site == here.site:
             site = "same-site"
         says = self._browser(browser, here)
+        if mode == "no-cors" and not page and browser == "Chromium":
+            origin = "always"  # Chromium says `null` even then
         if origin == "always" or (origin == "others" and page != here):
             says["Origin"] = str(page or "null")
         if here.trusted and (browser == "Firefox" or kind != "socket"):
@@ -265,8 +266,7 @@ class Door:
             says["Referer"] = f"{page}/{path}" if referrer == "default" else referrer
         says |= WEBSOCKET if kind == "socket" else {}
         says |= {"Accept": "text/event-stream"} if kind == "stream" else {}
-        everywhere = self.everywhere and browser == "Chromium"  # Firefox keeps it back
-        if self.cookie and here in self.own and (site != "cross-site" or kind == "link" or everywhere):
+        if self.cookie and here in self.own and (site != "cross-site" or kind == "link"):
             says["Cookie"] = self.cookie
         whose = f"its own page {page}, in {browser}" if friend else f"a page of {page}" if page else "a page"
         who = f"{words} {whose}{', ' * bool(page and what)}{what}"

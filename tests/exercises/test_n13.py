@@ -429,17 +429,27 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("changes", "hint"), WRONG.values(), ids=WRONG)
-def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
-    assert_hinted("13.allowed", made(edited(ALLOWED, *changes), "allowed"), hint, capsys)
-
-
-@pytest.mark.parametrize(("changes", "hint"), WRONG.values(), ids=WRONG)
-def test_it_does_whoever_comes(changes, hint):
+def test_a_wrong_function_gets_the_hint_that_fits_whoever_comes(changes, hint):
     source = edited(ALLOWED, *changes)
     for seed in range(5):
         found = [f"✗ {wrong}" for wrong in said(source, seed)]
         assert any(hint in wrong for wrong in found), found
-        assert all(len(wrong) < 500 for wrong in found)
+        assert all(" – think about " in wrong for wrong in found)
+        assert all(len(wrong) < 600 for wrong in found)
+
+
+@pytest.mark.parametrize("name", ["lets everybody in", "nobody", "looks at no Host", "words"])
+def test_so_it_does_in_a_process_of_its_own(name, capsys):
+    changes, hint = WRONG[name]
+    assert_hinted("13.allowed", made(edited(ALLOWED, *changes), "allowed"), hint, capsys)
+
+
+def test_an_error_names_its_line_and_who_came(capsys):
+    changes, hint = WRONG["an Origin, always"]
+    source = edited(ALLOWED, *changes)
+    line = next(n for n, line in enumerate(source.split("\n"), 1) if ORIGIN in line)
+    said = f"raised {hint} in line {line} of the cell, when there came a poll from its own page http://127.0."
+    assert_hinted("13.allowed", made(source, "allowed"), said, capsys)
 
 
 HOSTILE = {
@@ -460,7 +470,7 @@ HOSTILE = {
     "it looks who calls": ("return __import__('sys')._getframe(1).f_locals.get('friend', True)", "let in"),
 }
 HARMLESS = {
-    "ten megabytes": "allowed.__dict__.setdefault('said', print('x' * 10_000_000))",
+    "ten megabytes": "allowed.__dict__ or allowed.__dict__.update(said=print('x' * 10_000_000))",
     "a little each time": "print(request)",
     "a thread that does not end": (
         "allowed.__dict__ or allowed.__dict__.update(said=__import__('threading').Thread("
@@ -555,7 +565,7 @@ SAME = "Host", "Origin", "Upgrade", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fet
 
 
 def drawn(page, kind, browser):
-    """What the check says that a browser sends: its method and the headers that tell who asks."""
+    """Method, the headers that tell who asks, and whether a cookie comes, as the check draws them."""
     door = Door(None, random.Random(0))
     door.begin(PAGES["own"]._replace(host="chat.tea.example" if page == "sibling" else "127.0.0.1"))
     if kind == "address":
@@ -565,7 +575,7 @@ def drawn(page, kind, browser):
         door.page(KNOCKS[kind], PAGES[page], "", browser=browser, here=here)
     [(_, _, _, (_, _, _, method, _, says))] = door.visits
     says = {name.title(): value for name, value in says.items()}
-    return method, {name: says[name] for name in SAME if name in says}
+    return method, {name: says[name] for name in SAME if name in says}, "Cookie" in says
 
 
 _FILE = DATA / "strangers.json"
@@ -578,8 +588,9 @@ ASKED = [(page, kind) for page in PAGES for kind in RECORDED["requests"][page]]
 @pytest.mark.parametrize(("page", "kind"), ASKED)
 def test_what_chromium_says_is_what_a_real_one_said(page, kind):
     real = RECORDED["requests"][page][kind]
-    method, headers = drawn(page, kind, "Chromium")
+    method, headers, cookie = drawn(page, kind, "Chromium")
     assert method == real["method"]
+    assert cookie == ("lax=1" in real["headers"].get("Cookie", ""))
     assert headers == {name: real["headers"][name] for name in SAME if name in real["headers"]}
 
 
@@ -587,7 +598,7 @@ def test_what_chromium_says_is_what_a_real_one_said(page, kind):
 def test_what_firefox_says_of_a_handshake_is_what_its_own_test_says(page):
     """It is what it says of any other request, in the words of RECORDED["firefox"]["source"]."""
     said = RECORDED["firefox"]["WebSocket"]
-    _, headers = drawn(page, "WebSocket", "Firefox")
+    _, headers, _ = drawn(page, "WebSocket", "Firefox")
     trusted = page not in ("rebound", "sibling")
     for name in ("Sec-Fetch-Mode", "Sec-Fetch-Dest"):
         assert headers.get(name) == (said[name] if trusted else None)
