@@ -75,8 +75,7 @@ def alike(own: Origin, evil: str) -> list[tuple[Origin, str]]:
     names = {f"{host}.{evil}": "begins", f"www.{host}.{evil}": "looks", f"{host}-{evil}": "begins"}
     if own.scheme == "https":
         names |= {f"my{host}": "ends", f"my-{host}": "ends"}
-    if host.count(".") > 1:
-        names[host.replace(".", "-", 1)] = "looks"
+        names |= {host.replace(".", "-", 1): "looks"} if host.count(".") > 1 else {}
     return [(own._replace(host=name), f"whose name only {how} like yours") for name, how in names.items()]
 
 
@@ -269,7 +268,7 @@ class Door:
         if self.cookie and here in self.own and (site != "cross-site" or kind == "link"):
             says["Cookie"] = self.cookie
         whose = f"its own page {page}, in {browser}" if friend else f"a page of {page}" if page else "a page"
-        who = f"{words} {whose}{', ' * bool(page and what)}{what}"
+        who = f"{words} {whose}{', ' if page and what else ' '}{what}".strip()
         if "Cookie" in says and not friend:
             who += "; the browser sent the cookie along"
         self._knock(who, method, says | written, friend, think)
