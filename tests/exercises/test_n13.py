@@ -394,6 +394,11 @@ WRONG = {
                                'f"{request.protocol}://{request.host}" not in own')], WRITTEN),
     "the Host in small letters": ([("place(f\"{request.protocol}://{request.host}\") not in ours",
                                     'f"{request.protocol}://{request.host.lower()}" not in own')], WRITTEN),
+    "the Host in capitals is another": (
+        [(HOST, "    host = request.host.removesuffix({'http': ':80', 'https': ':443'}[request.protocol])\n"
+                "    if f'{request.protocol}://{host}' not in own:\n        return False\n")],
+        WRITTEN,
+    ),
     "any 443 is cut out": (
         [(HOST, "    host = request.host.lower().replace(':443', '').replace(':80', '')\n"
                 "    if f'{request.protocol}://{host}' not in own:\n        return False\n")],
@@ -421,6 +426,11 @@ WRONG = {
     "makes friends": (
         [(HOST, HOST + "    if 'Cookie' in request.headers:\n"
                        "        own.add(request.headers.get('Origin', min(own)))\n")],
+        "✗ let in a ",
+    ),
+    "makes friends for the next time": (
+        [("    if \"Origin\" in request.headers:\n        return", '    if "Origin" in request.headers:\n'
+          f"        known = {IN_OWN}\n        own.add({ORIGIN})\n        return known\n        return")],
         "✗ let in a ",
     ),
     "another word": ([(ORIGIN, 'request.headers["Orign"]')], "KeyError: 'Orign'"),
