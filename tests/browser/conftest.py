@@ -20,8 +20,8 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # A name that an attacker has made to point here.
-    "--host-resolver-rules=MAP evil.example 127.0.0.1",
+    # A name that an attacker has made to point here, and two of one site.
+    "--host-resolver-rules=MAP evil.example 127.0.0.1, MAP *.tea.example 127.0.0.1",
 ]
 OUTPUT = Path(__file__).resolve().parents[2] / "test-output"
 
