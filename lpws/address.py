@@ -10,6 +10,11 @@ from pathlib import Path
 from . import jupyter
 from .server.server import Server
 
+#: Calls a page by the name under which the reader's browser sees the notebook.
+_AS_SEEN = """<script>if (location.hostname === "localhost")
+for (const part of document.querySelectorAll('[data="URL"], [href="URL"]'))
+part.outerHTML = part.outerHTML.replaceAll("//127.0.0.1:", "//localhost:")</script>"""
+
 
 def page_url(server: Server, path: str = "/", *, proxied: bool | None = None) -> str:
     """Address of a page of the server, as the reader's browser needs it.
@@ -112,6 +117,7 @@ def live_page(
     small: Path | None = None,
     shows: str = "",
     proxied: bool | None = None,
+    as_seen: bool = False,
 ) -> LivePage:
     """A page of the server in a window of the notebook, with what is shown instead where there is no kernel.
 
@@ -140,6 +146,9 @@ def live_page(
     proxied
         Whether to go through JupyterLab, as in `page_url`. A page that takes all the connections that a
         browser has for one host must not: those would be JupyterLab's own.
+    as_seen
+        Whether at ``localhost`` if that is where the reader's browser sees JupyterLab. For a browser that
+        name and 127.0.0.1 are two sites, and a frame of another site gets no cookies.
 
     Examples
     --------
@@ -164,4 +173,6 @@ def live_page(
         f"the notebook: open it {link}.</p></object>"
         f"<p style='margin:0.4em 0'>The same page {link}.</p>"
     )
+    if as_seen:
+        html += _AS_SEEN.replace("URL", escape(url))
     return LivePage(server, url, html, instead)

@@ -196,7 +196,8 @@ class Server:
         ----------
         *hosts
             Each a name, or a name and port: those by which a proxy in front of the server is known, and
-            the one by which it calls the server.
+            the one by which it calls the server. With ``"*"`` everybody is let in who finds the port, without
+            a token as well: for a lesson on strangers, whose handlers have to refuse them by themselves.
         """
         self.thread.call(self.room.admit, hosts)
 
