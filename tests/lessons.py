@@ -310,6 +310,18 @@ LESSONS = {
             Mutation("load", "(5, 70, 1000)}", "(5, 70, 1000)} | {1000: load(way, 5)}", "At a thousand"),
         ),
     ),
+    "13_strangers": Lesson(
+        mutations=(
+            Mutation("cookies", '"strict", "lax"', '"strict", "law"', "With the WebSocket of a page"),
+            Mutation("inbox", "== SESSION", "!= SESSION", "Unchecked, the socket told"),
+            Mutation("checked", 'origin == f"http://{self.request.host}"', "True", "With the check, it told"),
+            Mutation("rules", '(None, f"http://{request.host}")', '(None, "null")', "A rebound page's"),
+            Mutation("rules", '(None, "same-origin", "none")', '(None, "same-site", "none")', "All checks"),
+            Mutation("gate", "tickets.discard(ticket)", "pass", "From the access log"),
+            Mutation("gate", "or ticket in tickets", "", "By each of the five"),
+            Mutation("feeds", "if self.session in sessions:", "if True:", "After the logout"),
+        ),
+    ),
     "14_many_servers": Lesson(
         mutations=(
             Mutation("chat", "self.room.publish(text)", "self.write_message(text)", "With one server, all"),

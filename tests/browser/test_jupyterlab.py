@@ -135,6 +135,16 @@ def the_chat_is_live(page):
     frame.get_by_text("Connection lost").wait_for()
 
 
+def the_kettle_reads_the_letter(page):
+    """In 13: a page of another port shows the reader's letter, in the notebook."""
+    for name in ("mail", "other"):
+        port = page.evaluate(ASK, f"print({name}.port)").strip()
+        number = next(n for n, cell in enumerate(page.evaluate(CELLS))
+                      if f"live_page({name}" in cell["source"])  # fmt: skip
+        page.evaluate(SEE, number)
+        live_page(page, f":{port}/").get_by_text("Dear Ada").wait_for()
+
+
 def the_sliders_draw_anew(page):
     """In 02 and 07: moving any slider draws the picture beneath it anew, in its place."""
     sliders = 0
@@ -162,6 +172,7 @@ BY_NAME = {
     "02_short_polling": the_sliders_draw_anew,
     "05_websockets": the_page_talks,
     "07_choosing": the_sliders_draw_anew,
+    "13_strangers": the_kettle_reads_the_letter,
     "16_build_a_chat": the_chat_is_live,
 }
 
