@@ -21,6 +21,8 @@ import cloudpickle
 
 #: How long [s] a program may take for one order, most of which take milliseconds.
 PATIENCE_S = 2.0
+#: How long [s] it may take for all orders: less than its process lives (`child._LIFE_S`).
+LIFE_S = 50.0
 #: How long [s] its process may take to begin, on a busy machine.
 _START_S = 20.0
 #: How much of what the program prints is shown [characters], and the most that it may carry [bytes].
@@ -79,6 +81,7 @@ class Program:
                 )
             stack.pop_all()
             listener.close()
+        self._end_s = time.monotonic() + LIFE_S
         return self
 
     def __exit__(
@@ -101,6 +104,8 @@ class Program:
         Unfit
             If it has ended, or does not come to it in time.
         """
+        if time.monotonic() > self._end_s:
+            raise Unfit(SLOW)
         self._send(pickle.dumps(order))
         return self._receive(within_s)
 
@@ -168,6 +173,7 @@ STUCK = (
     f"did not come back within {PATIENCE_S:g} s, and was ended – think about a loop without an end, "
     "or a call that waits and lets nothing else go on meanwhile"
 )
+SLOW = f"had not come through all of it after {LIFE_S:g} s – think about what it does again each time"
 ENDED = "ended its own process – think about who else lives in it: a server ends only when it is told to"
 
 

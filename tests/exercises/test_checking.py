@@ -13,7 +13,7 @@ from cells import assert_caught, assert_harmless, edited, is_right, made, verdic
 from leaks import nothing_left_behind
 from test_n03 import HELD
 
-from lpws.exercises import check, program
+from lpws.exercises import check, child, program
 
 GET = 'cursor = int(self.get_query_argument("cursor"))\n'
 
@@ -160,6 +160,33 @@ def test_a_verdict_takes_less_than_three_seconds(capsys):
         return time.monotonic() - start_s
 
     assert min(takes_s() for _ in range(3)) < 3  # the other two are for a busy machine
+
+
+def test_a_program_has_so_long_for_all_of_it(monkeypatch, capsys):
+    monkeypatch.setattr(program, "LIFE_S", 0.0)
+    with nothing_left_behind():
+        lines = verdict("03.hold", made(HELD, "Held"), capsys)
+    assert lines == [f"✗ {program.SLOW}"]
+    assert program.SLOW.startswith("had not come through all of it after 50 s")
+    assert program.PATIENCE_S + 50 < child._LIFE_S
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_the_rest_of_a_long_output_is_not_carried(name, monkeypatch, capsys):
+    """So that how long it takes is none of the machine's business."""
+    carried = []
+
+    def drain(self):
+        with self._process.stdout as output:
+            carried.append(output.read())
+        self.printed = carried[-1].decode()[:2500]
+
+    monkeypatch.setattr(program.Program, "_drain", drain)
+    thing = doing(f"import sys; print('ä' * 10_000_000, file=sys.{name})")
+    lines = verdict("03.hold", thing, capsys)
+    assert is_right(lines[: lines.index("")])
+    assert "äää" in lines[-2]
+    assert 2000 < len(carried[0]) <= 100_000
 
 
 def test_the_same_program_gets_the_same_verdict(capsys):
