@@ -5,14 +5,16 @@ from __future__ import annotations
 from .task import Make, Quick, a_function
 from .visitors import BROWSERS, PROGRAMS, Door, Guard, Origin, alike, near
 
-_WHOSE = "which header says whose page it is, and what it has to be compared with"
+_WHOSE = "which header says whose page it is, and what to compare it with"
 _PARTS = "which parts an origin has, and which of them differ here"
 _LOOKS = "which other names such a comparison takes for yours"
-_NULL = "what `null` says of a page, and who can make one"
-_SILENT = "which requests carry no Origin, and what the browser says of them instead"
+_NULL = "what `null` says about pages, and who can send it"
+_SILENT = "which requests carry no Origin, and what the browser sends instead"
 _SITE = "who else has pages on the same site: other ports, other names under the same domain"
-_NOBODY = "who asks when neither Origin nor Sec-Fetch-Site comes, and whether a page can have tricked them"
+_NOBODY = "who sends neither Origin nor Sec-Fetch-Site, and whether a page can make a browser do so"
 _BELIEVED = "which server the browser believes it is talking to, and who made up that name"
+_MEANT = "what `request.protocol` and `request.host` have to name together: scheme, name and port"
+_WROTE = "who can write that header: it came with the request"
 _WRITTEN = "in how many ways the same host and port can be written"
 
 
@@ -20,13 +22,13 @@ def own_page(door: Door) -> None:
     for own in door.servers():
         for browser in BROWSERS:
             for kind in ("socket", "post", "form"):
-                think = "what its own page's handshakes and POSTs have in common, in both browsers"
+                think = "what handshakes and POSTs from its own page have in common"
                 door.page(kind, own, think, "", browser)
             for kind in ("poll", "stream", "frame", "image"):
-                think = "what a browser says of a GET from a page to its own server"
+                think = "what a browser says about a page's GET to its own server"
                 door.page(kind, own, think, "", browser)
-            think = "whether every page of its own sends this header: a page can tell its browser not to"
-            door.page("poll", own, think, "whose policy is `no-referrer`", browser, referrer="")
+            think = "whether every page sends a Referer: a page can tell its browser not to"
+            door.page("poll", own, think, "with the policy `no-referrer`", browser, referrer="")
 
 
 def other_site(door: Door) -> None:
@@ -35,7 +37,7 @@ def other_site(door: Door) -> None:
         for browser in BROWSERS:
             for kind in ("socket", "post", "form", "poll", "stream"):
                 door.page(kind, page, _WHOSE, what, browser)
-            door.page("form", page, _WHOSE, f"{what}, with yours in its address", browser, f"{page}/{own}/")
+            door.page("form", page, _WHOSE, f"{what}, with `own` in its address", browser, f"{page}/{own}/")
 
 
 def same_site(door: Door) -> None:
@@ -61,7 +63,7 @@ def nobody(door: Door) -> None:
 
 
 def other_names(door: Door) -> None:
-    local, named, think = door.local(), door.named(), "what `own` holds: each of these origins is its own"
+    local, named, think = door.local(), door.named(), "what `own` holds: every one is the server's"
     for own in (
         [local, local._replace(host="localhost")],
         [named, named._replace(host=named.site[1]), named._replace(port=door.port())],
@@ -79,21 +81,37 @@ def silent(door: Door) -> None:
         other = Origin("https", door.name(), 443)
         for kind in ("image", "link", "frame", "no-cors"):
             door.page(kind, other, _SILENT, "which is another site")
-            door.page(kind, other, _SILENT, "whose policy is `no-referrer`", referrer="")
+            door.page(kind, other, _SILENT, "with the policy `no-referrer`", referrer="")
             think = "what the owner of a page can write into its address, which becomes the Referer"
-            door.page(kind, other, think, "with yours in its address", referrer=f"{other}/{own}/")
+            door.page(kind, other, think, "with `own` in its address", referrer=f"{other}/{own}/")
             for page, what in near(own):
                 door.page(kind, page, _SITE if page.site == own.site else _SILENT, what)
         door.page("image", None, _SILENT, "in a sandboxed frame", "Firefox")
+        sent_back = {"Sec-Fetch-Site": "cross-site", "Referer": f"{own}/room"}
+        think = "whose Referer this is, and what the browser says of all the servers on the way"
+        door.page("image", own, think, "sent back by a stranger's server", **sent_back)
 
 
 def no_page(door: Door) -> None:
     for own in door.servers():
         for browser in BROWSERS:
-            door.address(browser, "whether any page has asked for this, and what the browser says then")
+            door.address(browser, "whether a page asked for this, and what browsers say if none did")
         for _ in range(6):
             door.other(_NOBODY)
         door.other("what an Origin says, whoever sends it", Origin=str(own))
+
+
+def elsewhere(door: Door) -> None:
+    for own in door.servers():
+        ports = {own.port + 1, own.port * 10 + 1, 9999, 80, 443} - {own.port}
+        hosts = [own._replace(port=port).netloc for port in sorted(ports) if 0 < port < 2**16]
+        names = {own.site[1], "localhost", door.name(), own.host.partition(".")[2]} - {own.host, ""}
+        for host in hosts + [own._replace(host=name).netloc for name in sorted(names)]:
+            door.other(_MEANT, host, friend=False)
+        door.other(_MEANT, own.netloc, "http" if own.scheme == "https" else "https", friend=False)
+        page, what = own._replace(host=door.name()), "to another name"
+        for kind in ("socket", "post"):
+            door.page(kind, own, _MEANT, what, here=page)
 
 
 def rebound(door: Door) -> None:
@@ -105,8 +123,10 @@ def rebound(door: Door) -> None:
             for kind in ("socket", "post", "poll", "stream", "image"):
                 door.page(kind, page, _BELIEVED, what, here=page)
             says = {"User-Agent": door.draw.choice(PROGRAMS), "Authorization": "Bearer 7"}
-            what_else = f"{what}, with headers that it wrote itself"
+            what_else = f"{what}, with headers of its own"
             door.page("poll", page, _BELIEVED, what_else, "Firefox", here=page, **says)
+            what_else = f"{what}, with an X-Forwarded-Host of its own"
+            door.page("poll", page, _WROTE, what_else, here=page, **{"X-Forwarded-Host": own.netloc})
 
 
 def written(door: Door) -> None:
@@ -122,36 +142,37 @@ def written(door: Door) -> None:
 
 def everybody(door: Door) -> None:
     visits = [own_page, other_site, same_site, lookalikes, nobody, other_names, silent, no_page, rebound]
-    for visit in door.draw.sample([*visits, written], 10):
+    for visit in door.draw.sample([*visits, elsewhere, written], 11):
         visit(door)
 
 
 TASKS = {
     "allowed": Make(
-        stub="the function returns nothing yet, which keeps everybody out: begin with its own page",
+        stub="the function returns nothing yet, so everybody stays out: begin with the server's page",
         expected=a_function("request, own"),
         wrap=Guard,
         scene=Door,
         stages=[
             [
                 ("lets its own page in, from Chromium and from Firefox", own_page),
-                ("keeps out the page of another site", other_site),
+                ("keeps out a page on another site", other_site),
             ],
             [
-                ("keeps out other origins on the same host and of the same site", same_site),
+                ("keeps out other origins on the same host or site", same_site),
                 ("keeps out names that only look like its own", lookalikes),
                 ("keeps out pages whose origin is `null`", nobody),
                 ("lets its pages in under each of its names", other_names),
             ],
             [
-                ("keeps out images, links and frames of strangers, which carry no Origin", silent),
-                ("lets in typed addresses, and programs that are no browser", no_page),
+                ("keeps out strangers' images, links and frames, which carry no Origin", silent),
+                ("lets in typed addresses, and programs other than browsers", no_page),
             ],
             [
-                ("keeps out a name that was made to point to it", rebound),
+                ("keeps out a name rebound to the server", rebound),
+                ("keeps out requests that were meant for another server", elsewhere),
                 ("knows its own host, however it is written", written),
             ],
-            [("decides the same when all of them come again, in any order", everybody)],
+            [("decides the same when everybody comes again, in any order", everybody)],
         ],
     ),
     "site": Quick(
@@ -159,7 +180,7 @@ TASKS = {
         {
             1: "what is a site? Both names end in the same registered domain, tea.example",
             2: "no script can read a cookie with HttpOnly, but the browser still sends it",
-            3: "to what does CORS apply? No browser asks the server before it opens a WebSocket",
+            3: "what does CORS apply to? Browsers need no permission to open a WebSocket",
         },
     ),
     "suffix": Quick(

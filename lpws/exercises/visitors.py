@@ -179,13 +179,13 @@ class Door:
                     raise Wrong(f"{'let in' if let_in else 'refused'} {case}{counts}", think)
             if told["blocked_s"]:
                 stood, case = f"{told['blocked_s']:.3g} s", visits[max(0, len(decided) - 1)][0]
-                raise Wrong(f"let the whole server stand still for {stood}, when there came {case}",
+                raise Wrong(f"stopped the whole server for {stood} when judging {case}",
                             "who has to wait meanwhile")  # fmt: skip
             if not decided and not errors:
                 errors = self.program.tell("call", [])["errors"] or ["no decision"]
             if errors:
                 case = f"one of {len(decided)} visitors" if decided else visits[0][0]
-                raise raised(errors[0], f", when there came {case}")
+                raise raised(errors[0], f", when judging {case}")
             visits = visits[len(decided) :]
 
     # ---------------------------------------------------------------------------- names and servers
@@ -242,12 +242,12 @@ class Door:
         referrer
             Address of the page as the browser is to tell it; empty if it is not to.
         here
-            Where the browser believes the request goes, if a name was made to point to the server.
+            Where the browser believes the request goes, if another name leads to the server.
         written
-            Headers that the page has added.
+            Headers that the page has added, or what becomes of the browser's own on the way.
         """  # fmt: skip
         browser, here = browser or self.draw.choice(list(BROWSERS)), here or self.here
-        friend = page in self.own
+        friend = page in self.own and here in self.own and "Sec-Fetch-Site" not in written
         words, method, mode, dest, origin = KINDS[kind]
         site = "same-origin" if page == here else "cross-site"
         if page and page != here and page.site == here.site:
@@ -267,7 +267,9 @@ class Door:
         says |= {"Accept": "text/event-stream"} if kind == "stream" else {}
         if self.cookie and here in self.own and (site != "cross-site" or kind == "link"):
             says["Cookie"] = self.cookie
-        whose = f"its own page {page}, in {browser}" if friend else f"a page of {page}" if page else "a page"
+        whose = f"a page on {page}" if page else "a page"
+        if page in self.own:
+            whose = f"its own page {page}, in {browser}"
         who = f"{words} {whose}{', ' if page and what else ' '}{what}".strip()
         if "Cookie" in says and not friend:
             who += "; the browser sent the cookie along"
@@ -280,20 +282,23 @@ class Door:
         says["Sec-Fetch-User"] = "?1"
         self._knock(f"somebody who typed the address, in {browser}", "GET", says, True, think)
 
-    def other(self, think: str, host: str = "", **says: str) -> None:
-        """Let a program that is no browser send a request."""
+    def other(self, think: str, host: str = "", scheme: str = "", friend: bool = True, **says: str) -> None:
+        """Let a program other than a browser ask, and name this host and scheme instead if given."""
         says = {"Host": host or self.here.netloc, "User-Agent": self.draw.choice(PROGRAMS)} | says
         method = self.draw.choice(["GET", "POST"])
         if self.draw.random() < 0.3:
             says["Authorization"] = f"Bearer {self.draw.randrange(10**9)}"
         if self.draw.random() < 0.3:
             says, method = says | WEBSOCKET, "GET"
-        self._knock("a program that is no browser", method, says, True, think)
+        what = "WebSocket" if "Upgrade" in says else method
+        who = f"a {what} from a program other than a browser" + f", over {scheme}" * bool(scheme)
+        self._knock(who, method, says, friend, think, scheme)
 
     def _browser(self, browser: str, here: Origin) -> dict[str, str]:
         return {"Host": here.netloc, "User-Agent": BROWSERS[browser]}
 
-    def _knock(self, who: str, method: str, says: dict[str, str], friend: bool, think: str) -> None:
+    def _knock(self, who: str, method: str, says: dict[str, str], friend: bool, think: str,
+               scheme: str = "") -> None:  # fmt: skip
         facts = ["own: " + " and ".join(map(str, self.own))]
         facts += [f"{name}: {says[name]}" if name in says else f"no {name}" for name in SHOWN]
         facts += ["a cookie" if "Cookie" in says else "no cookie"]
@@ -302,4 +307,5 @@ class Door:
             says = {name.lower(): value for name, value in says.items()}
         path = self.draw.choice(["/", "/news", f"/news?cursor={self.draw.randrange(100)}", "/room/socket"])
         own = [str(each) for each in self.own]
-        self.visits.append((case, friend, think, (own, self.ip, self.here.scheme, method, path, says)))
+        visit = own, self.ip, scheme or self.here.scheme, method, path, says
+        self.visits.append((case, friend, think, visit))

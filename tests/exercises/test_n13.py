@@ -2,12 +2,11 @@
 
 import json
 import random
-import time
 
 import pytest
 from cells import assert_caught, assert_harmless, assert_hinted, assert_says, edited, is_right, made, verdict
 
-from lpws.exercises import n13
+from lpws.exercises import n13, visitors
 from lpws.exercises.observer import Wrong
 from lpws.exercises.visitors import Door, Guard, Origin, alike, near
 from lpws.recordings import DATA
@@ -34,24 +33,12 @@ def allowed(request, own):
 """
 GOOD = {
     "as in the lesson": ALLOWED,
-    "names alone": """
-        def allowed(request, own):
-            names = {origin.split("://")[1].removesuffix("]").rpartition(":")[0].strip("[]")
-                     if origin.count(":") > 1 and not origin.endswith("]") else
-                     origin.split("://")[1].strip("[]") for origin in own}
-            if request.host_name.strip("[]") not in names:
-                return False
-            origin = request.headers.get("Origin")
-            if origin is not None:
-                return origin in own
-            return request.headers.get("Sec-Fetch-Site") in (None, "none", "same-origin")
-    """,
     "what strangers are": """
         import re
 
         def allowed(request, own):
             def strip(scheme, host):
-                return re.sub({"http": r":80$", "https": ":443$"}[scheme], "", host.lower())
+                return scheme, re.sub({"http": r":80$", "https": ":443$"}[scheme], "", host.lower())
             hosts = {strip(*origin.split("://")) for origin in own}
             stranger = strip(request.protocol, request.host) not in hosts
             stranger |= request.headers.get("Origin", next(iter(own))) not in own
@@ -107,9 +94,9 @@ GOOD = {
             for origin in own:
                 scheme, netloc = origin.split("://")
                 host, port = split_host_and_port(netloc)
-                mine.add((host, port or default[scheme]))
+                mine.add((scheme, host, port or default[scheme]))
             host, port = split_host_and_port(request.host.lower())
-            if (host, port or default[request.protocol]) not in mine:
+            if (request.protocol, host, port or default[request.protocol]) not in mine:
                 return False
             origins = request.headers.get_list("Origin")
             if origins:
@@ -143,8 +130,11 @@ GOOD = {
     "one expression": """
         from urllib.parse import urlsplit
 
+        parts = lambda url: (
+            url[:5], urlsplit(url).hostname, urlsplit(url).port or (443 if url[:5] == "https" else 80)
+        )
         allowed = lambda request, own: (
-            urlsplit(f"//{request.host}").hostname in {urlsplit(each).hostname for each in own}
+            parts(f"{request.protocol}://{request.host}") in [*map(parts, own)]
             and (request.headers["Origin"] in own if request.headers.get("Origin")
                  else request.headers.get("Sec-Fetch-Site") not in {"cross-site", "same-site"})
         )
@@ -153,9 +143,11 @@ GOOD = {
         from urllib.parse import urlsplit
 
         def allowed(request, own):
-            hosts = [urlsplit(each).hostname for each in own]
-            host = request.host_name
-            known = host in hosts or host[1:-1] in hosts
+            places = [(parts.scheme, parts.hostname, parts.port or len(parts.scheme))  # 4 or 5 by default
+                      for parts in map(urlsplit, [*own, f"{request.protocol}://{request.host}"])]
+            port = {4: 80, 5: 443}
+            places = [(*head, port.get(last, last)) for *head, last in places]
+            known = places.count(places[-1]) > 1
             origin = request.headers.get("Origin")
             if known and origin:
                 return [each for each in own if each == origin]
@@ -172,35 +164,20 @@ GOOD = {
                 netloc = each.partition("://")[2]
                 if ":" not in netloc.rpartition("]")[2]:
                     netloc += ":443" if each[:5] == "https" else ":80"
-                if netloc == host:
+                if netloc == host and each.startswith(request.protocol + ":"):
                     headers = dict(request.headers.get_all())
                     if "Origin" in headers:
                         return bool({headers["Origin"]} & own)
                     return headers.get("Sec-Fetch-Site", "") in ("", "none", "same-origin")
             return False
     """,
-    "addresses": """
-        import ipaddress
-
-        def name(host):
-            host = host.lower()
-            head, colon, port = host.rpartition(":")
-            if colon and port.isdigit() and (head.endswith("]") or ":" not in head):
-                host = head
-            try:
-                return ipaddress.ip_address(host.strip("[]"))
-            except ValueError:
-                return host
-
-        def allowed(request, own):
-            if name(request.host) not in map(name, (each[each.index("//") + 2:] for each in own)):
-                return False
-            said = request.headers.get("Origin") or {
-                "same-origin": min(own), "none": min(own), None: min(own),
-            }.get(request.headers.get("Sec-Fetch-Site"), "nobody")
-            return said in own
-    """,
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_time_passes(monkeypatch):
+    """Here as in the process that runs a reader's function."""
+    monkeypatch.setattr(visitors, "monotonic", lambda: 0.0)
 
 
 class Here:
@@ -216,9 +193,9 @@ class Here:
             return {"errors": [f"{type(error).__name__}: {error}"], "blocked_s": 0.0, "result": None}
 
 
-def said(source, seed):
+def said(source, seed, program=Here):
     """What is found wrong by the behaviors of the first stage in which something is."""
-    program, draw, found = Here(source), random.Random(seed), []
+    program, draw, found = program(source), random.Random(seed), []
     for stage in n13.TASKS["allowed"].stages:
         for _, behavior in stage:
             try:
@@ -231,9 +208,9 @@ def said(source, seed):
     return found
 
 
-@pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
-def test_a_good_function_passes(source, capsys):
-    lines = verdict("13.allowed", made(source, "allowed"), capsys)
+@pytest.mark.parametrize("name", ["as in the lesson", "a class that is called", "one expression", "errors"])
+def test_a_good_function_passes_in_a_process_of_its_own(name, capsys):
+    lines = verdict("13.allowed", made(GOOD[name], "allowed"), capsys)
     assert is_right(lines), lines
     assert len(lines) == sum(map(len, n13.TASKS["allowed"].stages))
 
@@ -243,7 +220,7 @@ def test_good_functions_agree_whoever_comes(source):
     assert [said(source, seed) for seed in range(3)] == [[], [], []]
 
 
-@pytest.mark.parametrize("ten", range(20))
+@pytest.mark.parametrize("ten", range(6))
 def test_the_solution_passes_whoever_comes(ten):
     assert [said(ALLOWED, seed) for seed in range(10 * ten, 10 * ten + 10)] == [[]] * 10
 
@@ -251,7 +228,7 @@ def test_the_solution_passes_whoever_comes(ten):
 @pytest.mark.parametrize("body", ["...", "# request.protocol, request.host\n    ...", "pass"])
 def test_who_has_not_begun_is_told_what_to_do(body, capsys):
     [line] = verdict("13.allowed", made(f"def allowed(request, own):\n    {body}", "allowed"), capsys)
-    assert line.startswith("… the function returns nothing yet, which keeps everybody out")
+    assert line.startswith("… the function returns nothing yet, so everybody stays out")
 
 
 IN_OWN = 'request.headers["Origin"] in own'
@@ -260,9 +237,10 @@ SITE = 'site in ("none", "same-origin")'
 HOST = '    if place(f"{request.protocol}://{request.host}") not in ours:\n        return False\n'
 WHOSE, PARTS = "which header says whose page it is", "which parts an origin has"
 SILENT, SAME_SITE = "which requests carry no Origin", "who else has pages on the same site"
-NOBODY, BELIEVED = "who asks when neither Origin nor", "which server the browser believes"
-GET, WRITTEN = "what a browser says of a GET from a page", "in how many ways the same host and port"
-COMMON = "what its own page's handshakes and POSTs have in common"
+NOBODY, BELIEVED = "who sends neither Origin nor", "which server the browser believes"
+MEANT = "what `request.protocol` and `request.host` have to name"
+GET, WRITTEN = "what a browser says about a page's GET", "in how many ways the same host and port"
+COMMON = "what handshakes and POSTs from its own page have in common"
 
 
 def instead(*lines):
@@ -323,9 +301,9 @@ WRONG = {
     "this Host alone": ([(IN_OWN, f"{ORIGIN} == f'{{request.protocol}}://{{request.host}}'")],
                         "what `own` holds"),
     "the first of them": ([(IN_OWN, f"{ORIGIN} == max(own, key=len)")], "what `own` holds"),
-    "null": ([(IN_OWN, f"{ORIGIN} in {{*own, 'null'}}")], "what `null` says of a page"),
+    "null": ([(IN_OWN, f"{ORIGIN} in {{*own, 'null'}}")], "what `null` says about pages"),
     "null is nothing": ([('"Origin" in request.headers', 'request.headers.get("Origin", "null") != "null"'),
-                         (SITE, f"{SITE} or 'Origin' in request.headers")], "what `null` says of a page"),
+                         (SITE, f"{SITE} or 'Origin' in request.headers")], "what `null` says about pages"),
     "no Origin, no question": ([(SITE, "True")], SILENT),
     "no Origin, no entry": ([(SITE, "False")], GET),
     "an Origin, always": ([('    if "Origin" in request.headers:\n    ', "")], "KeyError: 'Origin'"),
@@ -360,7 +338,7 @@ WRONG = {
     "the same site": ([(SITE, 'site != "cross-site"')], SAME_SITE),
     "the same site, by name": ([(SITE, 'site in ("none", "same-origin", "same-site")')], SAME_SITE),
     "a list without none": ([('"none")\n', '"same-origin")\n'), (SITE, 'site == "same-origin"')],
-                            "whether any page has asked for this"),
+                            "whether a page asked for this"),
     "navigations": ([(SITE, f'{SITE} or request.headers.get("Sec-Fetch-Mode") == "navigate"')], SILENT),
     "somebody clicked": ([(SITE, f'{SITE} or "Sec-Fetch-User" in request.headers')], SILENT),
     "pictures": ([(SITE, f'{SITE} or request.headers.get("Sec-Fetch-Dest") == "image"')], SILENT),
@@ -374,7 +352,7 @@ WRONG = {
                            WHOSE),
     "User-Agent": (instead("return 'Mozilla' in request.headers.get('User-Agent', '')"), WHOSE),
     "curl": ([(HOST, "    if 'Mozilla' not in request.headers['User-Agent']:\n        return True\n" + HOST)],
-             "with headers that it wrote itself"),
+             "with headers of its own"),
     "a token of anybody": (
         [(HOST, "    if 'Authorization' in request.headers:\n        return True\n" + HOST)], BELIEVED,
     ),
@@ -389,6 +367,35 @@ WRONG = {
         [(HOST, "    if not any(place(o)[1].split('.')[0] in request.host.lower() for o in own) "
                 "and '[' not in request.host:\n        return False\n")],
         BELIEVED,
+    ),
+    "the name of the Host alone": (
+        [(HOST, "    if place(f'//{request.host}')[1] not in {o[1] for o in ours}:\n        return False\n")],
+        MEANT,
+    ),
+    "the Host without its scheme": (
+        [(HOST, HOST.replace('") not in ours', '")[1:] not in {o[1:] for o in ours}'))],
+        MEANT,
+    ),
+    "both default ports cut out": (
+        [(HOST, "    import re\n    host = re.sub(':(80|443)$', '', request.host.lower())\n"
+                "    if f'{request.protocol}://{host}' not in own:\n        return False\n")],
+        MEANT,
+    ),
+    "localhost always": ([(HOST, HOST.replace("if ", "if request.host_name != 'localhost' and "))], MEANT),
+    "the Host is part of one": (
+        [(HOST, "    host = request.host.lower().removesuffix(':443').removesuffix(':80')\n"
+                "    if not any(host in o for o in own):\n        return False\n")],
+        MEANT,
+    ),
+    "the Host only without an Origin": (
+        [(HOST, "    if request.headers.get('Origin') in own:\n        return True\n" + HOST)], MEANT,
+    ),
+    "X-Forwarded-Host": (
+        [("{request.host}", "{request.headers.get('X-Forwarded-Host', request.host)}")],
+        "who can write that header",
+    ),
+    "Referer before Sec-Fetch-Site": (
+        [(SITE, f"{SITE} or place(request.headers.get('Referer', '')) in ours")], "whose Referer this is",
     ),
     "the Host as it comes": ([("place(f\"{request.protocol}://{request.host}\") not in ours",
                                'f"{request.protocol}://{request.host}" not in own')], WRITTEN),
@@ -457,24 +464,26 @@ def test_an_error_names_its_line_and_who_came(capsys):
     changes, hint = WRONG["an Origin, always"]
     source = edited(ALLOWED, *changes)
     line = next(n for n, line in enumerate(source.split("\n"), 1) if ORIGIN in line)
-    said = f"raised {hint} in line {line} of the cell, when there came a poll from its own page http://127.0."
+    said = f"raised {hint} in line {line} of the cell, when judging a poll from its own page http://127.0."
     assert_hinted("13.allowed", made(source, "allowed"), said, capsys)
 
 
 HOSTILE = {
     "an endless loop": ("while True: pass", "did not come back within 2 s"),
-    "a long sleep": ("__import__('time').sleep(60)", "let the whole server stand still for 60 s"),
+    "a long sleep": ("__import__('time').sleep(60)", "stopped the whole server for 60 s"),
     "os._exit": ("__import__('os')._exit(0)", "ended its own process"),
     "sys.exit": ("__import__('sys').exit()", "ended its own process"),
     "a gigabyte": ("b'x' * 10**9", "raised MemoryError"),
     "a coroutine that is never awaited": ("__import__('asyncio').sleep(1)", "was never awaited"),
     "too deep": ("return allowed(request, own)", "raised RecursionError"),
+    "another type": ("type(request).host_name = property(lambda self: 1 / 0)", "raised AttributeError"),
+}
+ODD = {
     "itself": ("return allowed", "which counts as True"),
     "a generator": ("yield", "which counts as True"),
     "no truth": ("return type('Maybe', (), {'__bool__': lambda self: 1 / 0})()", "raised ZeroDivisionError"),
     "a truth that changes": ("return type('Odd', (), {'__bool__': lambda self: id(request) % 3 > 0})()", "✗"),
     "other headers": ("request.headers['Origin'] = min(own)", "let in"),
-    "another type": ("type(request).host_name = property(lambda self: 1 / 0)", "raised AttributeError"),
     "no own": ("own.clear()", "refused"),
     "it looks who calls": ("return __import__('sys')._getframe(1).f_locals.get('friend', True)", "let in"),
 }
@@ -492,9 +501,19 @@ HARMLESS = {
 }
 
 
+def first(what):
+    """Source of a good function that does something else first."""
+    return edited(ALLOWED, ("    ours = ", f"    {what}\n    ours = "))
+
+
 def doing(what):
-    """A good function that does something else first."""
-    return made(edited(ALLOWED, ("    ours = ", f"    {what}\n    ours = ")), "allowed")
+    return made(first(what), "allowed")
+
+
+@pytest.mark.parametrize(("what", "hint"), ODD.values(), ids=ODD)
+def test_an_odd_function_is_found_wrong(what, hint):
+    found = [f"✗ {wrong}" for wrong in said(first(what), 0)]
+    assert any(hint in wrong for wrong in found), found
 
 
 @pytest.mark.parametrize(("what", "hint"), HOSTILE.values(), ids=HOSTILE)
@@ -519,13 +538,18 @@ def test_what_is_no_function_of_both_is_said_so(thing, said, capsys):
     assert verdict("13.allowed", thing, capsys)[0].startswith(said)
 
 
-def test_a_verdict_takes_less_than_three_seconds(capsys):
-    def takes_s():
-        start_s = time.monotonic()
-        assert is_right(verdict("13.allowed", made(ALLOWED, "allowed"), capsys))
-        return time.monotonic() - start_s
+def test_all_are_judged_in_few_orders():
+    """An order may take two seconds, and the whole verdict fifty; a decision takes much less."""
+    told = []
 
-    assert min(takes_s() for _ in range(3)) < 3  # the other two are for a busy machine
+    class Counting(Here):
+        def tell(self, call, visits):
+            told.append(len(visits))
+            return super().tell(call, visits)
+
+    assert said(ALLOWED, 0, Counting) == []
+    assert len(told) < 150
+    assert sum(told) < 2000
 
 
 # ------------------------------------------------------------------------------- what browsers say
@@ -613,7 +637,7 @@ def test_what_firefox_says_of_a_handshake_is_what_its_own_test_says(page):
     ("task", "answer", "said"),
     [
         ("site", 4, "✓"), ("site", 1, "✗ not 1: what is a site?"), ("site", 2, "✗ not 2: no script"),
-        ("site", 3, "✗ not 3: to what does CORS"), ("site", "4", "✗ expected a number"),
+        ("site", 3, "✗ not 3: what does CORS"), ("site", "4", "✗ expected a number"),
         ("site", ..., "… put"), ("suffix", 3, "✓"), ("suffix", 1, "✗ not 1: how does this"),
         ("suffix", 2, "✗ not 2: whose page"),
         ("suffix", 4, "✗ not 4: how does"), ("suffix", 5, "✗ not 5"), ("suffix", None, "✗ expected a number"),
