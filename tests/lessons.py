@@ -312,13 +312,13 @@ LESSONS = {
     ),
     "13_strangers": Lesson(
         mutations=(
-            Mutation("cookies", '"strict", "lax"', '"strict", "law"', "With the WebSocket of a page"),
-            Mutation("inbox", "== SESSION", "!= SESSION", "Unchecked, the socket told"),
-            Mutation("checked", 'origin == f"http://{self.request.host}"', "True", "With the check, it told"),
+            Mutation("cookies", '"strict", "lax"', '"strict", "law"', "From a page on another port"),
+            Mutation("inbox", "== SESSION", "!= SESSION", "Unchecked, the socket sent"),
+            Mutation("checked", 'origin != f"http://{self.request.host}"', "False", "Checked, the socket"),
             Mutation("rules", '(None, f"http://{request.host}")', '(None, "null")', "A rebound page's"),
-            Mutation("rules", '(None, "same-origin", "none")', '(None, "same-site", "none")', "All checks"),
+            Mutation("rules", '(None, "same-origin", "none")', '(None, "same-site", "none")', "Three checks"),
             Mutation("gate", "tickets.discard(ticket)", "pass", "From the access log"),
-            Mutation("gate", "or ticket in tickets", "", "By each of the five"),
+            Mutation("gate", "or ticket in tickets", "", "Each of the five"),
             Mutation("feeds", "if self.session in sessions:", "if True:", "After the logout"),
         ),
     ),

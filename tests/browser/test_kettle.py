@@ -9,7 +9,7 @@ from lpws import address
 from .test_strangers import serving
 
 STRANGERS = booklet.NOTEBOOKS / "13_strangers.ipynb"
-LETTER, NEWS = "Dear Ada, the code of the door is 4711.", "News: three people are in the kitchen."
+LETTER, NEWS = "Dear Ada, the door code is 4711.", "News: three people are in the kitchen."
 
 
 @pytest.fixture

@@ -209,6 +209,34 @@ def test_a_pages_address_leaves_it_by_referer_only_where_the_page_says_so(window
     assert referers(window) == recorded["referers"]
 
 
+@pytest.mark.parametrize(
+    ("policy", "origin", "referer"),
+    [("", "own", "origin"), ("same-origin", "own", None), ("no-referrer", "null", None)],
+)
+def test_a_policy_and_what_a_page_then_says_of_itself(policy, origin, referer, window):
+    """Its form to its own server, and its image to another."""
+    with Place() as ours, Place() as theirs:
+        at = f"http://127.0.0.1:{ours.server_port}"
+        page = window()
+        page.goto(f"{at}/page?policy={policy}")
+        page.evaluate(KINDS["image"], f"http://127.0.0.1:{theirs.server_port}/ask?n=image")
+        says = theirs.wait_for("image")["headers"]
+        assert says.get("Referer") == (f"{at}/" if referer else None)
+        page.evaluate(KINDS["form POST"], f"{at}/ask?n=form")
+        says = ours.wait_for("form")["headers"]
+        assert says["Origin"] == (at if origin == "own" else origin)
+        assert says["Sec-Fetch-Site"] == "same-origin"
+
+
+def test_a_server_on_another_port_gets_the_cookies(window):
+    with Place() as ours, Place() as theirs:
+        page = window()
+        page.goto(f"http://127.0.0.1:{ours.server_port}/visit")
+        page.goto(f"http://127.0.0.1:{theirs.server_port}/ask?n=visit")
+        cookies = theirs.wait_for("visit")["headers"]["Cookie"]
+    assert {pair.partition("=")[0] for pair in cookies.split("; ")} == set(COOKIES)
+
+
 def record():
     """Write the recording."""
     from conftest import launched, windows
