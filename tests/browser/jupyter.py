@@ -29,9 +29,13 @@ import lpws
 def twin(transport, work, link=None, **_):
     return lpws.simulate(transport, work, link and lpws.Link(delay_s=link.delay_s))
 
+def crowd(backoff, restart=None, *, handler=None):
+    from lpws.crowd import stampede
+    return stampede(backoff, restart)
+
 if not os.path.basename(os.environ.get("JPY_SESSION_NAME", "")).startswith({measured!r}):
-    lpws.measure = twin
-del os, twin
+    lpws.measure, lpws.stampede = twin, crowd
+del crowd, os, twin
 """
 
 
