@@ -18,6 +18,16 @@ pytestmark = pytest.mark.skipif(
     not nursery.POSSIBLE or "LPWS_SHUFFLE" in os.environ, reason="on Linux, but for the soak"
 )
 
+
+@pytest.fixture(scope="module", autouse=True)
+def _now():
+    """One that finds what is there now, whatever other tests have left in the environment."""
+    with nursery.Nursery() as forks, pytest.MonkeyPatch.context() as patch:
+        for home in process, program:
+            patch.setattr(home, "subprocess", forks.module())
+        yield
+
+
 STATE = """
 def state():
     import gc, os, resource, sys, threading
