@@ -24,6 +24,8 @@ from .web import TEXT, frame
 
 #: Longest time [s] that bytes may be under way; shorter than nginx's timeout in this task.
 PATIENCE_S = 0.8
+#: It is waited in steps [s], of which a late one counts once: nothing moves while the machine stands still.
+_STEP_S = 0.05
 
 
 class Scene:
@@ -89,6 +91,13 @@ class Scene:
         return client
 
 
+async def _patience(what: asyncio.Future) -> None:
+    """Wait until it is done, or for as many steps as there are in `PATIENCE_S`."""
+    for _ in range(round(PATIENCE_S / _STEP_S)):
+        if (await asyncio.wait([what], timeout=_STEP_S))[0]:
+            break
+
+
 class Client:
     """A connection to the proxy, a request on it, and all that has come back."""
 
@@ -105,8 +114,8 @@ class Client:
         """The handler to which the request came; None if it did not."""
         return self.arrival.result() if self.arrival.done() else None
 
-    async def until(self, done: Callable[[Client], bool], within_s: float = PATIENCE_S) -> bool:
-        """Read until `done(self)` is true; return whether that happened in time."""
+    async def until(self, done: Callable[[Client], bool], within_s: float | None = None) -> bool:
+        """Read until `done(self)` is true; return whether that happened in time, or with patience."""
 
         async def read() -> None:
             while not done(self) and not self.ended:
@@ -119,13 +128,16 @@ class Client:
                 self.data += more
                 self.ended = not more
 
-        with suppress(TimeoutError):
-            await asyncio.wait_for(read(), within_s)
+        reading = asyncio.ensure_future(read())
+        await (_patience(reading) if within_s is None else asyncio.wait([reading], timeout=within_s))
+        reading.cancel()
+        with suppress(asyncio.CancelledError):
+            await reading
         return bool(done(self))
 
     async def arrived(self) -> bool:
         """Wait until the request has come to the server; True if it has."""
-        await asyncio.wait([self.arrival], timeout=PATIENCE_S)
+        await _patience(self.arrival)
         return self.arrival.done()
 
     async def moved(self, within_s: float) -> bool:

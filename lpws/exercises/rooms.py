@@ -136,6 +136,7 @@ def complete(told: dict[str, Any], stream: list[Message], cursors: dict[str, int
             how = f", said before it came with cursor={cursors[name]}" if before else f" {when}"
             first = [message.id for message in lost] == [cursors[name] + 1]
             think = _AFTER if first else _BEGIN if before or "nothing" in when else _NEXT
-            if told["deleted"] and not told["heard"][name]:
-                how, think = f"{how}; the stream begins with {stream[0].id}", _OLDEST
+            if told["deleted"] and before:
+                how = f"{how}; the stream begins with {stream[0].id}"
+                think = think if told["heard"][name] else _OLDEST
             raise Wrong(f"let a client miss {ids(before or lost)}{how}", think)

@@ -191,7 +191,10 @@ class Server:
         self.room = self.context.run(lambda: alone(world.data)(js))
 
     def begin(self, work: Coroutine) -> asyncio.Task:
-        return self.world.loop.create_task(work, context=self.context)
+        task = self.world.loop.create_task(work, context=self.context)
+        # Whoever waits for it looks, unless the story ends in the same turn of the loop: it is no complaint.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return task
 
     def die(self) -> None:
         """End as SIGKILL ends a process: nothing that it has begun goes on."""

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -418,3 +419,14 @@ def test_the_same_location_gets_the_same_verdict(capsys):
 )  # fmt: skip
 def test_quick_questions(task, answer, said, capsys):
     assert_says(task, answer, said, capsys)
+
+
+def test_a_machine_that_stands_still_costs_no_patience():
+    async def ask():
+        loop = asyncio.get_running_loop()
+        client = behind.Client(asyncio.StreamReader(), None, loop.create_future())
+        loop.call_soon(time.sleep, behind.PATIENCE_S + 0.2)  # the machine stands still
+        loop.call_later(0.1, loop.call_later, 0.1, client.reader.feed_data, b"tea")
+        return await client.until(lambda client: client.data == b"tea")
+
+    assert asyncio.run(ask())

@@ -2,9 +2,13 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
+import contextvars
+import gc
 import os
 import random
 import threading
+from types import SimpleNamespace
 
 import nats
 import pytest
@@ -200,7 +204,7 @@ WRONG = {
          (PAIR, "number += 1\n                if number > cursor:\n"
           "                    yield number, message.data.decode()")], OLDEST),
     "takes a number for a place in its log": (
-        [(LISTEN, edited(LOG, ("place = 0", "place = cursor")))], OLDEST),
+        [(LISTEN, edited(LOG, ("place = 0", "place = cursor")))], "; the stream begins with "),
     "looks for the number after 0": ([(LISTEN, edited(LOOK, (FIRST, "")))], OLDEST),
     "the consumer's count": ([("sequence.stream,", "sequence.consumer,")], COUNT),
     "new ones only": ([(START, "deliver_policy=DeliverPolicy.NEW")], "where a new subscription begins"),
@@ -312,6 +316,29 @@ def test_one_that_does_not_want_to_end_is_ended(capsys):
     assert any(line.startswith("✗") for line in lines), lines
 
 
+def test_a_publish_that_fails_as_the_story_ends_is_no_complaint():
+    complaints = []
+
+    async def fail():
+        raise RuntimeError
+
+    async def end():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context["message"]))
+        server = object.__new__(servers.Server)
+        server.world, server.context = SimpleNamespace(loop=loop), contextvars.copy_context()
+        begun = asyncio.wait([server.begin(fail())])
+        waits = loop.create_task(begun)
+        await asyncio.sleep(0)
+        waits.cancel()  # in the turn in which it fails
+        await asyncio.sleep(0.01)
+        del begun, waits
+        gc.collect()
+
+    asyncio.run(end())
+    assert complaints == []
+
+
 # --------------------------------------------------------------------------- the real broker
 
 MOMENTS, SEED = int(os.environ.get("LPWS_MOMENTS", 5)), os.environ["LPWS_SEED"]
@@ -346,7 +373,8 @@ class Real:
             return await servers.World(self.data, story, broker).live()
         finally:
             for client in broker.clients:
-                await client.close()
+                with contextlib.suppress(ConnectionError):  # of a server that was killed
+                    await client.close()
             await asyncio.sleep(0)
 
 
