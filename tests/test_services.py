@@ -484,6 +484,15 @@ def test_a_broker_hands_messages_on(stream):
         assert "Server is ready" in broker.log()
 
 
+def test_a_broker_comes_in_the_place_of_another():
+    build("nats")
+    with lpws.nats() as first:
+        url = first.url
+    with lpws.nats(port=first.port) as second:
+        assert second.url == url
+        assert "PONG" in talk(second)
+
+
 # --------------------------------------------------------------------------- only 127.0.0.1
 
 

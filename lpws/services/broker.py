@@ -23,13 +23,15 @@ class Nats(Service):
         return f"nats://{self.host}:{self.port}"
 
 
-def nats(stream: bool = False) -> Nats:
+def nats(stream: bool = False, *, port: int = -1) -> Nats:
     """NATS as a context manager, with `url`, `version` and `log()`.
 
     Parameters
     ----------
     stream
         Whether it can keep messages, in numbered streams (JetStream).
+    port
+        Where it listens: one that is free, or that of a broker that has gone, in whose place this one comes.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def nats(stream: bool = False) -> Nats:
     ...     broker.url.rpartition(":")[0]
     'nats://127.0.0.1'
     """
-    command = ["-a", Service.host, "-p", "-1", "--ports_file_dir", "@FOLDER@"]
+    command = ["-a", Service.host, "-p", f"{port}", "--ports_file_dir", "@FOLDER@"]
     if stream:
         command += ["-js", "-sd", "@FOLDER@/stream"]
     return Nats(must_find("nats"), {"command": command, "ask": "", "answer": "INFO"})
