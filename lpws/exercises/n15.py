@@ -14,7 +14,8 @@ from .task import Make, Quick, a_function
 _GONE = "who has the clients of the servers that are gone"
 _PART = "what is to be done with a part of a server"
 _MOST = "which limit asks for the most servers, and what the others then get for nothing"
-_LEFT = "how many servers are enough when none is gone, and how many may be gone at once"
+_LEFT = "how many servers must be left, and how many clients come to each of them"
+_NOBODY = "whose clients come back if no server is lost"
 _UNITS = "the units: seconds, bytes, and shares of one"
 
 #: By limit: in which other world the number would be right, and what to think about then.
@@ -60,7 +61,7 @@ def service(draw: random.Random, tight: str, lost: int = 0) -> dict[str, Any]:
     left = draw.choice([draw.randrange(6, 20), draw.randrange(20, 130)]) if tight != "back" else (
         draw.randrange(3, 25) + lost)  # fmt: skip
     need = left - draw.uniform(0.35, 0.65)
-    share = draw.uniform(5_000, 60_000)  # clients that a server can carry
+    share = draw.uniform(5_000, 80_000)  # clients that a server can carry
 
     def room(limit: str) -> float:
         return 1.0 if limit == tight.replace("idle", "busy") else draw.uniform(1.8, 4)
@@ -136,13 +137,13 @@ def judge(asked: dict[str, Any], answer: Any) -> None:
 
 
 def _too_many(asked: dict[str, Any], servers: int, least: int) -> str:
-    """A hint: the units, or the limit that asks for as many as are enough."""
+    """A hint for somebody who asks for more servers than are needed."""
     if servers > 100 * least:
         return _UNITS
-    if not asked["lost"]:
-        return _MOST
-    found = farm.limits(asked, farm.live(asked, max(least - 1, asked["lost"] + 1)))
-    return _THINK["back"] if found["back"][0] > asked["back_s"] else _LEFT
+    if asked["lost"]:
+        return _LEFT
+    everybody = asked["clients"] * asked["handshake_cpu_s"] / asked["back_s"]
+    return _NOBODY if abs(servers - everybody) <= 1 else _MOST
 
 
 def _too_few(asked: dict[str, Any], servers: int, said: str) -> Wrong:
@@ -154,7 +155,7 @@ def _too_few(asked: dict[str, Any], servers: int, said: str) -> Wrong:
     was, allowed = (value / 1e9 if limit == "memory" else value for value in found[limit])
     digits = next((n for n in range(2, 9) if f"{was:.{n}g}" != f"{allowed:.{n}g}"), 9)
     was, allowed = (f"{float(f'{value:.{digits}g}'):,.9g}" for value in (was, allowed))
-    gone = f"while {asked['lost']} of them were gone, " if asked["lost"] and limit != "back" else ""
+    gone = f"while {asked['lost']} of them were gone, " if asked["lost"] else ""
     happened = {
         "last": f"the last client heard after {was} s; {allowed} s was allowed",
         "busy": f"a processor had {was} s of work per second; {allowed} s was allowed",

@@ -172,7 +172,7 @@ LAST, CORES, MEMORY = (line for line in FORMS.splitlines() if line.strip().start
 CEIL, LARGEST = "math.ceil(left) + lost", "max(last, cores, memory, back)"
 BEATS = ' + s["heartbeat_cpu_s"] / s["heartbeat_every_s"]'
 MOST, PART = "which limit asks for the most", "a part of a server"
-LEFT = "how many may be gone at once"
+LEFT = "how many servers must be left"
 GONE = "clients of the servers that are gone"
 BACK, LATE, WORK = "whose clients come back", "until it comes to the last", "all that one processor has to do"
 HELD, UNITS = "what a server holds for its clients", "the units"
@@ -218,11 +218,12 @@ WRONG = {
     "twice as many are lost": ([(" + lost\n", " + 3 * lost\n")], LEFT),
     "each server twice": ([(" + lost\n", " * (1 + (lost > 0))\n")], LEFT),
     "clients times clients": ([("n * lost * s", "n * n * s")], UNITS),
-    "all come back to the others": ([("back = lost / 2 + math.sqrt(lost**2 / 4 + pairs) - lost",
-                                      'back = n * s["handshake_cpu_s"] / s["back_s"]')], BACK),
+    "everybody comes back, whoever is lost": (
+        [("back = lost / 2 + math.sqrt(lost**2 / 4 + pairs) - lost",
+          'back = n * s["handshake_cpu_s"] / s["back_s"]')], "if no server is lost"),
     "shared among all, also the lost": (
         [("lost / 2 + math.sqrt(lost**2 / 4 + pairs)", "math.sqrt(pairs)")], "back after"),
-    "one server takes all in": ([("lost / 2 + math.sqrt(lost**2 / 4 + pairs) - lost", "pairs")], BACK),
+    "one server takes all in": ([("lost / 2 + math.sqrt(lost**2 / 4 + pairs) - lost", "pairs")], LEFT),
     "the clients of one": ([("n * lost * s", "n * s")], BACK),
     "half of the time": ([('/ s["back_s"]', '/ s["back_s"] / 2')], BACK),
     "the last in milliseconds": ([('/ s["last_s"]', '/ (s["last_s"] / 1000)')], UNITS),
