@@ -5,6 +5,7 @@ own (`program`, `child`), on a clock of its own (`clock`), and is watched from o
 A configuration is run by a real nginx (`location`), with a server behind it and clients before it (`behind`).
 A decoder of header blocks is told those of a peer (`headers`).
 A function that lets people in is asked about strangers and friends (`visitors`).
+A number of servers is tried in virtual time (`farm`).
 """
 
 from __future__ import annotations
