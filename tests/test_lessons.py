@@ -1259,3 +1259,102 @@ def test_a_stream_knows_a_key_for_two_minutes(many):
             return (await stream.stream_info("tea")).config.duplicate_window
 
     assert asyncio.run(window_s()) == 120
+
+
+# --------------------------------------------------------------------------- 15: what it builds on
+
+TEN_MILLION = booklet.NOTEBOOKS / "15_ten_million.ipynb"
+
+
+@pytest.fixture(scope="module")
+def scale():
+    """The names of the notebook on ten million phones, its experiments as they were recorded."""
+    return booklet.read_through(TEN_MILLION)
+
+
+@pytest.mark.parametrize("program", NGINX)
+def test_behind_each_nginx_polls_move_and_websockets_stay(scale, program, monkeypatch):
+    monkeypatch.setenv("LPWS_NGINX", program)
+    moved, count = scale["moved"].__wrapped__, scale["how_often"]
+    sockets, polls = moved("WebSocket", 0), moved("short polling", 0)
+    assert [count(sockets["opened"], n, 0.5, 3) for n in range(3)] == [0, 0, 0]
+    assert count(sockets["closed"], 0, 3, 9) == 15  # A's, when it is drained
+    back = [count(sockets["opened"], n, 3, 9) for n in range(3)]
+    assert back[0] == 0
+    assert back[1] + back[2] == 15
+    assert min(back[1:]) >= 5
+    came = [count(polls["request_received"], n, 2, 3) for n in range(3)]
+    assert min(came) > sum(came) / 4
+    kept = count(polls["opened"], 0, -9, 3) - count(polls["closed"], 0, -9, 3)
+    assert 1 <= kept < 15  # thirty clients share them
+    assert count(polls["request_received"], 0, 3.1, 9) <= kept
+
+
+@pytest.mark.parametrize("absent", ["LPWS_NGINX", "LPWS_NATS", "nats-py"])
+def test_without_a_broker_or_a_proxy_ten_million_shows_what_was_recorded(absent, monkeypatch):
+    monkeypatch.setenv("LPWS_NGINX", "there-is-none")  # a run through it takes long
+    if absent == "nats-py":
+        monkeypatch.setitem(sys.modules, "nats", None)
+    else:
+        monkeypatch.setenv(absent, "there-is-none")
+    monkeypatch.setattr(lpws.notebook, "_TOLD", set())
+    monkeypatch.setattr(lpws.notebook, "_FOUND", {})
+    names, said, measure = {}, "", lpws.measure
+    with booklet.imagined(drawn=True, measure=measure), pytest.MonkeyPatch.context() as inner:
+        inner.setattr(lpws, "or_recorded", lpws.notebook.or_recorded)
+        for cell in booklet.code(TEN_MILLION):
+            if not tags(cell) & TASKS:
+                said += booklet.execute(cell.source, names)
+    assert said.count("Until then you see what was recorded") == 1
+    assert "found none: `python3 run.py wild` brings it" in said
+    assert [line for line in claims(said) if line[0] != "✓"] == []
+    assert said.count("✓") == 12
+
+
+def test_a_stream_on_disk_outlives_its_broker(scale, tmp_path):
+    """What was acknowledged is there when a broker comes back; a publish to one that is away fails."""
+
+    def broker(port):
+        command = ["-a", "127.0.0.1", "-p", f"{port}", "--ports_file_dir", "@FOLDER@"]
+        orders = {"command": [*command, "-js", "-sd", f"{tmp_path}"], "ask": "", "answer": "INFO"}
+        return Nats(lpws.services.find("nats"), orders)
+
+    async def story():
+        with broker(-1) as first:
+            speaker = await scale["connect"](first.url, wait_s=0.1)
+            stream = speaker.jetstream()
+            await stream.add_stream(name="tea", subjects=["tea"])
+            assert [(await stream.publish("tea", b"ready")).seq for _ in range(5)] == [1, 2, 3, 4, 5]
+        with pytest.raises((nats.errors.Error, asyncio.TimeoutError)):
+            await stream.publish("tea", b"is anybody there?", timeout=0.3)
+        with broker(first.port):
+            await until_it_works(lambda: stream.stream_info("tea"))
+            assert (await stream.get_msg("tea", 5)).data == b"ready"
+            await speaker.close()
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def test_the_bill_is_what_multiplying_gives(scale):
+    needs = {what: number for what, (number, _) in scale["bill"](1_000_000, 10, 50, 100).items()}
+    assert needs["tell all"] == pytest.approx(1e5 * scale["delivery_s"])
+    assert needs["heartbeats"] == pytest.approx(2e4 * scale["heartbeat_s"])
+    assert needs["come back"] == pytest.approx(1e4 * scale["return_s"])
+    assert needs["memory"] == pytest.approx(1_000_000 * scale["client_bytes"] / 2**32)
+    assert needs["network"] == pytest.approx(0.0608)
+    assert needs["broker"] == pytest.approx(max(needs.values()) * scale["copy_s"] / 10)
+
+
+def test_the_sliders_of_the_bill_draw_whatever_is_set(scale):
+    for phones in (10_000, 100_000_000):
+        for seconds in ((1, 15, 1), (600, 900, 600)):
+            scale["draw"](phones, *seconds).figure.draw_without_rendering()
+
+
+def test_the_published_rates_follow_from_what_was_published():
+    with open(lpws.DATA / "scale.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    published = {"Discord": [1 / 70e-6, 1 / 30e-6], "MigratoryData": [192_000 * 10, 12_000_000 / 60]}
+    for who, rates_hz in published.items():
+        found = [float(row["deliveries_hz"]) for row in rows if row["who"] == who]
+        assert found == pytest.approx(rates_hz, abs=1)
