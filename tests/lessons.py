@@ -346,7 +346,7 @@ LESSONS = {
     ),
     "15_ten_million": Lesson(
         mutations=(
-            Mutation("moved", "sockets, polls = ", "polls, sockets = ", "In 1.5 s after it had started"),
+            Mutation("moved", "sockets, polls = ", "polls, sockets = ", "In the second after it had started"),
             Mutation("drained", '"WebSocket", 1.5', '"WebSocket", 0', "Without jitter, twice as many"),
             Mutation("dead", "wait_s=0.1", "wait_s=5", "Each client heard the last", live=("broker_dies",)),
             Mutation("bill", "phones / back_s", "phones / 600", "By the bill, if ten million phones"),
