@@ -350,7 +350,7 @@ LESSONS = {
             Mutation("drained", '"WebSocket", 1.5', '"WebSocket", 0', "Without jitter, twice as many"),
             Mutation("dead", "wait_s=0.1", "wait_s=5", "Each client heard the last", live=("broker_dies",)),
             Mutation("bill", "phones / back_s", "phones / 600", "By the bill, if ten million phones"),
-            Mutation("bill", "servers * copy_s", "phones * copy_s", "To hand out one news to all"),
+            Mutation("bill", "servers * copy_s / within_s", "phones * copy_s", "To hand out one news to all"),
             Mutation("sweep", "between(0, 60", "between(0, 30", "All that was simulated", live=("swept",)),
         ),
     ),
