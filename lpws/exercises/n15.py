@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import textwrap
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from . import farm
@@ -18,20 +19,14 @@ _LEFT = "how many servers must be left, and how many clients come to each of the
 _NOBODY = "whose clients come back if no server is lost"
 _UNITS = "the units: seconds, bytes, and shares of one"
 
-#: By limit: in which other world the number would be right, and what to think about then.
-_ELSEWHERE: dict[str, list[tuple[dict[str, float], str]]] = {
-    "last": [({"lost": 0}, _GONE)],
+#: By limit: what has been forgotten if the number is the least in a world without it, and a hint.
+_FORGOTTEN: dict[str, list[tuple[dict[str, float], str]]] = {
     "busy": [
-        ({"lost": 0}, _GONE),
         ({"heartbeat_cpu_s": 0.0}, "what a server has to do while nobody says anything"),
         ({"delivery_cpu_s": 0.0}, "all that one processor has to do in a second"),
         ({"busy": 1.0}, "what is to be left of each processor"),
     ],
-    "memory": [
-        ({"lost": 0}, _GONE),
-        ({"base_bytes": 0}, "what a server needs before the first client comes"),
-    ],
-    "back": [],
+    "memory": [({"base_bytes": 0}, "what a server needs before the first client comes")],
 }
 _THINK = {
     "last": "how many clients a server writes to, one after the other, until it comes to the last",
@@ -64,7 +59,7 @@ def service(draw: random.Random, tight: str, lost: int = 0) -> dict[str, Any]:
     share = draw.uniform(5_000, 80_000)  # clients that a server can carry
 
     def room(limit: str) -> float:
-        return 1.0 if limit == tight.replace("idle", "busy") else draw.uniform(1.8, 4)
+        return 1.0 if limit == tight.replace("idle", "busy") else draw.uniform(2.6, 5)
 
     asked = {
         "clients": 0, "messages_hz": 0.0,
@@ -92,7 +87,7 @@ def service(draw: random.Random, tight: str, lost: int = 0) -> dict[str, Any]:
         "memory": (asked["memory_bytes"] - asked["base_bytes"]) / asked["client_bytes"],
     }.get(tight, asked["busy"] / per_s)
     asked["clients"] = int(_round(need * (share if tight == "back" else carried), 4))
-    comes_back = asked["clients"] * lost / need / (need + lost) or draw.randrange(5_000, 20_000)
+    comes_back = asked["clients"] / need * (lost / (need + lost) or draw.uniform(0.05, 0.1))
     asked["back_s"] = _round(comes_back * asked["handshake_cpu_s"] * room("back"), 4)
     return asked
 
@@ -138,7 +133,7 @@ def judge(asked: dict[str, Any], answer: Any) -> None:
 
 def _too_many(asked: dict[str, Any], servers: int, least: int) -> str:
     """A hint for somebody who asks for more servers than are needed."""
-    if servers > 100 * least:
+    if servers > 50 * least:
         return _UNITS
     if asked["lost"]:
         return _LEFT
@@ -166,15 +161,16 @@ def _too_few(asked: dict[str, Any], servers: int, said: str) -> Wrong:
 
 
 def _why(asked: dict[str, Any], servers: int, limit: str) -> str:
-    """A hint: the world in which the number would be right."""
-    worlds = [(asked | other, think) for other, think in _ELSEWHERE[limit]
-              if not all(asked[name] == value for name, value in other.items())]  # fmt: skip
-    fits = [(world, think) for world, think in worlds if farm.is_enough(world, servers)]
-    if exact := [think for world, think in fits if not farm.is_enough(world, servers - 1)]:
-        return exact[0]
-    if farm.is_enough(asked, servers + 1):
-        return _PART
-    return fits[0][1] if fits else _THINK[limit]
+    """A hint for somebody who asks for too few servers to keep to a limit."""
+    if limit != "back" and farm.is_enough(asked | {"lost": 0}, servers):
+        return _GONE
+    for fewer, (forgotten, think) in product((1, 2), _FORGOTTEN.get(limit, [])):
+        world = asked | forgotten
+        if farm.is_enough(world, servers) and servers - fewer > asked["lost"]:
+            was, allowed = farm.limits(world, farm.live(world, servers - fewer))[limit]
+            if was > allowed:
+                return think
+    return _PART if farm.is_enough(asked, servers + 1) else _THINK[limit]
 
 
 TASKS = {

@@ -176,6 +176,7 @@ MOST, PART = "which limit asks for the most", "a part of a server"
 LEFT = "how many servers must be left"
 GONE = "clients of the servers that are gone"
 BACK, LATE, WORK = "whose clients come back", "until it comes to the last", "all that one processor has to do"
+ENOUGH = "are enough – think about"
 HELD, UNITS = "what a server holds for its clients", "the units"
 WRONG = {
     "rounds down": ([(CEIL, "math.floor(left) + lost")], PART),
@@ -188,7 +189,7 @@ WRONG = {
     "the smallest": ([(LARGEST, "min(last, cores, memory)")], "was allowed"),
     "the average": ([(LARGEST, "(last + cores + memory) / 3")], LATE),
     "no time for the last": ([(LARGEST, "max(cores, memory, back)")], LATE),
-    "no processors": ([(LARGEST, "max(last, memory, back)")], WORK),
+    "no processors": ([(LARGEST, "max(last, memory, back)")], "of work per second"),
     "no memory": ([(LARGEST, "max(last, cores, back)")], HELD),
     "no return": ([(LARGEST, "max(last, cores, memory)")], BACK),
     "no heartbeats": ([(BEATS, "")], "while nobody says anything"),
@@ -201,11 +202,11 @@ WRONG = {
         [('s["messages_hz"] * s["delivery_cpu_s"]' + BEATS, 's["messages_hz"] * s["delivery_cpu_s"]'),
          (LARGEST, 'max(last, cores + math.ceil(n * s["heartbeat_cpu_s"] / s["heartbeat_every_s"]), '
                    "memory, back)")], "of work per second"),
-    "a heartbeat per second": ([(' / s["heartbeat_every_s"]', "")], MOST),
-    "heartbeats times their interval": ([(' / s["heartbeat_every_s"]', ' * s["heartbeat_every_s"]')], UNITS),
+    "a heartbeat per second": ([(' / s["heartbeat_every_s"]', "")], ENOUGH),
+    "heartbeats times their interval": ([(' / s["heartbeat_every_s"]', ' * s["heartbeat_every_s"]')], ENOUGH),
     "busy all the time": ([('n * work / s["busy"]', "n * work")], "what is to be left of each processor"),
     "busy twice": ([('n * work / s["busy"]', 'n * work / s["busy"] ** 2')], MOST),
-    "as idle as busy": ([('n * work / s["busy"]', 'n * work / s["busy"] / 4')], WORK),
+    "as idle as busy": ([('n * work / s["busy"]', 'n * work / s["busy"] / 4')], "of work per second"),
     "the memory of an empty server": (
         [('(s["memory_bytes"] - s["base_bytes"])', 's["memory_bytes"]')], "before the first client comes"),
     "one empty server for all": (
@@ -218,22 +219,22 @@ WRONG = {
     "one is lost": ([(" + lost\n", " + (lost > 0)\n")], "of them were gone"),
     "twice as many are lost": ([(" + lost\n", " + 3 * lost\n")], LEFT),
     "each server twice": ([(" + lost\n", " * (1 + (lost > 0))\n")], LEFT),
-    "clients times clients": ([("n * lost * s", "n * n * s")], UNITS),
+    "clients times clients": ([("n * lost * s", "n * n * s")], ENOUGH),
     "everybody comes back, whoever is lost": (
         [("back = lost / 2 + math.sqrt(lost**2 / 4 + pairs) - lost",
           'back = n * s["handshake_cpu_s"] / s["back_s"]')], "if no server is lost"),
     "shared among all, also the lost": (
         [("lost / 2 + math.sqrt(lost**2 / 4 + pairs)", "math.sqrt(pairs)")], "back after"),
-    "one server takes all in": ([("lost / 2 + math.sqrt(lost**2 / 4 + pairs) - lost", "pairs")], LEFT),
-    "the clients of one": ([("n * lost * s", "n * s")], BACK),
+    "one server takes all in": ([("lost / 2 + math.sqrt(lost**2 / 4 + pairs) - lost", "pairs")], ENOUGH),
+    "the clients of one": ([("n * lost * s", "n * (lost > 0) * s")], BACK),
     "half of the time": ([('/ s["back_s"]', '/ s["back_s"] / 2')], BACK),
     "the last in milliseconds": ([('/ s["last_s"]', '/ (s["last_s"] / 1000)')], UNITS),
     "costs in microseconds": ([('n * s["delivery_cpu_s"] / s', 'n * s["delivery_cpu_s"] / 1e6 / s')], LATE),
     "rate times time": ([(LAST, LAST + ' * s["messages_hz"]')], LATE),
     "half, since the average waits half": ([(LAST, LAST + " / 2")], LATE),
     "a third more": ([(CEIL, "math.ceil(1.34 * left) + lost")], MOST),
-    "two always": ([(CEIL, "2 + lost")], "of work per second"),
-    "a thousand": ([(CEIL, "1000")], MOST),
+    "two always": ([(CEIL, "2 + lost")], "allowed"),
+    "a thousand": ([(CEIL, "1000")], ENOUGH),
     "no whole number": ([(CEIL, "left + lost")], "a whole number of servers"),
     "text": ([(CEIL, "str(math.ceil(left) + lost)")], "a whole number of servers"),
     "a wrong key": ([('s["busy"]', 's["busy_s"]')], "what that line expects"),
@@ -379,9 +380,15 @@ def test_the_solution_finds_what_the_simulation_finds(tight, lost):
         number = right(service)
         assert farm.is_enough(service, number), service
         assert not farm.is_enough(service, number - 1), service
-        n15.judge(service, number)
-        n15.judge(service, number + 1)  # one more is accepted
-        n15.judge(service, number + number // 10)
+
+
+@pytest.mark.parametrize(("tight", "lost"), DRAWN)
+def test_one_more_is_accepted_or_a_tenth(tight, lost):
+    for seed in SEEDS[:10]:
+        service = drawn(seed, tight, lost)
+        number = right(service)
+        for accepted in (number, number + 1, number + number // 10):
+            n15.judge(service, accepted)
         for other in (number - 1, max(number + 2, int(1.1 * number) + 1)):
             with pytest.raises(Wrong):
                 n15.judge(service, other)
