@@ -19,7 +19,7 @@ _MESSAGES = 3
 
 
 class Lived(NamedTuple):
-    """How it goes on the fullest of the servers that are left, and how it went when the others were lost."""
+    """Life on the fullest of the servers that are left, and on the day when the others were lost."""
 
     clients: int
     last_s: float
