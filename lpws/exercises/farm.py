@@ -19,7 +19,7 @@ _MESSAGES = 3
 
 
 class Lived(NamedTuple):
-    """Life on the fullest of the servers that are left, and on the day when the others were lost."""
+    """State of the fullest of the servers that are left, and the return of those who had lost theirs."""
 
     clients: int
     last_s: float
