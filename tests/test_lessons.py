@@ -1340,9 +1340,12 @@ def test_the_bill_is_what_multiplying_gives(scale):
     assert needs["tell all"] == pytest.approx(1e5 * scale["delivery_s"])
     assert needs["heartbeats"] == pytest.approx(2e4 * scale["heartbeat_s"])
     assert needs["come back"] == pytest.approx(1e4 * scale["return_s"])
+    of_processors = [needs[what] for what in ("tell all", "heartbeats", "come back")]
+    assert needs["processor"] == pytest.approx(sum(of_processors))
     assert needs["memory"] == pytest.approx(1_000_000 * scale["client_bytes"] / 2**32)
     assert needs["network"] == pytest.approx(0.0608)
-    assert needs["broker"] == pytest.approx(max(needs.values()) * scale["copy_s"] / 10)
+    servers = math.ceil(max(needs.values()))
+    assert needs["broker"] == pytest.approx(servers * scale["copy_s"] / 10)
 
 
 def test_the_sliders_of_the_bill_draw_whatever_is_set(scale):

@@ -12,27 +12,27 @@ from . import farm
 from .observer import Calls, Wrong, shown
 from .task import Make, Quick, a_function
 
-_GONE = "who has the clients of the servers that are gone"
-_PART = "what is to be done with a part of a server"
-_MOST = "which limit asks for the most servers, and what the others then get for nothing"
-_LEFT = "how many servers must be left, and how many clients come to each of them"
+_GONE = "who has the lost servers' clients"
+_PART = "how to round a fraction of a server"
+_MOST = "which limit needs the most servers, and whether one of yours is stricter than what was asked"
+_LEFT = "how many servers must remain, and how many clients each takes in; that does not count as busy"
 _NOBODY = "whose clients come back if no server is lost"
 _UNITS = "the units: seconds, bytes, and shares of one"
 
 #: By limit: what has been forgotten if the number is the least in a world without it, and a hint.
 _FORGOTTEN: dict[str, list[tuple[dict[str, float], str]]] = {
     "busy": [
-        ({"heartbeat_cpu_s": 0.0}, "what a server has to do while nobody says anything"),
+        ({"heartbeat_cpu_s": 0.0}, "all that one processor has to do, also while nobody says anything"),
         ({"delivery_cpu_s": 0.0}, "all that one processor has to do in a second"),
-        ({"busy": 1.0}, "what is to be left of each processor"),
+        ({"busy": 1.0}, "what share of each processor stays idle"),
     ],
     "memory": [({"base_bytes": 0}, "what a server needs before the first client comes")],
 }
 _THINK = {
-    "last": "how many clients a server writes to, one after the other, until it comes to the last",
+    "last": "how many clients a server writes to before it reaches the last",
     "busy": "all that one processor has to do in a second, for all its clients",
     "memory": "what a server holds for its clients, and what it needs for itself",
-    "back": "whose clients come back, and which servers take them in, one after the other",
+    "back": "whose clients come back, and which servers take them in, one by one",
 }
 
 
@@ -117,7 +117,8 @@ def judge(asked: dict[str, Any], answer: Any) -> None:
     if type(answer) is not int:
         raise Wrong(f"returned {shown(answer)}", "what is asked for: a whole number of servers")
     if answer < 1:
-        raise Wrong("asked for no server, or for less than none", "who serves the clients")
+        raise Wrong("asked for fewer than one server", "who serves the clients")
+    answer = min(answer, 10**9)  # which is enough, and more are searched for long
     said = "asked for " + (f"{answer:,} servers" if answer < 10**9 else "a billion servers, or more")
     said = said.removesuffix("s") if answer == 1 else said
     if answer <= asked["lost"]:
@@ -128,7 +129,7 @@ def judge(asked: dict[str, Any], answer: Any) -> None:
     fewer = min(answer - 2, (10 * answer - 1) // 11)
     if farm.is_enough(asked, fewer):
         least = farm.least(asked, fewer)
-        raise Wrong(f"{said}, and {least:,} are enough", _too_many(asked, answer, least))
+        raise Wrong(f"{said}, but {least:,} are enough", _too_many(asked, answer, least))
 
 
 def _too_many(asked: dict[str, Any], servers: int, least: int) -> str:
@@ -150,11 +151,11 @@ def _too_few(asked: dict[str, Any], servers: int, said: str) -> Wrong:
     was, allowed = (value / 1e9 if limit == "memory" else value for value in found[limit])
     digits = next((n for n in range(2, 9) if f"{was:.{n}g}" != f"{allowed:.{n}g}"), 9)
     was, allowed = (f"{float(f'{value:.{digits}g}'):,.9g}" for value in (was, allowed))
-    gone = f"while {asked['lost']} of them were gone, " if asked["lost"] else ""
+    gone = f"with {asked['lost']} of them gone, " if asked["lost"] else ""
     happened = {
         "last": f"the last client heard after {was} s; {allowed} s was allowed",
         "busy": f"a processor had {was} s of work per second; {allowed} s was allowed",
-        "memory": f"one held {lived.clients:,} clients, and needed {was} GB; it has {allowed} GB",
+        "memory": f"one held {lived.clients:,} clients and needed {was} GB; it has {allowed} GB",
         "back": f"the last client was back after {was} s; {allowed} s was allowed",
     }[limit]
     return Wrong(f"{said}: {gone}{happened}", _why(asked, servers, limit))
@@ -175,14 +176,14 @@ def _why(asked: dict[str, Any], servers: int, limit: str) -> str:
 
 TASKS = {
     "servers": Make(
-        stub="`servers_needed` returns nothing yet: how many would do if only the last client counted?",
+        stub="`servers_needed` returns nothing yet: how many suffice if only `last_s` matters?",
         expected=a_function("service"),
         stages=[
-            [("finds the number for news that the last client must hear soon", enough("last"))],
+            [("finds the number when the last client must hear soon", enough("last"))],
             [
                 ("finds it for a service that is never quiet", enough("busy")),
                 ("finds it for clients that hear nothing but heartbeats all day", enough("idle")),
-                ("finds it for servers that have little memory", enough("memory")),
+                ("finds it for servers with little memory", enough("memory")),
             ],
             [("finds it when servers may be gone", enough("last", "busy", "memory", lost=(1, 4), times=2))],
             [("finds it when everybody must be back soon", enough("back", lost=(2, 5), times=4))],
@@ -192,10 +193,10 @@ TASKS = {
     "newcomers": Quick(
         100_000 / 100 / 25,
         {
-            4000: "that would be an even share: WebSockets stay where they are",
+            4000: "that is an even share, but WebSockets stay where they are",
             200: "the old servers get their turn as well",
             50: "the new servers get their turn as well",
-            0: "who comes back is a new connection to the proxy",
+            0: "a returning client is a new connection to the proxy",
             1000: "that is how many come back, to all servers together",
         },
         within=0.0251,
@@ -204,10 +205,11 @@ TASKS = {
         10e6 * 11 / 240,
         {
             500_000: "the shared connection has a heartbeat as well",
-            10e6 / 240: "that is what one shared connection costs",
-            41_667: "that is what one shared connection costs",
-            27_500_000: "per second, not per minute",
-            110_000_000: "that is per four minutes",
+            **dict.fromkeys(
+                (10e6 / 240, 41_666, 41_667, 41_666.67), "that is what remains; what is saved?"
+            ),
+            27_500_000: "that is per minute",
+            110_000_000: "that is in four minutes",
         },
         within=0.02,
     ),

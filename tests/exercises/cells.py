@@ -42,16 +42,16 @@ def assert_hinted(task, thing, hint, capsys):
     assert all(" – think about " in line for line in wrong), lines
 
 
-def assert_caught(task, thing, hint, good, capsys):
+def assert_caught(task, thing, hint, good, capsys, begin="✓✗"):
     """Fail unless a hostile program gets a verdict and leaves nothing, and a good one passes after it.
 
     The verdict is that it is wrong, with this hint; if that is empty, it may be any, as of a program that
-    is as slow as the machine is busy.
+    is as slow as the machine is busy. Its lines begin with one of these characters.
     """
     with nothing_left_behind():
         lines = verdict(task, thing, capsys)
     assert not hint or any(line.startswith("✗") and hint in line for line in lines), lines
-    assert all(line[0] in "✓✗" and len(line) < 800 for line in lines[: [*lines, ""].index("")]), lines
+    assert all(line[0] in begin and len(line) < 800 for line in lines[: [*lines, ""].index("")]), lines
     assert is_right(verdict(task, good, capsys))
 
 

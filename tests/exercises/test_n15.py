@@ -1,17 +1,22 @@
 """The tasks of notebook 15: how many servers, judged by a simulation that is itself held against theory."""
 
+import asyncio
+import copy
 import heapq
+import inspect
 import math
 import random
+import re
 import time
 
 import pytest
-from cells import assert_hinted, assert_says, edited, is_right, made, verdict
-from leaks import nothing_left_behind
+from cells import assert_caught, assert_harmless, assert_hinted, assert_says, edited, is_right, made, verdict
 
 from lpws import models
-from lpws.exercises import farm, n15
+from lpws.exercises import farm, n15, task
+from lpws.exercises.child import plain
 from lpws.exercises.observer import Wrong
+from lpws.exercises.program import Program
 
 SERVERS = """
 def servers_needed(service):
@@ -153,11 +158,44 @@ GOOD = {
 }  # fmt: skip
 
 
+class Here(Program):
+    """A program that is called in the process of the tests, where the judge is the same, and faster."""
+
+    def __init__(self, thing):
+        super().__init__(thing)  # what is drawn follows from its bytes
+        self.thing = thing
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def tell(self, order, *arguments):
+        assert order == "call"
+        try:
+            value = self.thing(*copy.deepcopy(arguments))
+            return {"errors": [], "result": plain(asyncio.run(value) if inspect.isawaitable(value) else value)}
+        except Exception as error:
+            return {"errors": [f"{type(error).__name__}: {error}"], "result": None}
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Programs are called in this process; no hostile ones, and none that must be carried to another."""
+    monkeypatch.setattr(task, "Program", Here)
+
+
 @pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
-def test_a_good_function_passes(source, capsys):
+def test_a_good_function_passes(source, capsys, here):
     lines = verdict("15.servers", made(source, "servers_needed"), capsys)
     assert is_right(lines), lines
     assert len(lines) == 6
+
+
+@pytest.mark.parametrize("name", ["tries one after the other", "numpy", "awaits"])
+def test_in_its_own_process_as_well(name, capsys):
+    assert is_right(verdict("15.servers", made(GOOD[name], "servers_needed"), capsys))
 
 
 def test_who_has_not_begun_is_told_what_to_do(capsys):
@@ -172,10 +210,10 @@ LAST, CORES, MEMORY = (line for line in FORMS.splitlines() if line.strip().start
     ("last =", "cores =", "memory =")))  # fmt: skip
 CEIL, LARGEST = "math.ceil(left) + lost", "max(last, cores, memory, back)"
 BEATS = ' + s["heartbeat_cpu_s"] / s["heartbeat_every_s"]'
-MOST, PART = "which limit asks for the most", "a part of a server"
-LEFT = "how many servers must be left"
-GONE = "clients of the servers that are gone"
-BACK, LATE, WORK = "whose clients come back", "until it comes to the last", "all that one processor has to do"
+MOST, PART = "which limit needs the most", "how to round a fraction"
+LEFT = "how many servers must remain"
+GONE = "who has the lost servers' clients"
+BACK, LATE, WORK = "whose clients come back", "before it reaches the last", "all that one processor has to do"
 ENOUGH = "are enough – think about"
 HELD, UNITS = "what a server holds for its clients", "the units"
 WRONG = {
@@ -197,14 +235,14 @@ WRONG = {
     "deliveries or heartbeats": (
         [('s["messages_hz"] * s["delivery_cpu_s"]' + BEATS,
           'max(s["messages_hz"] * s["delivery_cpu_s"], s["heartbeat_cpu_s"] / s["heartbeat_every_s"])')],
-        "of work per second"),
+        WORK),
     "heartbeats on other servers": (
         [('s["messages_hz"] * s["delivery_cpu_s"]' + BEATS, 's["messages_hz"] * s["delivery_cpu_s"]'),
          (LARGEST, 'max(last, cores + math.ceil(n * s["heartbeat_cpu_s"] / s["heartbeat_every_s"]), '
                    "memory, back)")], "of work per second"),
     "a heartbeat per second": ([(' / s["heartbeat_every_s"]', "")], ENOUGH),
     "heartbeats times their interval": ([(' / s["heartbeat_every_s"]', ' * s["heartbeat_every_s"]')], ENOUGH),
-    "busy all the time": ([('n * work / s["busy"]', "n * work")], "what is to be left of each processor"),
+    "busy all the time": ([('n * work / s["busy"]', "n * work")], "what share of each processor stays idle"),
     "busy twice": ([('n * work / s["busy"]', 'n * work / s["busy"] ** 2')], MOST),
     "as idle as busy": ([('n * work / s["busy"]', 'n * work / s["busy"] / 4')], "of work per second"),
     "the memory of an empty server": (
@@ -216,7 +254,7 @@ WRONG = {
         [(MEMORY, '    memory = n * (s["client_bytes"] + s["base_bytes"]) / s["memory_bytes"]')], UNITS),
     "memory in kilobytes": ([('n * s["client_bytes"]', 'n / 1000 * s["client_bytes"]')], HELD),
     "nobody is lost": ([(" + lost\n", "\n")], GONE),
-    "one is lost": ([(" + lost\n", " + (lost > 0)\n")], "of them were gone"),
+    "one is lost": ([(" + lost\n", " + (lost > 0)\n")], "of them gone, "),
     "twice as many are lost": ([(" + lost\n", " + 3 * lost\n")], LEFT),
     "each server twice": ([(" + lost\n", " * (1 + (lost > 0))\n")], LEFT),
     "clients times clients": ([("n * lost * s", "n * n * s")], ENOUGH),
@@ -232,6 +270,7 @@ WRONG = {
     "costs in microseconds": ([('n * s["delivery_cpu_s"] / s', 'n * s["delivery_cpu_s"] / 1e6 / s')], LATE),
     "rate times time": ([(LAST, LAST + ' * s["messages_hz"]')], LATE),
     "half, since the average waits half": ([(LAST, LAST + " / 2")], LATE),
+    "the last by a busy processor": ([(LAST, LAST + ' / s["busy"]')], MOST),
     "a third more": ([(CEIL, "math.ceil(1.34 * left) + lost")], MOST),
     "two always": ([(CEIL, "2 + lost")], "allowed"),
     "a thousand": ([(CEIL, "1000")], ENOUGH),
@@ -243,7 +282,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("changes", "hint"), WRONG.values(), ids=WRONG)
-def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
+def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys, here):
     assert_hinted("15.servers", made(edited(FORMS, *changes), "servers_needed"), hint, capsys)
 
 
@@ -256,8 +295,20 @@ ODD = {
 }  # fmt: skip
 
 
+def test_a_wrong_function_in_its_own_process_gets_the_same_hints(capsys, monkeypatch):
+    for name in "no heartbeats", "a wrong key", "text":
+        changes, hint = WRONG[name]
+        function = made(edited(FORMS, *changes), "servers_needed")
+        assert_hinted("15.servers", function, hint, capsys)
+        lines = verdict("15.servers", function, capsys)
+        with monkeypatch.context() as patch:
+            patch.setattr(task, "Program", Here)
+            same = verdict("15.servers", function, capsys)
+        assert [re.sub(r" in line \d+ of the cell", "", line) for line in lines] == same
+
+
 @pytest.mark.parametrize("value", ODD.values(), ids=ODD)
-def test_what_is_no_number_is_told_so(value, capsys):
+def test_what_is_no_number_is_told_so(value, capsys, here):
     source = f"def servers_needed(service): return {value}"
     lines = verdict("15.servers", made(source, "servers_needed"), capsys)
     assert lines[0].startswith(("✗ returned ", "… ")), lines
@@ -266,29 +317,29 @@ def test_what_is_no_number_is_told_so(value, capsys):
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [("0", "✗ asked for no server, or for less than none"),
-     ("-3", "✗ asked for no server, or for less than none"),
-     ("-10**400", "✗ asked for no server, or for less than none"),
+    [("0", "✗ asked for fewer than one server"),
+     ("-3", "✗ asked for fewer than one server"),
+     ("-10**400", "✗ asked for fewer than one server"),
      ("1", "✗ asked for 1 server: "), ("1.0", "✗ asked for 1 server: "),
-     ("10**12", "✗ asked for a billion servers, or more, and "),
-     ("10**5000", "✗ asked for a billion servers, or more, and "),
-     ("1e308", "✗ asked for a billion servers, or more, and "),
+     ("10**12", "✗ asked for a billion servers, or more, but "),
+     ("10**5000", "✗ asked for a billion servers, or more, but "),
+     ("1e308", "✗ asked for a billion servers, or more, but "),
      ("__import__('numpy').int32(1)", "✗ asked for 1 server: "),
-     ("__import__('numpy').float64(900_000)", "✗ asked for 900,000 servers, and ")],
+     ("__import__('numpy').float64(900_000)", "✗ asked for 900,000 servers, but ")],
 )  # fmt: skip
-def test_numbers_far_off(value, said, capsys):
+def test_numbers_far_off(value, said, capsys, here):
     source = f"def servers_needed(service): return {value}"
     lines = verdict("15.servers", made(source, "servers_needed"), capsys)
     assert lines[0].startswith(said), lines
     assert " – think about " in lines[0]
 
 
-def test_as_few_as_may_be_lost(capsys):
+def test_as_few_as_may_be_lost(capsys, here):
     source = edited(FORMS, (CEIL, "lost or math.ceil(left)"))
     assert_hinted("15.servers", made(source, "servers_needed"), "may be gone – think about who is", capsys)
 
 
-def test_a_verdict_can_be_tried_in_a_cell(capsys):
+def test_a_verdict_can_be_tried_in_a_cell(capsys, here):
     function = made(edited(FORMS, (BEATS, "")), "servers_needed")
     lines = verdict("15.servers", function, capsys)
     start = next(n for n, line in enumerate(lines) if line.startswith("service = {"))
@@ -333,17 +384,13 @@ def doing(what):
 
 @pytest.mark.parametrize(("what", "hint"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_function_gets_a_verdict_and_leaves_nothing(what, hint, capsys):
-    with nothing_left_behind():
-        lines = verdict("15.servers", doing(what), capsys)
-    assert any(line.startswith("✗") and hint in line for line in lines), lines
-    assert is_right(verdict("15.servers", made(FORMS, "servers_needed"), capsys))
+    # Below a ✗ stands `service = {…`, to be tried in a cell.
+    assert_caught("15.servers", doing(what), hint, made(FORMS, "servers_needed"), capsys, begin="✓✗s ")
 
 
 @pytest.mark.parametrize("what", HARMLESS.values(), ids=HARMLESS)
 def test_what_a_function_does_besides_does_no_harm(what, capsys):
-    with nothing_left_behind():
-        lines = verdict("15.servers", doing(what), capsys)
-    assert is_right(lines[: lines.index("")] if "" in lines else lines), lines
+    assert_harmless("15.servers", doing(what), made(FORMS, "servers_needed"), capsys)
 
 
 def test_what_is_no_function_is_told_so(capsys):
@@ -358,7 +405,7 @@ def test_a_verdict_takes_less_than_three_seconds(capsys):
         assert is_right(verdict("15.servers", made(SERVERS, "servers_needed"), capsys))
         return time.monotonic() - start_s
 
-    assert min(takes_s() for _ in range(3)) < 3  # the other two are for a busy machine
+    assert any(takes_s() < 3 for _ in range(3))  # the second and third are for a busy machine
 
 
 # ------------------------------------------------------------------------- the services drawn
@@ -516,12 +563,13 @@ def test_heartbeats_taken_together_change_little(monkeypatch):
 @pytest.mark.parametrize(
     ("task", "answer", "said"),
     [("newcomers", 40, "✓"), ("newcomers", 41, "✓"), ("newcomers", 39, "✓"), ("newcomers", 42, "✗ not 42"),
-     ("newcomers", 4000, "✗ not 4000: that would be an even share"),
+     ("newcomers", 4000, "✗ not 4000: that is an even share, but"),
      ("newcomers", 50, "✗ not 50: the new servers get"), ("newcomers", 200, "✗ not 200: the old"),
-     ("newcomers", 0, "✗ not 0: who comes back"), ("newcomers", "40", "✗ expected a number"),
+     ("newcomers", 0, "✗ not 0: a returning client"), ("newcomers", "40", "✗ expected a number"),
      ("apps", 458_333, "✓"), ("apps", 460_000, "✓"), ("apps", 500_000, "✗ not 500000: the shared"),
-     ("apps", 1e7 / 240, "✗ not 4.17e+04: that is what one"), ("apps", 0, "✗ not 0"),
-     ("apps", 27_500_000, "✗ not 27500000: per second")],
+     ("apps", 1e7 / 240, "✗ not 4.17e+04: that is what remains"),
+     ("apps", 41_666.67, "✗ not 4.17e+04: that is what remains"), ("apps", 0, "✗ not 0"),
+     ("apps", 27_500_000, "✗ not 27500000: that is per minute")],
 )  # fmt: skip
 def test_quick_questions(task, answer, said, capsys):
     assert_says(f"15.{task}", answer, said, capsys)
