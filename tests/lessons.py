@@ -348,9 +348,9 @@ LESSONS = {
         mutations=(
             Mutation("moved", "sockets, polls = ", "polls, sockets = ", "In its first second"),
             Mutation("drained", '"WebSocket", 1.5', '"WebSocket", 0', "Jitter at least halved"),
-            Mutation("dead", "range(60, 120)", "range(60, 115)", "All heard the last twenty", live=("broker_dies",)),
+            Mutation("dead", "range(60, 120)", "range(60, 115)", "All heard the last", live=("broker_dies",)),
             Mutation("bill", "phones / back_s", "phones / 600", "By the bill, a return spread"),
-            Mutation("bill", "servers * copy_s / within_s", "phones * copy_s", "To tell everyone, the broker"),
+            Mutation("bill", "servers * copy_s / within_s", "phones * copy_s", "To tell everyone"),
             Mutation("sweep", "first_s=10", "first_s=40", "Every simulation lay", live=("swept",)),
         ),
     ),

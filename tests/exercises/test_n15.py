@@ -175,7 +175,8 @@ class Here(Program):
         assert order == "call"
         try:
             value = self.thing(*copy.deepcopy(arguments))
-            return {"errors": [], "result": plain(asyncio.run(value) if inspect.isawaitable(value) else value)}
+            value = asyncio.run(value) if inspect.isawaitable(value) else value
+            return {"errors": [], "result": plain(value)}
         except Exception as error:
             return {"errors": [f"{type(error).__name__}: {error}"], "result": None}
 
