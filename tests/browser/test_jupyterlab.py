@@ -151,7 +151,7 @@ def the_kettle_reads_the_letter(page):
 
 
 def the_sliders_draw_anew(page):
-    """In 02 and 07: moving any slider draws the picture beneath it anew, in its place."""
+    """In 02, 07 and 15: moving any slider draws the picture beneath it anew, in its place."""
     sliders = 0
     for number, cell in enumerate(page.evaluate(CELLS)):
         if "lpws.slider(" not in cell["source"]:
@@ -177,6 +177,7 @@ BY_NAME = {
     "02_short_polling": the_sliders_draw_anew,
     "05_websockets": the_page_talks,
     "07_choosing": the_sliders_draw_anew,
+    "15_ten_million": the_sliders_draw_anew,
     "13_strangers": the_kettle_reads_the_letter,
     "16_build_a_chat": the_chat_is_live,
 }
