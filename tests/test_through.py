@@ -126,7 +126,8 @@ def test_polls_pass_the_proxy_that_most_met(nginx, name):
     assert all_delivered(run)
     assert run.health.outcome == {}
     assert run.proxy_log == ()
-    assert (lpws.connections(run, "server").requests == 1).all()
+    # nginx may have opened one as the run ended, for a request that its client took back.
+    assert lpws.connections(run, "server").requests.max() == 1
 
 
 @pytest.mark.parametrize("close", ["close", "Close"])
@@ -134,7 +135,8 @@ def test_a_proxy_may_ask_the_server_to_close(close):
     lines = f"proxy_http_version 1.1; proxy_set_header Connection {close};"
     run = lpws.measure(TRANSPORTS["short polling"], WORK, through=lpws.Proxy(lines))
     assert explained(run), run
-    assert (lpws.connections(run, "server").requests == 1).all()
+    # nginx may have opened one as the run ended, for a request that its client took back.
+    assert lpws.connections(run, "server").requests.max() == 1
 
 
 def test_a_websocket_does_not_pass_the_proxy_that_most_met(nginx):
