@@ -311,8 +311,12 @@ def test_descriptors_that_run_out_somewhere(careful):
         """
     )
     refused = [line for line in said if not line.startswith("<measured run")]
-    assert said == refused + said[len(refused) :]  # from some room on, all is well
     assert 0 < len(refused) < len(said)
+    if careful:
+        assert said == refused + said[len(refused) :]  # from some room on, all is well
+    else:  # how many a run needs at a time depends on what it closes before it opens more
+        assert said[0] in refused
+        assert said[-1] not in refused
     for line in refused:
         assert one_sentence(line, "open files" if careful else "open files|expected 4 clients")
 

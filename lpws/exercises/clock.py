@@ -230,8 +230,12 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 def _has_no_work(frame: FrameType) -> bool:
-    """True if a thread belongs to a pool and waits for something to do."""
-    return frame.f_code.co_name == "_worker" and frame.f_code.co_filename.endswith("thread.py")
+    """True if a thread belongs to a pool and waits for something to do, of which there is nothing."""
+    if (frame.f_code.co_name, frame.f_code.co_filename[-9:]) != ("_worker", "thread.py"):
+        return False
+    # What it has been given it may not have begun, on a busy machine.
+    found = frame.f_locals
+    return found["work_queue"].empty() and found.get("work_item") is None
 
 
 class _Selector(selectors.DefaultSelector):

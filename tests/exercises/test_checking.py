@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from cells import assert_caught, assert_harmless, edited, is_right, made, verdict
 from leaks import nothing_left_behind
 from test_n03 import HELD
 
-from lpws.exercises import check, child, program
+from lpws.exercises import check, child, clock, program
 
 GET = 'cursor = int(self.get_query_argument("cursor"))\n'
 
@@ -160,6 +161,29 @@ def test_a_verdict_takes_less_than_three_seconds(capsys):
         return time.monotonic() - start_s
 
     assert min(takes_s() for _ in range(3)) < 3  # the other two are for a busy machine
+
+
+def test_a_thread_of_a_pool_that_has_not_begun_what_it_was_given_is_no_rest():
+    """However late the machine lets it begin."""
+
+    def frame():
+        [thread] = pool._threads
+        return sys._current_frames()[thread.ident]
+
+    interval = sys.getswitchinterval()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        end = time.monotonic() + 10
+        while not (rested := clock._has_no_work(frame())) and time.monotonic() < end:
+            time.sleep(0.001)
+        sys.setswitchinterval(100)  # from here on no thread but this one has its turn
+        try:
+            pool.submit(int)
+            begun = not clock._has_no_work(frame())
+        finally:
+            sys.setswitchinterval(interval)
+    assert rested
+    assert begun
 
 
 def test_a_program_has_so_long_for_all_of_it(monkeypatch, capsys):
