@@ -1286,7 +1286,7 @@ def test_behind_each_nginx_polls_move_and_websockets_stay(scale, program, monkey
     came = [count(polls["request_received"], n, 1.25, 2) for n in range(3)]
     assert min(came) > sum(came) / 4
     kept = count(polls["opened"], 0, -9, 2) - count(polls["closed"], 0, -9, 2)
-    assert 1 <= kept < 15  # thirty clients share them
+    assert 1 <= kept < count(polls["request_received"], 0, -9, 2) / 2  # each carries several polls
     assert count(polls["request_received"], 0, 2.1, 9) <= kept
 
 
