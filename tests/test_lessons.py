@@ -1117,24 +1117,29 @@ def test_each_nginx_shares_out_clients_as_the_lesson_says(many, program, monkeyp
         assert gist(found) == gist(result), asked
 
 
-@pytest.mark.parametrize("absent", ["nginx", "NATS", "nats-py"])
-def test_without_a_broker_or_a_proxy_the_lesson_shows_what_was_recorded(absent, monkeypatch):
+def shows_what_was_recorded(absent, notebook, monkeypatch, **instead):
+    """Assert that a notebook without a program (its variable) or nats-py says so, and that all holds."""
     if absent == "nats-py":
         monkeypatch.setitem(sys.modules, "nats", None)
     else:
-        monkeypatch.setenv(f"LPWS_{absent.upper()}", "there-is-none")
+        monkeypatch.setenv(absent, "there-is-none")
     monkeypatch.setattr(lpws.notebook, "_TOLD", set())
     monkeypatch.setattr(lpws.notebook, "_FOUND", {})
     names, said = {}, ""
-    with booklet.imagined(drawn=True), pytest.MonkeyPatch.context() as inner:
+    with booklet.imagined(drawn=True, **instead), pytest.MonkeyPatch.context() as inner:
         inner.setattr(lpws, "or_recorded", lpws.notebook.or_recorded)
-        for cell in booklet.code(MANY_SERVERS):
+        for cell in booklet.code(notebook):
             if not tags(cell) & TASKS:
                 said += booklet.execute(cell.source, names)
     assert said.count("Until then you see what was recorded") == 1
     assert "found none: `python3 run.py wild` brings it" in said
     assert [line for line in claims(said) if line[0] != "✓"] == []
     assert said.count("✓") == 12
+
+
+@pytest.mark.parametrize("absent", ["LPWS_NGINX", "LPWS_NATS", "nats-py"])
+def test_without_a_broker_or_a_proxy_the_lesson_shows_what_was_recorded(absent, monkeypatch):
+    shows_what_was_recorded(absent, MANY_SERVERS, monkeypatch)
 
 
 @contextlib.contextmanager
@@ -1293,22 +1298,7 @@ def test_behind_each_nginx_polls_move_and_websockets_stay(scale, program, monkey
 @pytest.mark.parametrize("absent", ["LPWS_NGINX", "LPWS_NATS", "nats-py"])
 def test_without_a_broker_or_a_proxy_ten_million_shows_what_was_recorded(absent, monkeypatch):
     monkeypatch.setenv("LPWS_NGINX", "there-is-none")  # a run through it takes long
-    if absent == "nats-py":
-        monkeypatch.setitem(sys.modules, "nats", None)
-    else:
-        monkeypatch.setenv(absent, "there-is-none")
-    monkeypatch.setattr(lpws.notebook, "_TOLD", set())
-    monkeypatch.setattr(lpws.notebook, "_FOUND", {})
-    names, said, measure = {}, "", lpws.measure
-    with booklet.imagined(drawn=True, measure=measure), pytest.MonkeyPatch.context() as inner:
-        inner.setattr(lpws, "or_recorded", lpws.notebook.or_recorded)
-        for cell in booklet.code(TEN_MILLION):
-            if not tags(cell) & TASKS:
-                said += booklet.execute(cell.source, names)
-    assert said.count("Until then you see what was recorded") == 1
-    assert "found none: `python3 run.py wild` brings it" in said
-    assert [line for line in claims(said) if line[0] != "✓"] == []
-    assert said.count("✓") == 12
+    shows_what_was_recorded(absent, TEN_MILLION, monkeypatch, measure=lpws.measure)
 
 
 def test_a_stream_on_disk_outlives_its_broker(scale, tmp_path):

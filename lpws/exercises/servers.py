@@ -179,6 +179,11 @@ class World:
         return name, self.servers[name]
 
 
+def _look(task: asyncio.Task) -> None:
+    """Look how a task has ended, so that its error is no complaint of the loop."""
+    task.cancelled() or task.exception()
+
+
 class Server:
     """A process of the reader's, until it is killed."""
 
@@ -193,7 +198,7 @@ class Server:
     def begin(self, work: Coroutine) -> asyncio.Task:
         task = self.world.loop.create_task(work, context=self.context)
         # Whoever waits for it looks, unless the story ends in the same turn of the loop: it is no complaint.
-        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        task.add_done_callback(_look)
         return task
 
     def die(self) -> None:
@@ -201,7 +206,7 @@ class Server:
         self.alive = False
         self.js.kill()
         for task in list(self.tasks):
-            task.add_done_callback(lambda task: task.cancelled() or task.exception())  # nobody's any more
+            task.add_done_callback(_look)  # nobody's any more
             task.cancel()
         self.death.set_result(None)
 
