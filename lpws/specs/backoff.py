@@ -6,11 +6,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .fields import number
+from .fields import Spec, number, word
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backoff:
+class Backoff(Spec):
     """The waits of a client that has lost its server, one before each try.
 
     Parameters
@@ -26,17 +26,10 @@ class Backoff:
         it is fixed, and half is drawn.
     """
 
-    first_s: float = 1.0
-    factor: float = 2.0
-    limit_s: float = 30.0
-    jitter: str = "full"
-
-    def __post_init__(self) -> None:
-        number(self, "first_s", least=0.001, most=3600)
-        number(self, "factor", least=1, most=100)
-        number(self, "limit_s", least=0.001, most=3600)
-        if self.jitter not in ("none", "full", "equal"):
-            raise ValueError(f"Backoff(jitter=…): expected 'none', 'full' or 'equal', got {self.jitter!r}")
+    first_s: float = number(1.0, least=0.001, most=3600)
+    factor: float = number(2.0, least=1, most=100)
+    limit_s: float = number(30.0, least=0.001, most=3600)
+    jitter: str = word("none", "full", "equal", default="full")
 
     @property
     def fixed(self) -> float:

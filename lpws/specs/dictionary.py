@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 
 from .backoff import Backoff
+from .fields import Spec
 from .link import Link
 from .outage import Outage
 from .proxy import Proxy
 from .restart import Restart
-from .transports import TRANSPORTS, Transport
+from .transports import TRANSPORTS
 from .workload import Workload
 
 KINDS = {kind.__name__: kind for kind in (*TRANSPORTS, Workload, Link, Proxy, Outage, Restart, Backoff)}
-Spec = Transport | Workload | Link | Proxy | Outage | Restart | Backoff
 
 
 def to_dict(spec: Spec) -> dict:

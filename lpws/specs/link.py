@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .fields import number
+from .fields import Spec, number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Link:
+class Link(Spec):
     """The distance between clients and server, and what goes wrong on the way.
 
     Parameters
@@ -21,14 +21,7 @@ class Link:
         When [s] the link begins to swallow all that is sent into it, if ever, and for how long.
     """
 
-    delay_s: float = 0.025
-    cut_at_s: float | None = None
-    silent_at_s: float | None = None
-    silent_for_s: float = 1.0
-
-    def __post_init__(self) -> None:
-        number(self, "delay_s", least=0, most=10)
-        for name in ("cut_at_s", "silent_at_s"):
-            if getattr(self, name) is not None:
-                number(self, name, least=0, most=3600)
-        number(self, "silent_for_s", least=0, most=3600)
+    delay_s: float = number(0.025, least=0, most=10)
+    cut_at_s: float | None = number(None, least=0, most=3600, optional=True)
+    silent_at_s: float | None = number(None, least=0, most=3600, optional=True)
+    silent_for_s: float = number(1.0, least=0, most=3600)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .fields import number
+from .fields import Spec, number, word
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outage:
+class Outage(Spec):
     """A time in which a server is away.
 
     Its port refuses every connection meanwhile; its messages are kept, as by a database behind it.
@@ -28,18 +28,11 @@ class Outage:
         The time [s] over which a drain spreads its goodbyes.
     """
 
-    at_s: float = 1.0
-    away_s: float | None = 0.5
-    how: str = "crash"
-    server: int = 0
-    jitter_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("at_s", "jitter_s", *(["away_s"] if self.away_s is not None else [])):
-            number(self, name, least=0, most=3600)
-        number(self, "server", least=0, most=63, whole=True)
-        if self.how not in ("crash", "drain"):
-            raise ValueError(f"Outage(how=…): expected 'crash' or 'drain', got {self.how!r}")
+    at_s: float = number(1.0, least=0, most=3600)
+    away_s: float | None = number(0.5, least=0, most=3600, optional=True)
+    how: str = word("crash", "drain", default="crash")
+    server: int = number(0, least=0, most=63)
+    jitter_s: float = number(0.0, least=0, most=3600)
 
     @property
     def end_s(self) -> float:

@@ -6,7 +6,7 @@ import re
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
-from .fields import flag, number
+from .fields import Spec, flag, number
 
 #: The words of a configuration. Quotes and comments begin where a word begins, and `${name}` lies inside one.
 WORD = re.compile(
@@ -24,7 +24,7 @@ PROMPT = re.compile("proxy_(http_version|set_header|hide_header|buffering|(read|
 
 
 @dataclass(frozen=True)
-class Proxy:
+class Proxy(Spec):
     """A proxy between clients and servers: its configuration, but for the laboratory's own lines.
 
     Parameters
@@ -60,12 +60,11 @@ class Proxy:
     _: KW_ONLY
     http: str = ""
     upstream: str = ""
-    connections: int = 512
-    http2: bool = False
+    connections: int = number(512, least=4, most=8192)
+    http2: bool = flag(False)
 
     def __post_init__(self) -> None:
-        number(self, "connections", least=4, most=8192, whole=True)
-        flag(self, "http2")
+        super().__post_init__()
         for name in ("location", "http", "upstream"):
             text = getattr(self, name)
             if not isinstance(text, str):

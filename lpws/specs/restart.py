@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .fields import number
+from .fields import Spec, number
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restart:
+class Restart(Spec):
     """A restart of a server under a crowd of clients. At t = 0 every connection is cut.
 
     Parameters
@@ -30,19 +30,10 @@ class Restart:
         Of every random choice.
     """
 
-    clients: int = 1000
-    away_s: float = 0.5
-    backlog: int = 100
-    patience_s: float = 0.5
-    serves_hz: float = 400.0
-    until_s: float = 10.0
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        number(self, "clients", least=1, most=1_000_000, whole=True)
-        number(self, "away_s", least=0, most=60)
-        number(self, "backlog", least=1, most=1_000_000, whole=True)
-        number(self, "patience_s", least=0.01, most=60)
-        number(self, "serves_hz", least=1, most=1_000_000)
-        number(self, "until_s", least=0.1, most=600)
-        number(self, "seed", least=0, most=2**63, whole=True)
+    clients: int = number(1000, least=1, most=1_000_000)
+    away_s: float = number(0.5, least=0, most=60)
+    backlog: int = number(100, least=1, most=1_000_000)
+    patience_s: float = number(0.5, least=0.01, most=60)
+    serves_hz: float = number(400.0, least=1, most=1_000_000)
+    until_s: float = number(10.0, least=0.1, most=600)
+    seed: int = number(1, least=0, most=2**63)

@@ -6,10 +6,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .fields import flag, number
+from .fields import Spec, flag, number
 
 
-class Transport:
+class Transport(Spec):
     """The behavior that all transports have in common; each of the five overrides what differs."""
 
     path: str  #: path of its server half
@@ -42,16 +42,12 @@ class Reload(Transport):
         default, so that a run shows what a new connection per request costs.
     """
 
-    pause_s: float = 1.0
-    keep_alive: bool = False
+    pause_s: float = number(1.0, least=0.001, most=3600)
+    keep_alive: bool = flag(False)
 
     path = "/reload"
     label = "reload"
     at_random = True
-
-    def __post_init__(self) -> None:
-        number(self, "pause_s", least=0.001, most=3600)
-        flag(self, "keep_alive")
 
     @property
     def patience_s(self) -> float:
@@ -83,17 +79,12 @@ class ShortPolling(Transport):
         Whether all clients poll at the same moments, instead of each with a phase of its own.
     """
 
-    interval_s: float = 1.0
-    keep_alive: bool = True
-    aligned: bool = False
+    interval_s: float = number(1.0, least=0.001, most=3600)
+    keep_alive: bool = flag(True)
+    aligned: bool = flag(False)
 
     path = "/shortpolling"
     label = "short polling"
-
-    def __post_init__(self) -> None:
-        number(self, "interval_s", least=0.001, most=3600)
-        flag(self, "keep_alive")
-        flag(self, "aligned")
 
     @property
     def patience_s(self) -> float:
@@ -121,21 +112,14 @@ class LongPolling(Transport):
         How long [s] a client waits after a response before it asks again.
     """
 
-    hold_s: float = 20.0
-    keep_alive: bool = True
-    cursor: bool = True
-    pause_s: float = 0.0
+    hold_s: float = number(20.0, least=0.001, most=300)  # RFC 6202 §5.5: browsers give up after 300 s
+    keep_alive: bool = flag(True)
+    cursor: bool = flag(True)
+    pause_s: float = number(0.0, least=0, most=3600)
 
     path = "/longpolling"
     label = "long polling"
     persistent = True
-
-    def __post_init__(self) -> None:
-        # RFC 6202 §5.5: browsers give up after 300 s.
-        number(self, "hold_s", least=0.001, most=300)
-        flag(self, "keep_alive")
-        flag(self, "cursor")
-        number(self, "pause_s", least=0, most=3600)
 
     @property
     def patience_s(self) -> float:
@@ -153,14 +137,11 @@ class SSE(Transport):
         How long [s] the server asks a client to wait before it connects again.
     """
 
-    retry_s: float = 1.0
+    retry_s: float = number(1.0, least=0.001, most=3600)
 
     path = "/sse"
     label = "SSE"
     persistent = streams = True
-
-    def __post_init__(self) -> None:
-        number(self, "retry_s", least=0.001, most=3600)
 
     @property
     def patience_s(self) -> float:
@@ -183,18 +164,13 @@ class WebSocket(Transport):
         The mean time [s] that a client waits before it connects again.
     """
 
-    flush_s: float = 0.0
-    ping_s: float = 0.0
-    retry_s: float = 1.0
+    flush_s: float = number(0.0, least=0, most=60)
+    ping_s: float = number(0.0, least=0, most=3600)
+    retry_s: float = number(1.0, least=0.001, most=3600)
 
     path = "/websocket"
     label = "WebSocket"
     persistent = streams = upgrades = True
-
-    def __post_init__(self) -> None:
-        number(self, "flush_s", least=0, most=60)
-        number(self, "ping_s", least=0, most=3600)
-        number(self, "retry_s", least=0.001, most=3600)
 
     @property
     def patience_s(self) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from .fields import number
+from .fields import Spec, number, word
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workload:
+class Workload(Spec):
     """The messages that are published, and the number of clients that are to get them.
 
     Parameters
@@ -31,27 +31,14 @@ class Workload:
         Of every random choice in the run.
     """
 
-    clients: int = 20
-    rate_hz: float = 2.0
-    duration_s: float = 8.0
-    pattern: str = "poisson"
-    burst: int = 2
-    spacing_s: float = 0.001
-    size_bytes: int = 20
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        number(self, "clients", least=1, most=20_000, whole=True)
-        number(self, "rate_hz", least=0.001, most=10_000)
-        number(self, "duration_s", least=0.001, most=3600)
-        number(self, "burst", least=1, most=10_000, whole=True)
-        number(self, "spacing_s", least=0, most=60)
-        number(self, "size_bytes", least=1, most=65_536, whole=True)
-        number(self, "seed", least=0, most=2**63, whole=True)
-        if self.pattern not in ("poisson", "periodic", "bursts"):
-            raise ValueError(
-                f"Workload(pattern=…): expected 'poisson', 'periodic' or 'bursts', got {self.pattern!r}"
-            )
+    clients: int = number(20, least=1, most=20_000)
+    rate_hz: float = number(2.0, least=0.001, most=10_000)
+    duration_s: float = number(8.0, least=0.001, most=3600)
+    pattern: str = word("poisson", "periodic", "bursts", default="poisson")
+    burst: int = number(2, least=1, most=10_000)
+    spacing_s: float = number(0.001, least=0, most=60)
+    size_bytes: int = number(20, least=1, most=65_536)
+    seed: int = number(1, least=0, most=2**63)
 
     def due_times_s(self) -> list[float]:
         """Intended times [s] of the publishes from the start of the run, sorted; at least one.
