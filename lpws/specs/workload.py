@@ -48,12 +48,11 @@ class Workload(Spec):
         """
         if self.pattern == "poisson":
             return self._poisson()
-        period_s = (self.burst if self.pattern == "bursts" else 1) / self.rate_hz
+        burst = self.burst if self.pattern == "bursts" else 1
+        period_s = burst / self.rate_hz
         starts = [n * period_s for n in range(1, int(self.duration_s / period_s + 1e-9) + 1)]
-        if self.pattern == "periodic":
-            return starts or [self.duration_s]
         starts = starts or [self.duration_s]
-        return sorted(start + n * self.spacing_s for start in starts for n in range(self.burst))
+        return sorted(start + n * self.spacing_s for start in starts for n in range(burst))
 
     def _poisson(self) -> list[float]:
         draw = random.Random(f"publish {self.seed}")
