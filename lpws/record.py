@@ -13,9 +13,11 @@ from .simulation import simulate
 
 #: How often a run is measured until it is fit to be recorded.
 ATTEMPTS = 8
+#: Between the clients of every recording and their server.
+LINK = specs.Link(delay_s=0.025)
 
 
-def fit(transport: specs.Transport, work: specs.Workload, link: specs.Link) -> Run:
+def fit(transport: specs.Transport, work: specs.Workload) -> Run:
     """The first of a few runs that is fit to be believed.
 
     It is chosen by its health, never by its result.
@@ -26,7 +28,7 @@ def fit(transport: specs.Transport, work: specs.Workload, link: specs.Link) -> R
         If `ATTEMPTS` runs are all unfit.
     """
     for _ in range(ATTEMPTS):
-        run = measure(transport, work, link)
+        run = measure(transport, work, LINK)
         if run.health.good:
             return run
     raise RunError(f"expected a run that is fit to be recorded, got {ATTEMPTS} that are not, such as {run}")
@@ -41,49 +43,42 @@ def five(hold_s: float) -> tuple[specs.Transport, ...]:
 def race() -> dict[str, Run]:
     """The race of the first notebook, each transport in turn."""
     work = specs.Workload(clients=20, rate_hz=3.0, duration_s=5.0, seed=4)
-    link = specs.Link(delay_s=0.025)
-    return {transport.label: fit(transport, work, link) for transport in five(hold_s=20.0)}
+    return {transport.label: fit(transport, work) for transport in five(hold_s=20.0)}
 
 
 def short_polling() -> dict[str, Run]:
     """The two intervals of the lesson on short polling, each as ``"interval s"``."""
     work = specs.Workload(clients=20, rate_hz=4.0, duration_s=4.0, seed=44)
-    link = specs.Link(delay_s=0.025)
-    return {f"{C} s": fit(specs.ShortPolling(interval_s=C), work, link) for C in (1.0, 0.3)}
+    return {f"{C} s": fit(specs.ShortPolling(interval_s=C), work) for C in (1.0, 0.3)}
 
 
 def long_polling() -> dict[str, Run]:
     """The runs in which lesson 03 counts transits and connections: with keep-alive, and with close."""
     work = specs.Workload(clients=10, rate_hz=10, duration_s=4.0, seed=71)
-    link = specs.Link(delay_s=0.025)
     ways = {"keep-alive": specs.LongPolling(), "close": specs.LongPolling(keep_alive=False)}
-    return {name: fit(way, work, link) for name, way in ways.items()}
+    return {name: fit(way, work) for name, way in ways.items()}
 
 
 def side_by_side() -> dict[str, Run]:
     """Three ways to poll at several message rates, of the lesson on choosing, each as ``"way, rate"``."""
-    link, interval_s = specs.Link(delay_s=0.025), 0.25
+    interval_s = 0.25
+    pause_s = models.dominant_pause(interval_s=interval_s, delay_s=LINK.delay_s)
     ways = {
         "short polling": specs.ShortPolling(interval_s=interval_s),
         "long polling": specs.LongPolling(),
-        "long polling, paused": specs.LongPolling(
-            pause_s=models.dominant_pause(interval_s=interval_s, delay_s=link.delay_s)
-        ),
+        "long polling, paused": specs.LongPolling(pause_s=pause_s),
     }
     runs = {}
     for rate_hz in (1.0, 3.0, 6.0, 12.0, 24.0):
         work = specs.Workload(clients=5, rate_hz=rate_hz, duration_s=4.0, seed=22)
         for name, way in ways.items():
-            runs[f"{name}, {rate_hz:g}"] = fit(way, work, link)
+            runs[f"{name}, {rate_hz:g}"] = fit(way, work)
     return runs
 
 
 #: Name of a recording → what measures it: label → run.
 RECORDINGS: dict[str, Callable[[], dict[str, Run]]] = {
-    "race": race,
-    "short_polling": short_polling,
-    "long_polling": long_polling,
-    "side_by_side": side_by_side,
+    each.__name__: each for each in (race, short_polling, long_polling, side_by_side)
 }
 
 

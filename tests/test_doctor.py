@@ -356,7 +356,7 @@ def test_what_is_recorded_can_be_loaded(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize("late", [0, 3, 99])
 def test_a_run_is_recorded_when_the_laboratory_was_in_time(monkeypatch, late):
     """Late so many times, then in time; a machine that is never in time gets no recording."""
-    from lpws import Link, WebSocket, Workload, record
+    from lpws import WebSocket, Workload, record
 
     measured = []
 
@@ -365,7 +365,7 @@ def test_a_run_is_recorded_when_the_laboratory_was_in_time(monkeypatch, late):
         return measured[-1]
 
     monkeypatch.setattr(record, "measure", measure)
-    arguments = WebSocket(), Workload(clients=2), Link(delay_s=0.01)
+    arguments = WebSocket(), Workload(clients=2)
     if late < record.ATTEMPTS:
         assert record.fit(*arguments) is measured[late]
         assert len(measured) == late + 1
