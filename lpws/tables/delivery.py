@@ -48,46 +48,23 @@ def deliveries(run: Run) -> pd.DataFrame:
     # Published or not: what arrived out of nowhere must show.
     ids = np.unique(np.concatenate([published.index, sent.message, received.message])).astype(np.int64)
     clients = np.unique(np.concatenate([np.arange(run.workload.clients), sent.client, received.client]))
+    pair = ["message", "client"]
+    every = pd.MultiIndex.from_product([ids, clients], names=pair)
+    arrived = received.drop_duplicates(pair).set_index(pair)
+    # Of several sendings the one that arrived counts or, if none did, the first.
+    request = sent.join(arrived.request.rename("brought_by"), on=pair).brought_by
+    sent = sent[request.isna() | (request == sent.request)].drop_duplicates(pair).set_index(pair)
 
-    every_row = _row(received, ids, clients)
-    row_of_received, first = np.unique(every_row, return_index=True)
-    n = len(ids) * len(clients)
-    result = pd.DataFrame({"message": np.repeat(ids, len(clients)), "client": np.tile(clients, len(ids))})
+    result = every.to_frame()
     result["due_s"] = result.message.map(due)
     result["published_s"] = result.message.map(published)
-    result["received_s"] = _filled(n, np.nan, row_of_received, received.t.to_numpy()[first])
+    result["sent_s"] = sent.t
+    result["received_s"] = arrived.t
     result["latency_s"] = result.received_s - result.due_s
-    result["request"] = _filled(n, NONE, row_of_received, received.request.to_numpy()[first])
-    result.insert(4, "sent_s", _sent_s(sent, _row(sent, ids, clients), result))
-    result.insert(7, "transit_s", result.received_s - result.sent_s)
-
-    newest = np.zeros(len(clients), np.int64)
-    np.maximum.at(newest, np.searchsorted(clients, received.client), received.message.to_numpy())
-    passed_by = result.message.to_numpy() < np.tile(newest, len(ids))
+    result["transit_s"] = result.received_s - result.sent_s
+    result["request"] = arrived.request.reindex(every, fill_value=NONE)
+    passed_by = result.message < result.client.map(received.groupby("client").message.max())
     state = np.where(result.received_s.notna(), 0, np.where(passed_by, 1, 2))
     result["state"] = pd.Categorical.from_codes(state, list(STATES))
-    result["copies"] = np.bincount(every_row, minlength=n)
-    return result
-
-
-def _sent_s(sent: pd.DataFrame, row_of_sent: np.ndarray, result: pd.DataFrame) -> np.ndarray:
-    """Time [s] at which each row was sent: by the request that brought it or, if none did, the first time."""
-    t = sent.t.to_numpy()
-    row, first = np.unique(row_of_sent, return_index=True)
-    first_s = _filled(len(result), np.nan, row, t[first])
-    matching = sent.request.to_numpy() == result.request.to_numpy()[row_of_sent]
-    row, first = np.unique(row_of_sent[matching], return_index=True)
-    matching_s = _filled(len(result), np.nan, row, t[matching][first])
-    return np.where(result.received_s.isna(), first_s, matching_s)
-
-
-def _row(frame: pd.DataFrame, ids: np.ndarray, clients: np.ndarray) -> np.ndarray:
-    """Row of each event's message and client in the table of all messages × all clients."""
-    return np.searchsorted(ids, frame.message) * len(clients) + np.searchsorted(clients, frame.client)
-
-
-def _filled(n: int, missing: float, where: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """An array of n values, all missing but those given, shape (n,)."""
-    result = np.full(n, missing)
-    result[where] = values
-    return result
+    result["copies"] = received.groupby(pair).size().reindex(every, fill_value=0)
+    return result.reset_index(drop=True)
