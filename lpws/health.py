@@ -66,6 +66,9 @@ _ACTS = {
     ("client", "ticked"): "clients' loop",
 }
 
+#: The parts that are loops, and tick.
+_LOOPS = {"server loop", "clients' loop"}
+
 #: Lateness of the 99th percentile [s] from which a run is not fit to be believed.
 LIMIT_S = 0.010
 #: A loop that computes for so much of the time in which it is late is busy, and not kept waiting.
@@ -110,43 +113,40 @@ class Health:
         """The health of the run with these events; of its outcome only with its books."""
         # First, since a timer that fires a little early stands before the moment at which it was due.
         due = {
-            (side, message if side == "publisher" else request): t
+            (side, request, message): t
             for t, name, side, _client, _connection, request, message, _size in events
             if name == "due" and t >= 0
         }
-        # Part → each of its loops, as every server has one → how late; and when, how late, computed so far.
-        late: dict[str, dict[int, list[float]]] = {}
-        ticks: dict[str, dict[int, list[tuple[float, float, int]]]] = {}
+        # Part → each of its loops, as every server has one → when it acted, how late, and computed so far.
+        loops: dict[str, dict[int, list[tuple[float, float, int]]]] = {}
         acts: list[tuple[str, float, float]] = []  # which part acted when, and how late
         servers = books.run.servers if books else 1
         for t, name, side, _client, _connection, request, message, size in events:
             if t < 0:  # the crowd of connections before the start disturbs nothing that is measured
                 continue
-            key = message if name == "published" else request
             owner = "publisher" if name == "published" else side
-            part = _ACTS.get((owner, name))
-            if part is not None and (owner, key) in due:
-                late_s = t - due[owner, key]
-                loop = which_loop(request, servers) if (side, name) == ("server", "ticked") else 0
-                late.setdefault(part, {}).setdefault(loop, []).append(late_s)
-                if name == "ticked":
-                    ticks.setdefault(part, {}).setdefault(loop, []).append((t, late_s, size))
+            part, act = _ACTS.get((owner, name)), (owner, request, message)
+            if part is not None and act in due:
+                late_s = t - due[act]
+                loop = which_loop(request, servers) if part == "server loop" else 0
+                loops.setdefault(part, {}).setdefault(loop, []).append((t, late_s, size))
                 acts.append((part, t, late_s))
-        latest = {part: map(_median_and_p99, loops.values()) for part, loops in late.items()}
-        lateness_s = {part: max(latest[part], key=itemgetter(1)) for part in _ACTS.values() if part in late}
+        late = {part: [*map(_quantiles, loops[part].values())] for part in _ACTS.values() if part in loops}
+        lateness_s = {part: max(each, key=itemgetter(1))[:2] for part, each in late.items()}
         if books is None:
             return cls(lateness_s, tuple(log))
-        overloaded = {part for part in ticks if books.heavy and any(map(_busy, ticks[part].values()))}
+        busy = {part for part in _LOOPS & late.keys() if any(map(_busy, loops[part].values()))}
+        overloaded = busy if books.heavy else set()
         if "server loop" in overloaded:  # they share the kernel's process with it
             overloaded |= {"publisher", "link"} & lateness_s.keys()
         faults = [*books.run.faults, *books.faults]
         # Between its ticks each part may have been as late as it often is, and a message may have met that
         # of all but the publisher, whose is over; a proxy may have been as late as any: nobody knows.
-        often_s = {part: max(_quantile(each, 0.9) for each in late[part].values()) for part in late}
+        often_s = {part: max(p90 for _median, _p99, p90 in each) for part, each in late.items()}
         met_s = [s for part, s in often_s.items() if part != "publisher"]
         excused_s = sum(met_s) + (max(met_s, default=0) if books.run.through else 0)
         # A loop that ticks later than it often does may have stood still ever since the tick before.
-        spans = [(t - by_s - TICK_S * (part in ticks and by_s > often_s[part]), t) for part, t, by_s in acts]
+        spans = [(t - by_s - TICK_S * (part in _LOOPS and by_s > often_s[part]), t) for part, t, by_s in acts]
         if (delayed_s := books.delayed_s(spans)) >= LIMIT_S + excused_s:
             faults.append(f"one message in ten was {1e3 * delayed_s:.0f} ms late, and nothing says why")
         found = books.outcome, books.causes, frozenset(overloaded), books.uncompared, books.statuses
@@ -180,14 +180,13 @@ class Health:
         if self.lateness_s:
             verdict += f": trust differences of latency above {1e3 * self.resolution_s:.1f} ms"
         said = [f"the server said: {self.log[0]}"] if self.log else []
-        why = {"failed": ": " + ", ".join(f"{n:,} × {status}" for status, n in self.statuses.items())}
+        statuses = ", ".join(f"{n:,} × {status}" for status, n in self.statuses.items())
+        words = {"failed": f"failed: {statuses}"} if statuses else {}
         told = [
-            f"{n:,} {what}{why.get(what, '') if self.statuses else ''} "
-            f"({self.causes.get(what, 'unexplained')})"
+            f"{n:,} {words.get(what, what)} ({self.causes.get(what, 'unexplained')})"
             for what, n in self.outcome.items()
         ]
-        uncompared = [self.uncompared] if self.uncompared else []
-        return "; ".join([verdict, *said, *self.faults, *told, *uncompared])
+        return "; ".join(filter(None, [verdict, *said, *self.faults, *told, self.uncompared]))
 
     def __str__(self) -> str:
         late = ", ".join(
@@ -200,12 +199,10 @@ class Health:
         return f"<{self}>"
 
 
-def _quantile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
-def _median_and_p99(values: list[float]) -> tuple[float, float]:
-    return _quantile(values, 0.5), _quantile(values, 0.99)
+def _quantiles(acts: list[tuple[float, float, int]]) -> tuple[float, ...]:
+    """Median, 99th and 90th percentile [s] of how late acts were."""
+    late_s = sorted(late_s for _t, late_s, _computed in acts)
+    return tuple(late_s[min(len(late_s) - 1, int(share * len(late_s)))] for share in (0.5, 0.99, 0.9))
 
 
 def _busy(ticks: list[tuple[float, float, int]]) -> bool:
