@@ -26,7 +26,7 @@ one; a message that nobody published; a request that failed; a message that was 
 a request without an answer; a connection in place of one that had ended."""
 
 _AFTER_AN_END = ("failed", "pending", "unanswered", "reconnected")
-_AFTER_A_FAULT = ("missed", "failed", "pending", "unanswered", "reconnected")
+_AFTER_A_FAULT = ("missed", *_AFTER_AN_END)
 
 
 def heavy(transport: specs.Transport, workload: specs.Workload) -> bool:
@@ -70,20 +70,18 @@ class Books:
         found = map(itemgetter(*fields), self.rows[name, side])
         return Counter(set(found) if self.apart else found)
 
+    def total(self, name: str, side: str) -> int:
+        """Bytes of all events of this name."""
+        return sum(row[7] for row in self.rows[name, side])
+
     @cached_property
     def outcome(self) -> dict[str, int]:
         """Counts of what the run suffered, by the names of `ALL`; only what happened is in it."""
-        seen: set[tuple[int, int]] = set()
+        received = self.rows["message_received", "client"]
+        seen = dict.fromkeys(map(itemgetter(3, 6), received))  # client and message, in order, without copies
         newest = dict.fromkeys(range(self.run.workload.clients), 0)
-        doubled = reordered = 0
-        for _t, _name, _side, client, _connection, _request, message, _size in self.rows[
-            "message_received", "client"
-        ]:
-            pair = (client, message)
-            if pair in seen:
-                doubled += 1
-                continue
-            seen.add(pair)
+        reordered = 0
+        for client, message in seen:
             if message > newest.get(client, 0):
                 newest[client] = message
             else:
@@ -98,8 +96,8 @@ class Books:
             missed += passed - got[client]
             pending += len(published) - passed
         found = {
-            "missed": missed, "doubled": doubled, "reordered": reordered, "unknown": unknown,
-            "failed": len(self.rows["failed", "client"]), "pending": pending,
+            "missed": missed, "doubled": len(received) - len(seen), "reordered": reordered,
+            "unknown": unknown, "failed": len(self.rows["failed", "client"]), "pending": pending,
             "unanswered": len(self._unanswered), "reconnected": len(self._lost),
         }  # fmt: skip
         return {what: number for what, number in found.items() if number}
@@ -190,7 +188,7 @@ class Books:
             (not run.transport.cursor, ("missed", "pending"), "no cursor"),
             (run.through is not None, run.through and self._by_proxy, "the proxy"),
             (run.transport.at_random, ("pending",), "readers who had not reloaded"),
-            (self.heavy, ("failed", "pending", "unanswered", "reconnected"), "more load than it carries"),
+            (self.heavy, _AFTER_AN_END, "more load than it carries"),
         ]
         found: dict[str, str] = {}
         for holds, explained, cause in declared:
@@ -221,12 +219,10 @@ class Books:
     @cached_property
     def transits(self) -> list[tuple[float, float]]:
         """Times [s] of each message's stamp at the server and of its arrival at the client."""
-        sent = {(row[3], row[6], row[5]): row[0] for row in self.rows["message_sent", "server"]}
-        return [
-            (sent[row[3], row[6], row[5]], row[0])
-            for row in self.rows["message_received", "client"]
-            if (row[3], row[6], row[5]) in sent
-        ]
+        key = itemgetter(3, 6, 5)  # client, message, request
+        sent = {key(row): row[0] for row in self.rows["message_sent", "server"]}
+        received = self.rows["message_received", "client"]
+        return [(sent[key(row)], row[0]) for row in received if key(row) in sent]
 
     def delayed_s(self, late: list[tuple[float, float]]) -> float:
         """90th percentile [s] of the delay of messages that nothing explains; 0 where it proves nothing.
@@ -354,16 +350,12 @@ def _bytes(books: Books) -> Iterator[str]:
 def _same_bytes(books: Books) -> Iterator[str]:
     if books.run.transport.streams or books.heavy or books.rows["failed", "client"]:
         return
-    total = {
-        key: sum(row[7] for row in books.rows[key])
-        for key in (("request_sent", "client"), ("read", "server"),
-                    ("response_received", "client"), ("written", "server"))
-    }  # fmt: skip
-    if total["request_sent", "client"] != total["read", "server"]:
+    if books.total("request_sent", "client") != books.total("read", "server"):
         yield "the server read other bytes than the clients wrote"
     last = books._last_requests if books.run.transport.persistent else set()
     unsure = books.requests("response_sent", "server") ^ books.requests("response_received")
-    if not unsure & last and total["response_received", "client"] != total["written", "server"]:
+    differ = books.total("response_received", "client") != books.total("written", "server")
+    if differ and not unsure & last:
         yield "the clients read other bytes than the server wrote"
 
 
