@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from IPython import get_ipython
 from IPython.display import DisplayHandle
@@ -41,16 +41,15 @@ def live(runs: Iterable[Run]) -> Figure:
     >>> live([simulate(LongPolling(), Workload(clients=2, duration_s=1.0))])
     <Drawing size 750x480 with 2 Axes>
     """
-    figure = Drawing(figsize=SIZE, dpi=100)
-    show: Callable[[float], None] | None = None
+    figure, run, place = Drawing(figsize=SIZE, dpi=100), None, DisplayHandle()
+    in_notebook, show = hasattr(get_ipython(), "kernel"), place.display
     for run in runs:
         connections_and_latency(run, figure=figure)
-        if show is None:
-            show = _place(figure, describe(run))
-        else:
-            show(PAGE_DPI)  # quickly, since what is drawn while the run lasts disturbs it
-    if show is not None:
-        show(DPI)
+        if in_notebook:  # quickly, since what is drawn while the run lasts disturbs it
+            show(bundle(figure, describe(run), PAGE_DPI), raw=True)
+            show = place.update
+    if in_notebook and run:
+        show(bundle(figure, describe(run), DPI), raw=True)
     return figure
 
 
@@ -62,13 +61,3 @@ def describe(run: Run) -> str:
         "connections at the server: a line for those opened so far, an area for those open. Below, a "
         "dot for each message that reached a client, at the time when it arrived, as high as it was old."
     )
-
-
-def _place(figure: Figure, description: str) -> Callable[[float], None]:
-    """A place for the figure in the notebook; what to call to show it anew there, with its resolution."""
-    if not hasattr(get_ipython(), "kernel"):
-        return lambda _dpi: None
-
-    handle = DisplayHandle()
-    handle.display(bundle(figure, description, PAGE_DPI), raw=True)
-    return lambda dpi: handle.update(bundle(figure, description, dpi), raw=True)
