@@ -86,13 +86,11 @@ def load_run(name: str) -> dict[str, Run]:
 
 
 def _to_dict(run: Run) -> dict:
-    rows = [(round(t, 6), *rest) for t, *rest in run.events]
-    columns = dict(zip(Event._fields, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}
+    columns = {name: [event[n] for event in run.events] for n, name in enumerate(Event._fields)}
+    columns["t"] = [round(t, 6) for t in columns["t"]]
     for name in ("name", "side"):  # few different words: store each once
-        values = columns.get(name, [])
-        words = sorted(set(values))
-        codes = {word: code for code, word in enumerate(words)}
-        columns[name] = {"words": words, "codes": [codes[value] for value in values]}
+        words = sorted(set(columns[name]))
+        columns[name] = {"words": words, "codes": [words.index(word) for word in columns[name]]}
     return {field.name: _plain(getattr(run, field.name)) for field in fields(Run)} | {"events": columns}
 
 

@@ -50,14 +50,10 @@ def summary(runs: Run | Mapping[str, Run]) -> pd.DataFrame:
 
 
 def _summary(run: Run) -> dict:
-    row = {}
-    sides = {side: connections(run, side) for side in ("client", "server")}
-    for side, frame in sides.items():
-        row["counts", f"opened_{side}"] = frame.opened_s.notna().sum()
-    for side, frame in sides.items():
-        row["counts", f"opened_{side}_from_0"] = (frame.opened_s >= 0).sum()
-    for side in sides:
-        row["counts", f"open_peak_{side}"] = max([0, *open_over_time(run, side).open])
+    opened_s = {side: connections(run, side).opened_s for side in ("client", "server")}
+    row = {("counts", f"opened_{side}"): opened_s[side].notna().sum() for side in opened_s}
+    row |= {("counts", f"opened_{side}_from_0"): (opened_s[side] >= 0).sum() for side in opened_s}
+    row |= {("counts", f"open_peak_{side}"): max([0, *open_over_time(run, side).open]) for side in opened_s}
     asked = requests(run)
     asked = asked[asked.sent_s.between(0, run.workload.duration_s)]
     answered = asked[asked.answered_s.notna()]
