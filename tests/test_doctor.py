@@ -20,9 +20,8 @@ from lpws.doctor import cures, installation
 from lpws.run import Run, RunError
 
 
-def one(findings):
-    """The only finding, as a sentence and its cure."""
-    (finding,) = findings
+def one(finding):
+    """The finding, as a sentence and its cure."""
     return finding.what, finding.cure
 
 
@@ -36,7 +35,7 @@ def test_a_finding_says_what_to_type():
 
 @pytest.mark.parametrize("look", [look for look in doctor.LOOKS if look is not doctor.trial])
 def test_this_place_is_sound(look):
-    assert [finding.fault for finding in look()] == [False]
+    assert look().fault is False
 
 
 def test_an_old_python():
@@ -124,7 +123,7 @@ def test_what_to_type_to_install(monkeypatch, system, folder, tool):
 @pytest.mark.parametrize("name", ["nginx", "nats"])
 def test_a_real_program_that_is_missing_is_a_hint(monkeypatch, name):
     monkeypatch.setenv(f"LPWS_{name.upper()}", "")
-    (finding,) = getattr(doctor, name)()
+    finding = getattr(doctor, name)()
     assert (finding.fault, finding.hint) == (False, True)
     assert finding.what == f"{name} is not here: its lessons show recorded runs"
     assert finding.cure == cures.wild()
@@ -245,7 +244,7 @@ def test_a_proxy(monkeypatch, spared, good):
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", spared)
     assert urllib.request.getproxies()["http"]
-    (found,) = doctor.proxy()
+    found = doctor.proxy()
     assert not found.fault  # lpws itself asks no proxy
     assert (found.cure == "") is good
     assert good or found.cure == "export NO_PROXY=127.0.0.1,localhost"
@@ -321,7 +320,7 @@ def test_the_command_looks_at_all_and_its_status_tells(monkeypatch, capsys, faul
     def look(name):
         def find():
             seen[name] += 1
-            yield doctor.Finding(name, "fix it" if name == faulty else "")
+            return doctor.Finding(name, "fix it" if name == faulty else "")
 
         return find
 

@@ -13,7 +13,7 @@ from .laboratory import nats, nginx, recordings, transports, trial
 from .system import files, loopback, processors, proxy
 
 #: What is looked at, in this order.
-LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+LOOKS: tuple[Callable[[], Finding | None], ...] = (
     *(python, packages, kernel, loopback, proxy, files, processors),
     *(recordings, transports, nginx, nats, trial),  # these use the package itself
 )
@@ -22,7 +22,7 @@ LOOKS: tuple[Callable[[], Iterator[Finding]], ...] = (
 def examine() -> Iterator[Finding]:
     """Every finding, until something is missing that the rest would need."""
     for look in LOOKS:
-        for finding in look():
+        if finding := look():
             yield finding
             if finding.fault and look in (python, packages, loopback):
                 return

@@ -6,7 +6,6 @@ import importlib
 import importlib.metadata
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from . import cures
@@ -19,30 +18,27 @@ IMPORTED = (
 )
 
 
-def python(version: tuple[int, ...] = tuple(sys.version_info)) -> Iterator[Finding]:
+def python(version: tuple[int, ...] = tuple(sys.version_info)) -> Finding:
     """Look at the version of this Python."""
     found = ".".join(map(str, version[:3]))
     if version[:2] < (3, 11):
-        yield Finding(f"this is Python {found}, and lpws needs 3.11 or newer", set_up())
-    else:
-        yield Finding(f"Python {found}")
+        return Finding(f"this is Python {found}, and lpws needs 3.11 or newer", set_up())
+    return Finding(f"Python {found}")
 
 
-def packages() -> Iterator[Finding]:
+def packages() -> Finding:
     """Look at every package that lpws and its notebooks ask for: is it there, new enough, and whole?"""
     try:
         wanted = importlib.metadata.requires("lpws") or []
     except importlib.metadata.PackageNotFoundError:
         there = (cures.CHECKOUT / "run.py").exists()
-        yield Finding(
+        return Finding(
             "lpws is not installed in this Python", set_up() if there else install(f"{cures.CHECKOUT}[lab]")
         )
-        return
     try:
         from packaging.requirements import Requirement
     except ImportError:
-        yield Finding("packaging is missing", mend("packaging"))
-        return
+        return Finding("packaging is missing", mend("packaging"))
     bad, typed = [], []
     for requirement in map(Requirement, wanted):
         if requirement.marker and not any(requirement.marker.evaluate({"extra": e}) for e in ("", "lab")):
@@ -64,16 +60,14 @@ def packages() -> Iterator[Finding]:
                 continue
         typed.append(mend(f"{requirement.name}{requirement.specifier}"))
     if bad:
-        yield Finding("; ".join(bad), "\n".join(dict.fromkeys(typed)))
-        return
+        return Finding("; ".join(bad), "\n".join(dict.fromkeys(typed)))
     broken = {name: error for name in IMPORTED if (error := _import_error(name))}
     if broken:
-        yield Finding(
+        return Finding(
             "; ".join(f"{name} is there and does not load ({error})" for name, error in broken.items()),
             install(*broken, again=True),
         )
-        return
-    yield Finding("every package is there, new enough, and loads")
+    return Finding("every package is there, new enough, and loads")
 
 
 def _import_error(name: str) -> str:
@@ -92,22 +86,20 @@ def _on_python_path(found: importlib.metadata.Distribution) -> str:
     return next((folder for folder in folders if os.path.realpath(folder) == place), "")
 
 
-def kernel() -> Iterator[Finding]:
+def kernel() -> Finding | None:
     """Look whether JupyterLab would start its Python kernel with this Python."""
     try:
         from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
     except ImportError:
-        return  # packages says what is missing
+        return None  # packages says what is missing
     try:
         command = KernelSpecManager().get_kernel_spec("python3")
     except NoSuchKernel:
-        yield Finding("Jupyter has no Python kernel", mend("ipykernel"))
-        return
+        return Finding("Jupyter has no Python kernel", mend("ipykernel"))
     started = command.argv[0]
     if os.path.dirname(started) and Path(started).parent.resolve() != Path(sys.executable).parent.resolve():
-        yield Finding(
+        return Finding(
             f"the kernel python3 in {command.resource_dir} starts another Python, {started}",
             rename(command.resource_dir, "python3-other"),  # under that name it can still be used
         )
-    else:
-        yield Finding("the kernel of the notebooks is this Python")
+    return Finding("the kernel of the notebooks is this Python")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from .cures import Finding, install, quoted, wild
 
 
-def recordings() -> Iterator[Finding]:
+def recordings() -> Finding:
     """Try to read the recorded runs."""
     from ..recordings import DATA, load
 
@@ -16,22 +16,19 @@ def recordings() -> Iterator[Finding]:
         try:
             number += len(load(path))
         except ValueError as error:
-            again = f"git -C {quoted(DATA.parent)} checkout -- {quoted(f'data/{path.name}')}"
-            cure = (
-                again if (DATA.parent / ".git").exists() else f"take data/{path.name} from the project again"
-            )
-            yield Finding(str(error), cure)
-            return
+            cure = f"take data/{path.name} from the project again"
+            if (DATA.parent / ".git").exists():
+                cure = f"git -C {quoted(DATA.parent)} checkout -- {quoted(f'data/{path.name}')}"
+            return Finding(str(error), cure)
     if number:
-        yield Finding(f"{number} recorded runs can be read")
-    else:
-        yield Finding(
-            f"there are no recorded runs in {DATA}: lpws was installed without its checkout",
-            "in the checkout, where the notebooks are: " + install("--editable", ".[lab]"),
-        )
+        return Finding(f"{number} recorded runs can be read")
+    return Finding(
+        f"there are no recorded runs in {DATA}: lpws was installed without its checkout",
+        "in the checkout, where the notebooks are: " + install("--editable", ".[lab]"),
+    )
 
 
-def transports() -> Iterator[Finding]:
+def transports() -> Finding:
     """Try to serve clients of every transport."""
     from .. import specs
     from ..measurement import measure
@@ -42,27 +39,24 @@ def transports() -> Iterator[Finding]:
         try:
             measure(transport, work)
         except RunError as error:
-            needed = ["picows"] if transport.label == "WebSocket" else ["httptools"]
-            yield Finding(
-                f"clients of {transport.label} are not served: {error}", install(*needed, again=True)
-            )
-            return
-    yield Finding("clients of every transport are served")
+            needed = install("picows" if transport.label == "WebSocket" else "httptools", again=True)
+            return Finding(f"clients of {transport.label} are not served: {error}", needed)
+    return Finding("clients of every transport are served")
 
 
-def nginx() -> Iterator[Finding]:
+def nginx() -> Finding:
     """Look for nginx, and try it."""
     from ..services import nginx
     from ..specs import Proxy
 
-    yield _service("nginx", lambda: nginx(Proxy(""), [9]))
+    return _service("nginx", lambda: nginx(Proxy(""), [9]))
 
 
-def nats() -> Iterator[Finding]:
+def nats() -> Finding:
     """Look for NATS, and try it."""
     from ..services import nats
 
-    yield _service("nats", nats)
+    return _service("nats", nats)
 
 
 def _service(name: str, make: Callable) -> Finding:
@@ -78,7 +72,7 @@ def _service(name: str, make: Callable) -> Finding:
         return Finding(str(error), f"take another {name} than {find(name)}, as by: {wild()}")
 
 
-def trial() -> Iterator[Finding]:
+def trial() -> Finding:
     """Measure for two seconds, and pass on the run's verdict on this machine."""
     from .. import specs
     from ..measurement import measure
@@ -88,7 +82,6 @@ def trial() -> Iterator[Finding]:
     try:
         run = measure(specs.LongPolling(), work, specs.Link(delay_s=0.025))
     except RunError as error:
-        yield Finding(f"a run of two seconds failed: {error}", "end what computes beside it, and try again")
-        return
+        return Finding(f"a run of two seconds failed: {error}", "end what computes beside it, and try again")
     cure = "end what computes beside it, put a laptop on mains, and try again"
-    yield Finding(f"a run of two seconds is {run.health}", "" if run.health.good else cure)
+    return Finding(f"a run of two seconds is {run.health}", "" if run.health.good else cure)

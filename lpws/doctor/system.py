@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import urllib.request
-from collections.abc import Iterator
 
 from .cures import Finding, with_variable
 
@@ -13,7 +12,7 @@ from .cures import Finding, with_variable
 FILES = 4_096
 
 
-def loopback() -> Iterator[Finding]:
+def loopback() -> Finding:
     """Try to reach a server on 127.0.0.1."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
@@ -27,53 +26,49 @@ def loopback() -> Iterator[Finding]:
     except OSError as error:
         said = error
     if said == b"hello":
-        yield Finding("a server on 127.0.0.1 can be reached")
-    else:
-        yield Finding(
-            f"a server on 127.0.0.1 cannot be reached ({said})",
-            "let programs of yours connect on 127.0.0.1, in the firewall or the sandbox that forbids it",
-        )
+        return Finding("a server on 127.0.0.1 can be reached")
+    return Finding(
+        f"a server on 127.0.0.1 cannot be reached ({said})",
+        "let programs of yours connect on 127.0.0.1, in the firewall or the sandbox that forbids it",
+    )
 
 
-def proxy() -> Iterator[Finding]:
+def proxy() -> Finding:
     """Look for a proxy that would come between a client and 127.0.0.1."""
     proxies = urllib.request.getproxies()
     if "http" in proxies and not urllib.request.proxy_bypass("127.0.0.1"):
-        yield Finding(
+        return Finding(
             "other programs would ask the proxy of this system for 127.0.0.1, too; lpws does not",
             with_variable("NO_PROXY", "127.0.0.1,localhost"),
             hint=True,
         )
-    else:
-        yield Finding("no proxy stands before 127.0.0.1")
+    return Finding("no proxy stands before 127.0.0.1")
 
 
-def files() -> Iterator[Finding]:
+def files() -> Finding | None:
     """Look at how many files may be open at once."""
     try:
         import resource
     except ImportError:  # Windows knows no such limit
-        return
+        return None
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < FILES:
-        yield Finding(
+        return Finding(
             f"this system allows {hard:,} open files, too few for more than {hard // 4:,} clients",
             f"start JupyterLab after 'ulimit -n {FILES}', if you are allowed to",
         )
-    else:
-        yield Finding("enough files may be open at once")
+    return Finding("enough files may be open at once")
 
 
-def processors() -> Iterator[Finding]:
+def processors() -> Finding:
     """Look whether server and clients have a processor each."""
     try:
         number = len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS, not on Windows
         number = os.cpu_count() or 1
     if number < 2:
-        yield Finding(
+        return Finding(
             "there is one processor: server and clients wait for each other, and latencies come out longer",
             "give the machine or its container a second one; counts can be trusted as they are",
         )
-    else:
-        yield Finding(f"{number} processors")
+    return Finding(f"{number} processors")
