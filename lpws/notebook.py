@@ -27,6 +27,8 @@ from .services.programs import as_missing
 
 #: How long a slider rests until its figure is drawn sharp [s].
 REST_S = 0.4
+#: What the function of a slider is to be.
+DRAWN = "a function that returns a figure or its axes"
 #: What the experiments of a notebook found in this kernel: name of the recording → call → result.
 _FOUND: dict[str, dict[str, Any]] = {}
 #: The recordings of which the reader has been told.
@@ -117,17 +119,12 @@ def show(figure: Axes | Figure | Film, description: str) -> None:
     description
         What there is to see, with the values that a reader would read off.
     """
-    if isinstance(figure, Axes):
-        figure = figure.get_figure(root=True)
-    if not isinstance(figure, Figure | Film):
-        raise TypeError(f"expected a figure or its axes, got {figure!r}")
     if not description.strip():
         raise ValueError("expected a description of the figure, got an empty one")
     if isinstance(figure, Film):
         display(figure.bundle(description), raw=True)
-        return
-    display(bundle(figure, description), raw=True)
-    close(figure)
+    else:
+        display(bundle(_figure(figure, "a figure or its axes"), description), raw=True)
 
 
 def slider(draw: Callable[..., Axes | Figure], description: str, **ranges: tuple | list) -> None:
@@ -152,19 +149,19 @@ def slider(draw: Callable[..., Axes | Figure], description: str, **ranges: tuple
     >>> slider(teeth, "A sawtooth.", interval_s=(0.1, 2.0, 0.1))  # doctest: +SKIP
     """
     values = {name: _begin(draw, name, choice) for name, choice in ranges.items()}
-    figure = _figure(draw(**values))
+    figure = _figure(draw(**values), DRAWN)
     handle = DisplayHandle()
     if importlib.util.find_spec("ipywidgets") is None:
         handle.display(bundle(figure, description), raw=True)
         print(f"with ipywidgets, a slider; without, change {', '.join(values)} in the cell and run it again")
         return
-    handles = [_widget(name, choice, values[name]) for name, choice in ranges.items()]
+    widgets = {name: _widget(name, choice, values[name]) for name, choice in ranges.items()}
     waiting: list[asyncio.TimerHandle] = []
 
     def redraw(_change=None) -> None:
-        values = {name: widget.value for name, widget in zip(ranges, handles, strict=True)}
+        values = {name: widget.value for name, widget in widgets.items()}
         try:
-            figure = _figure(draw(**values))
+            figure = _figure(draw(**values), DRAWN)
         except (TypeError, ValueError) as error:
             handle.update({"text/plain": f"✗ {error}"}, raw=True)
             return
@@ -181,7 +178,7 @@ def slider(draw: Callable[..., Axes | Figure], description: str, **ranges: tuple
             handle.update(bundle(figure, words, PAGE_DPI), raw=True)
             waiting.append(loop.call_later(REST_S, lambda: handle.update(bundle(figure, words), raw=True)))
 
-    for name, widget in zip(ranges, handles, strict=True):
+    for name, widget in widgets.items():
         widget.observe(redraw, "value")
         data = widget._repr_mimebundle_()
         display(data | {"text/plain": f"a slider for {name}, while a kernel runs"}, raw=True)
@@ -215,11 +212,11 @@ def _widget(name: str, choice: tuple | list, value: Any) -> Any:
     return kind(min=least, max=most, step=step, value=value, **look)
 
 
-def _figure(drawn: Any) -> Figure:
-    """The figure that a function has drawn on."""
+def _figure(drawn: Any, expected: str) -> Figure:
+    """The figure, or that of axes, which pyplot then forgets."""
     figure = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn
     if not isinstance(figure, Figure):
-        raise TypeError(f"expected a function that returns a figure or its axes, got {figure!r}")
+        raise TypeError(f"expected {expected}, got {figure!r}")
     close(figure)
     return figure
 
