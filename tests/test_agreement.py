@@ -20,8 +20,8 @@ CLOSE_GAP = models.repoll_gap(delay_s=D, handshakes=1)
 PAUSED_GAP = models.repoll_gap(delay_s=D, pause_s=0.2)
 #: Name → transport, and its mean latency by the closed form.
 CASES = {
-    "WebSocket": (lpws.WebSocket(), models.push_latency(delay_s=D)),
-    "SSE": (lpws.SSE(), models.push_latency(delay_s=D)),
+    "WebSocket": (lpws.WebSocket(), D),
+    "SSE": (lpws.SSE(), D),
     "long": (lpws.LongPolling(), models.long_polling_latency(rate_hz=8, gap_s=GAP, delay_s=D)),
     "long, close": (
         lpws.LongPolling(keep_alive=False),

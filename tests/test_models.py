@@ -87,7 +87,6 @@ def test_reload_against_a_simulated_reader(pause_s, handshakes):
     asked = reload_requests(pause_s, handshakes, published[-1])
     latency = polled(published, asked)
     assert latency.mean() == near(models.reload_latency(**spec))
-    assert len(asked) / asked[-1] == near(models.reload_requests_hz(**spec))
     assert ecdf_distance(latency, lambda x: models.reload_cdf(x, **spec)) < 0.005
 
 
@@ -95,7 +94,7 @@ def test_reload_against_a_simulated_reader(pause_s, handshakes):
 @given(pause_s=times, delay_s=delays, handshakes=round_trips)
 def test_a_reader_is_worse_served_than_a_timer_and_at_most_twice_as_late(pause_s, delay_s, handshakes):
     spec = {"pause_s": pause_s, "delay_s": delay_s, "handshakes": handshakes}
-    timer_s = 1 / models.reload_requests_hz(**spec) / 2
+    timer_s = (2 * delay_s * (1 + handshakes) + pause_s) / 2
     assert timer_s < models.reload_latency(**spec) - delay_s <= 2 * timer_s * (1 + 1e-9)
 
 
@@ -116,18 +115,10 @@ def test_short_polling_against_a_simulated_client(rate_hz, interval_s):
     asked = np.arange(0.37 * interval_s, published[-1] + interval_s, interval_s)
     latency = polled(published, asked)
     assert latency.mean() == near(models.short_polling_latency(**spec))
-    assert latency.std() == near(models.short_polling_sd(interval_s=interval_s))
-    assert latency.max() <= models.short_polling_worst(**spec)
-    assert latency.max() == near(models.short_polling_worst(**spec))
     assert ecdf_distance(latency, lambda x: models.short_polling_cdf(x, **spec)) < 0.005
 
     found, _ = np.histogram(published, asked)
-    assert len(asked) / (asked[-1] - asked[0]) == near(
-        models.short_polling_requests_hz(interval_s=interval_s)
-    )
     assert (found > 0).mean() == near(models.nonempty_share(rate_hz=rate_hz, interval_s=interval_s))
-    seen = (found > 0).sum() / found.sum()  # the newest of each poll
-    assert seen == near(models.newest_seen_share(rate_hz=rate_hz, interval_s=interval_s))
 
 
 # -------------------------------------------------------------------------------- long polling
@@ -148,7 +139,6 @@ def test_long_polling_against_a_simulated_client(rate_hz, gap_s, hold_s):
     assert latency.max() <= models.long_polling_worst(gap_s=gap_s, delay_s=D) + 1e-9
     assert latency.max() == near(models.long_polling_worst(gap_s=gap_s, delay_s=D))
     assert len(responses) / published[-1] == near(models.long_polling_responses_hz(**spec))
-    assert len(published) / len(responses) == near(models.long_polling_batch(**spec))
     assert ecdf_distance(latency, lambda x: models.long_polling_cdf(x, delay_s=D, **spec)) < 0.01
     # The step stands at d and not a little before it.
     assert models.long_polling_cdf([D - 1e-9, D], delay_s=D, **spec) == pytest.approx([0, 1 - p])
@@ -175,7 +165,7 @@ def test_burst_against_a_simulated_client(burst):
 def test_a_timer_never_meets_the_gap():
     latency, _ = poll(np.arange(1.0, 100.0, 1.05 * R), R, keep=False)
     assert len(latency) == len(np.arange(1.0, 100.0, 1.05 * R))
-    assert latency == pytest.approx(models.push_latency(delay_s=D))
+    assert latency == pytest.approx(D)
 
 
 @pytest.mark.parametrize(("handshakes", "saturated", "worst"), [(0, 2, 3), (1, 3, 5), (2, 4, 7)])
@@ -201,7 +191,6 @@ def test_identities_of_long_polling(rate_hz, gap_s, hold_s, delay_s):
     p, r = models.gap_probability(**spec), models.long_polling_responses_hz(**spec)
     assert 0 < p <= 1
     assert r <= 1 / gap_s
-    assert models.long_polling_batch(**spec) * r == pytest.approx(rate_hz)
     mean_s = models.long_polling_latency(delay_s=delay_s, **spec)
     assert delay_s < mean_s <= models.long_polling_worst(gap_s=gap_s, delay_s=delay_s) - gap_s / 2 + 1e-9
     # The mean is the area above the distribution function.
@@ -215,7 +204,7 @@ def test_identities_of_long_polling(rate_hz, gap_s, hold_s, delay_s):
 @property_test
 @given(rate_hz=rates, gap_s=times)
 def test_a_long_hold_is_no_hold(rate_hz, gap_s):
-    for form in (models.long_polling_responses_hz, models.long_polling_batch, models.gap_probability):
+    for form in (models.long_polling_responses_hz, models.gap_probability):
         limit = form(rate_hz=rate_hz, gap_s=gap_s)
         assert form(rate_hz=rate_hz, gap_s=gap_s, hold_s=1e5) == pytest.approx(limit)
     loss = rate_hz * gap_s / (1 + rate_hz * gap_s)
@@ -226,7 +215,7 @@ def test_a_long_hold_is_no_hold(rate_hz, gap_s):
 @given(rate_hz=st.tuples(rates, rates).map(sorted), gap_s=times, hold_s=times)
 def test_more_messages_mean_more_responses_and_later_messages(rate_hz, gap_s, hold_s):
     spec = {"rate_hz": rate_hz, "gap_s": gap_s, "hold_s": hold_s}
-    for form in (models.long_polling_responses_hz, models.long_polling_batch, models.gap_probability):
+    for form in (models.long_polling_responses_hz, models.gap_probability):
         few, many = form(**spec)
         assert few <= many * (1 + 1e-9)
     fewer, more = models.long_polling_responses_hz(
@@ -241,10 +230,7 @@ def test_nothing_published():
     assert models.long_polling_responses_hz(**silent, hold_s=20) == pytest.approx(1 / (R + 20))
     assert models.gap_probability(**silent, hold_s=20) == pytest.approx(R / (R + 20))
     assert models.loss_without_cursor(**silent) == 0
-    assert models.long_polling_batch(**silent) == 1  # the one message that will come
-    assert models.long_polling_batch(**silent, hold_s=20) == 0
     assert models.nonempty_share(rate_hz=0, interval_s=1) == 0
-    assert models.newest_seen_share(rate_hz=0, interval_s=1) == 1
 
 
 # -------------------------------------------------------- short polling against long polling
@@ -258,9 +244,8 @@ def test_requests_cross_at_the_crossover(interval_s, share):
     below, at, above = models.long_polling_responses_hz(
         rate_hz=np.array([0.99, 1, 1.01]) * cross_hz, gap_s=gap_s
     )
-    short_hz = models.short_polling_requests_hz(interval_s=interval_s)
-    assert at == pytest.approx(short_hz, rel=1e-9)
-    assert below < short_hz < above
+    assert at == pytest.approx(1 / interval_s, rel=1e-9)
+    assert below < 1 / interval_s < above
 
 
 @pytest.mark.parametrize(("share", "above"), [(0, 0), (0.25, 0.03), (0.5, 0.13), (5 / 6, 0.59)])
@@ -282,13 +267,11 @@ def test_a_pause_is_never_worse_for_random_messages(rate_hz, delay_s, handshakes
     pause_s = models.dominant_pause(interval_s=interval_s, **link)
     gap_s = models.repoll_gap(pause_s=pause_s, **link)
     short = {"interval_s": interval_s, "delay_s": delay_s}
-    assert models.long_polling_worst(gap_s=gap_s, delay_s=delay_s) == pytest.approx(
-        models.short_polling_worst(**short)
-    )
+    assert models.long_polling_worst(gap_s=gap_s, delay_s=delay_s) == pytest.approx(delay_s + interval_s)
     mean_s = models.long_polling_latency(rate_hz=rate_hz, gap_s=gap_s, delay_s=delay_s)
     assert mean_s <= models.short_polling_latency(**short) + 1e-9
     requests_hz = models.long_polling_responses_hz(rate_hz=rate_hz, gap_s=gap_s)
-    assert requests_hz <= models.short_polling_requests_hz(interval_s=interval_s) + 1e-9
+    assert requests_hz <= 1 / interval_s + 1e-9
 
 
 @pytest.mark.parametrize(("burst", "than_short"), [(1, -1), (2, 0), (3, 1), (10, 1)])
@@ -296,69 +279,6 @@ def test_bursts_of_more_than_two_break_it(burst, than_short):
     paused_s = models.burst_latency(burst=burst, gap_s=0.25, delay_s=D)
     short_s = models.short_polling_latency(interval_s=0.25, delay_s=D)
     assert np.sign(round(float(paused_s - short_s), 9)) == than_short
-
-
-# ------------------------------------------------------------------------------- SSE, WebSocket
-
-
-def test_push_takes_one_transit():
-    assert models.push_latency(delay_s=D) == D
-    assert list(models.push_cdf([0, 0.99 * D, D, 1], delay_s=D)) == [0, 0, 1, 1]
-
-
-@pytest.mark.parametrize("tls_round_trips", [0, 1, 2])
-def test_handshake_counts_transits(tls_round_trips):
-    transits = ["SYN", "SYN+ACK", *["flight", "flight"] * tls_round_trips, "GET", "101"]
-    assert models.handshake_s(delay_s=D, tls_round_trips=tls_round_trips) == pytest.approx(D * len(transits))
-
-
-# --------------------------------------------------------------------------------- connections
-
-
-def share_open(opened, closed):
-    """Share of the time from the first opening to the last that a client has a connection."""
-    return (closed - opened)[:-1].sum() / (opened[-1] - opened[0])
-
-
-@pytest.mark.parametrize("handshakes", [1, 2])
-def test_connections_of_short_polling_that_closes(handshakes):
-    opened = np.arange(0, 1000, 0.7)
-    closed = opened + R * handshakes + R  # the handshakes, then the request and its response
-    spec = {"clients": 20, "interval_s": 0.7, "delay_s": D}
-    model = models.short_polling_connections_open(handshakes=handshakes, **spec)
-    assert 20 * share_open(opened, closed) == near(model)
-    assert models.short_polling_connections_open(handshakes=0, **spec) == 20
-    # Polls do not overlap, however long a round trip is.
-    assert models.short_polling_connections_open(clients=20, interval_s=0.01, delay_s=D, handshakes=1) == 20
-
-
-@pytest.mark.parametrize("pause_s", [0, 0.3])
-@pytest.mark.parametrize("handshakes", [1, 2])
-def test_connections_of_long_polling_that_closes(handshakes, pause_s):
-    gap_s = D + pause_s + R * handshakes + D
-    published = poisson(3.0)
-    _, left = poll(published, gap_s, 0.5)
-    spec = {"clients": 20, "rate_hz": 3.0, "gap_s": gap_s, "hold_s": 0.5}
-    # At the clients: from the connect, a pause after the last response came, to the next response.
-    opened, closed = left[:-1] + D + pause_s, left[1:] + D
-    model = models.long_polling_connections_open(closed_s=pause_s, **spec)
-    assert 20 * share_open(opened, closed) == near(model)
-    # At a server that closes first: from the last step of TCP's handshake to the response.
-    accepted = left[:-1] + D + pause_s + R + D
-    model = models.long_polling_connections_open(closed_s=gap_s - R * (handshakes - 1), **spec)
-    assert 20 * share_open(accepted, left[1:]) == near(model)
-
-    opened_hz = models.connections_opened_hz(
-        clients=20,
-        requests_hz=models.long_polling_responses_hz(rate_hz=3.0, gap_s=gap_s, hold_s=0.5),
-        handshakes=1,
-    )
-    assert 20 * len(opened) / published[-1] == near(opened_hz)
-
-
-def test_keep_alive_opens_nothing():
-    opened_hz = models.connections_opened_hz(clients=20, requests_hz=5, handshakes=[0, 1, 2])
-    assert list(opened_hz) == [0, 100, 100]
 
 
 # --------------------------------------------------------------------------- bytes per message
@@ -369,17 +289,13 @@ def test_bytes_of_polling_are_those_of_all_exchanges_shared_by_all_messages(rate
     published = poisson(rate_hz)
     size = {"payload_bytes": 20, "header_bytes": 765, "rate_hz": rate_hz}
     polls = published[-1] / 0.5
-    model = models.polling_bytes_per_message(
-        requests_hz=models.short_polling_requests_hz(interval_s=0.5), **size
-    )
+    model = models.polling_bytes_per_message(requests_hz=2.0, **size)
     assert (765 * polls + 20 * MESSAGES) / MESSAGES == near(model)
 
     _, responses = poll(published, R, hold_s=2.0)
     requests_hz = models.long_polling_responses_hz(rate_hz=rate_hz, gap_s=R, hold_s=2.0)
     model = models.polling_bytes_per_message(requests_hz=requests_hz, **size)
     assert (765 * len(responses) + 20 * MESSAGES) / MESSAGES == near(model)
-    batch = models.long_polling_batch(rate_hz=rate_hz, gap_s=R, hold_s=2.0)
-    assert model == pytest.approx(20 + 765 / batch)
 
 
 def test_bytes_of_an_event_stream_are_those_of_its_chunk():
@@ -403,18 +319,13 @@ def test_bytes_of_a_websocket_frame(payload, header):
 @pytest.mark.parametrize("rate_hz", [2.0, 50.0])
 def test_flush_in_windows_that_a_message_opens(rate_hz):
     published = poisson(rate_hz)
-    flushed, writes, ends = [], 0, -1.0
+    flushed, ends = [], -1.0
     for t in published.tolist():
         if t > ends:
-            ends, writes = t + 0.05, writes + 1
+            ends = t + 0.05
         flushed.append(ends)
     latency = np.array(flushed) - published + D
     assert latency.mean() == near(models.flush_window_latency(rate_hz=rate_hz, flush_s=0.05, delay_s=D))
-    model_hz = models.flush_window_writes_hz(clients=20, rate_hz=rate_hz, flush_s=0.05)
-    assert 20 * writes / published[-1] == near(model_hz)
-
-
-# ------------------------------------------------------------------------- lines that go silent
 
 
 # ---------------------------------------------------------------------------- all of the forms
@@ -425,7 +336,7 @@ FORMS = {
     if inspect.isfunction(form) and form.__module__.startswith(models.__name__)
 }
 #: Arguments that suit every form; the others are 1.
-SUITABLE = {"delay_s": 0.01, "gap_s": 0.05, "closed_s": 0.01, "hold_s": 20.0}
+SUITABLE = {"delay_s": 0.01, "gap_s": 0.05, "hold_s": 20.0}
 
 
 def call(form, values):
@@ -487,11 +398,6 @@ def test_bad_arguments_are_refused_by_name(form, values):
             "at least .* 0.4, got .*0.3",
         ),
         (models.burst_latency, {"burst": 0, "gap_s": 1, "delay_s": 0}, "at least 1 message, got 0"),
-        (
-            models.long_polling_connections_open,
-            {"clients": 1, "rate_hz": 1, "gap_s": 1, "closed_s": 2},
-            "at most gap_s=1.0, got 2",
-        ),
         (models.reload_latency, {"pause_s": 0, "delay_s": 0}, "no 0/0, got pause_s=0.0, delay_s=0.0"),
     ],
 )

@@ -22,12 +22,10 @@ messages further apart than G never meet the gap of a long poll. A short run nee
 """
 
 from .audience import frames_latency, gathered_latency, last_latency, polls_latency
-from .connections import connections_opened_hz, long_polling_connections_open, short_polling_connections_open
 from .crossover import crossover_hz, dominant_pause
 from .longpolling import (
     burst_latency,
     gap_probability,
-    long_polling_batch,
     long_polling_cdf,
     long_polling_latency,
     long_polling_responses_hz,
@@ -35,16 +33,8 @@ from .longpolling import (
     loss_without_cursor,
     repoll_gap,
 )
-from .push import flush_window_latency, flush_window_writes_hz, handshake_s, push_cdf, push_latency
-from .reload import reload_cdf, reload_latency, reload_requests_hz
-from .shortpolling import (
-    newest_seen_share,
-    nonempty_share,
-    short_polling_cdf,
-    short_polling_latency,
-    short_polling_requests_hz,
-    short_polling_sd,
-    short_polling_worst,
-)
+from .push import flush_window_latency
+from .reload import reload_cdf, reload_latency
+from .shortpolling import nonempty_share, short_polling_cdf, short_polling_latency
 from .size import polling_bytes_per_message, sse_bytes_per_message, websocket_bytes_per_message
 from .stampede import drain_s, jitter_window_s

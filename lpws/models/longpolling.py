@@ -34,16 +34,6 @@ def long_polling_responses_hz(*, rate_hz, gap_s, hold_s=np.inf):
 
 
 @closed_form
-def long_polling_batch(*, rate_hz, gap_s, hold_s=np.inf):
-    """Mean number of messages in a response, empty ones included: λ/r = λG + e^(−λG)(1 − e^(−λτ)).
-
-    More than one under load: RFC 6202 §2.2 calls it graceful degradation.
-    """
-    news = np.where(np.isinf(hold_s), 1.0, -np.expm1(-rate_hz * hold_s))
-    return rate_hz * gap_s + np.exp(-rate_hz * gap_s) * news
-
-
-@closed_form
 def gap_probability(*, rate_hz, gap_s, hold_s=np.inf):
     """Share of messages published while no request waits at the server: the gap's share of a cycle, rG.
 

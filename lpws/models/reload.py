@@ -8,15 +8,6 @@ from .form import closed_form
 
 
 @closed_form
-def reload_requests_hz(*, pause_s, delay_s, handshakes=0):
-    """Requests per second of a reader who reloads after a pause of `pause_s` on average.
-
-    A cycle is K + pause, with K = R(1 + h) from request to response.
-    """
-    return 1 / (2 * delay_s * (1 + handshakes) + pause_s)
-
-
-@closed_form
 def reload_latency(*, pause_s, delay_s, handshakes=0):
     """Mean latency [s] for a reader who reloads after exponential pauses of mean m = `pause_s`.
 
