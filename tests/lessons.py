@@ -314,9 +314,10 @@ LESSONS = {
         mutations=(
             Mutation("cookies", '"strict", "lax"', '"strict", "law"', "From a page on another port"),
             Mutation("inbox", "== SESSION", "!= SESSION", "Unchecked, the socket sent"),
-            Mutation("checked", 'origin != f"http://{self.request.host}"', "False", "Checked, the socket"),
-            Mutation("rules", '(None, f"http://{request.host}")', '(None, "null")', "A rebound page's"),
+            Mutation("checked", "raise HTTPError(403)", "pass", "Checked, the socket"),
+            Mutation("rules", "(None, mine)", '(None, "null")', "A rebound page's"),
             Mutation("rules", '(None, "same-origin", "none")', '(None, "same-site", "none")', "Three checks"),
+            Mutation("rules", "return request.host in OURS", "return True", "Of the pages recorded"),
             Mutation("gate", "tickets.discard(ticket)", "pass", "From the access log"),
             Mutation("gate", "or ticket in tickets", "", "Each of the five"),
             Mutation("feeds", "if self.session in sessions:", "if True:", "After the logout"),

@@ -15,6 +15,9 @@ _NOBODY = "who sends neither Origin nor Sec-Fetch-Site, and whether a page can m
 _BELIEVED = "which server the browser believes it is talking to, and who made up that name"
 _MEANT = "what `request.protocol` and `request.host` have to name together: scheme, name and port"
 _WROTE = "who can write that header: it came with the request"
+_EMPTY = "what an `if` makes of an empty Origin, which is there all the same"
+_TWO = "which of the two Origins the page's browser wrote: a server cannot tell"
+_NOTHING = "what counts if neither Origin nor Sec-Fetch-Site came: nothing but the Host"
 _WRITTEN = "in how many ways the same host and port can be written"
 
 
@@ -62,6 +65,15 @@ def nobody(door: Door) -> None:
         door.page("image", None, _NULL, "in a sandboxed frame", "Chromium")
 
 
+def odd(door: Door) -> None:
+    for own in door.servers():
+        page, what = Origin("https", door.name(), 443), "which is another site, through a proxy"
+        for kind in ("socket", "post"):
+            door.page(kind, page, _EMPTY, f"{what} that empties its Origin", "Chromium", Origin="")
+            for both in (f"{own}\n{page}", f"{page}\n{own}"):
+                door.page(kind, page, _TWO, f"{what} that adds an Origin", Origin=both)
+
+
 def other_names(door: Door) -> None:
     local, named, think = door.local(), door.named(), "what `own` holds: every one is the server's"
     for own in (
@@ -98,6 +110,9 @@ def no_page(door: Door) -> None:
             door.address(browser, "whether a page asked for this, and what browsers say if none did")
         for _ in range(6):
             door.other(_NOBODY)
+        door.other(_NOTHING, Cookie=f"login={door.draw.randrange(10**6)}")
+        door.other(_NOTHING, Referer=f"https://{door.name()}/")
+        door.other(_NOTHING, **{"User-Agent": f"Mozilla/5.0 (compatible; +https://{door.name()}/)"})
         door.other("what an Origin says, whoever sends it", Origin=str(own))
 
 
@@ -133,16 +148,18 @@ def written(door: Door) -> None:
     local, six = [("127.0.0.1", 0), ("localhost", 80)], [("[::1]", 0), ("[::1]", 80)]
     for own in [door.named(), door.named(2, door.port()), *(door.local(*each) for each in local + six)]:
         door.begin(own)
+        think = "where a host ends and its port begins, and what no port means"
+        think += "; the brackets of an IPv6 address belong to the host" * (own.host[0] == "[")
         for kind in ("socket", "post", "poll"):
-            door.page(kind, own, "where a host ends and its port begins, and what no port means")
+            door.page(kind, own, think)
         full = f"{own.host}:{own.port}"
         for host in sorted({own.netloc, full, full.upper(), own.netloc.upper(), own.netloc.title()}):
             door.other(_WRITTEN, host)
 
 
 def everybody(door: Door) -> None:
-    visits = [own_page, other_site, same_site, lookalikes, nobody, other_names, silent, no_page, rebound]
-    for visit in door.draw.sample([*visits, elsewhere, written], 11):
+    visits = [own_page, other_site, same_site, lookalikes, nobody, odd, other_names, silent, no_page, rebound]
+    for visit in door.draw.sample([*visits, elsewhere, written], 12):
         visit(door)
 
 
@@ -161,6 +178,7 @@ TASKS = {
                 ("keeps out other origins on the same host or site", same_site),
                 ("keeps out names that only look like its own", lookalikes),
                 ("keeps out pages whose origin is `null`", nobody),
+                ("keeps out strangers whose Origin comes empty, or twice", odd),
                 ("lets its pages in under each of its names", other_names),
             ],
             [

@@ -133,16 +133,20 @@ class Guard:
         if names != self.names:  # a server keeps its set as long as it lives
             self.names, self.own = names, set(names)
         context = SimpleNamespace(remote_ip=ip, protocol=scheme, address=(ip, 50_000))
+        headers = HTTPHeaders()
+        for name, value in says.items():
+            for line in value.split("\n"):
+                headers.add(name, line)
         request = HTTPServerRequest(
             start_line=RequestStartLine(method, path, "HTTP/1.1"),
-            headers=HTTPHeaders(says),
+            headers=headers,
             connection=SimpleNamespace(context=context),
         )
         value = self.allowed(request, self.own)
         if inspect.iscoroutine(value):
             value.close()
             raise TypeError("your function returned a coroutine, which counts as True whatever it would say")
-        return bool(value), "" if value is None or isinstance(value, bool) else f"{value!r:.40}"
+        return bool(value), "" if isinstance(value, bool) else f"{value!r:.40}"
 
 
 class Door:
@@ -185,6 +189,9 @@ class Door:
                 errors = self.program.tell("call", [])["errors"] or ["no decision"]
             if errors:
                 case = f"one of {len(decided)} visitors" if decided else visits[0][0]
+                if errors[0].startswith("HTTPError: HTTP "):  # Tornado's, which its handlers may raise
+                    raise Wrong(f"raised {errors[0]}, when judging {case}",
+                                "what was asked for: False; it is the handler that then raises")  # fmt: skip
                 raise raised(errors[0], f", when judging {case}")
             visits = visits[len(decided) :]
 
@@ -244,7 +251,8 @@ class Door:
         here
             Where the browser believes the request goes, if another name leads to the server.
         written
-            Headers that the page has added, or what becomes of the browser's own on the way.
+            Headers that the page has added, or what becomes of the browser's own on the way; one that
+            comes twice has two lines.
         """  # fmt: skip
         browser, here = browser or self.draw.choice(list(BROWSERS)), here or self.here
         friend = page in self.own and here in self.own and "Sec-Fetch-Site" not in written
@@ -284,6 +292,7 @@ class Door:
 
     def other(self, think: str, host: str = "", scheme: str = "", friend: bool = True, **says: str) -> None:
         """Let a program other than a browser ask, and name this host and scheme instead if given."""
+        told = [f", with {name}: {says[name]}" for name in ("User-Agent", "Referer") if name in says]
         says = {"Host": host or self.here.netloc, "User-Agent": self.draw.choice(PROGRAMS)} | says
         method = self.draw.choice(["GET", "POST"])
         if self.draw.random() < 0.3:
@@ -292,6 +301,7 @@ class Door:
             says, method = says | WEBSOCKET, "GET"
         what = "WebSocket" if "Upgrade" in says else method
         who = f"a {what} from a program other than a browser" + f", over {scheme}" * bool(scheme)
+        who += "".join(told)
         self._knock(who, method, says, friend, think, scheme)
 
     def _browser(self, browser: str, here: Origin) -> dict[str, str]:
@@ -300,7 +310,8 @@ class Door:
     def _knock(self, who: str, method: str, says: dict[str, str], friend: bool, think: str,
                scheme: str = "") -> None:  # fmt: skip
         facts = ["own: " + " and ".join(map(str, self.own))]
-        facts += [f"{name}: {says[name]}" if name in says else f"no {name}" for name in SHOWN]
+        told = {name: says[name].replace("\n", " and ") or "(empty)" for name in SHOWN if name in says}
+        facts += [f"{name}: {told[name]}" if name in told else f"no {name}" for name in SHOWN]
         facts += ["a cookie" if "Cookie" in says else "no cookie"]
         case = f"{who} ({', '.join(facts)})"
         if self.draw.random() < 0.3:  # as they come through a proxy that speaks HTTP/2 with the browser

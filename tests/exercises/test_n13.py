@@ -78,9 +78,9 @@ GOOD = {
                 own = {self.key(each) for each in own}
                 if self.key(request.full_url()) not in own:
                     return False
-                origin = request.headers.get("Origin", "")
-                if origin:
-                    return origin != "null" and self.key(origin) in own
+                origin = request.headers.get("Origin")
+                if origin is not None:
+                    return "," not in origin and "://" in origin and self.key(origin) in own
                 return not (request.headers.get("Sec-Fetch-Site", "").endswith("-site"))
 
         allowed = Doorkeeper()
@@ -135,7 +135,7 @@ GOOD = {
         )
         allowed = lambda request, own: (
             parts(f"{request.protocol}://{request.host}") in [*map(parts, own)]
-            and (request.headers["Origin"] in own if request.headers.get("Origin")
+            and (request.headers["Origin"] in own if "Origin" in request.headers
                  else request.headers.get("Sec-Fetch-Site") not in {"cross-site", "same-site"})
         )
     """,
@@ -149,7 +149,7 @@ GOOD = {
             places = [(*head, port.get(last, last)) for *head, last in places]
             known = places.count(places[-1]) > 1
             origin = request.headers.get("Origin")
-            if known and origin:
+            if known and origin is not None:
                 return [each for each in own if each == origin]
             if known and request.headers.get("Sec-Fetch-Site", "none") in "none same-origin".split():
                 return "come in"
@@ -165,7 +165,7 @@ GOOD = {
                 if ":" not in netloc.rpartition("]")[2]:
                     netloc += ":443" if each[:5] == "https" else ":80"
                 if netloc == host and each.startswith(request.protocol + ":"):
-                    headers = dict(request.headers.get_all())
+                    headers = dict(request.headers)
                     if "Origin" in headers:
                         return bool({headers["Origin"]} & own)
                     return headers.get("Sec-Fetch-Site", "") in ("", "none", "same-origin")
@@ -304,6 +304,14 @@ WRONG = {
     "null": ([(IN_OWN, f"{ORIGIN} in {{*own, 'null'}}")], "what `null` says about pages"),
     "null is nothing": ([('"Origin" in request.headers', 'request.headers.get("Origin", "null") != "null"'),
                          (SITE, f"{SITE} or 'Origin' in request.headers")], "what `null` says about pages"),
+    "an empty Origin is none": ([('"Origin" in request.headers', 'request.headers.get("Origin")')],
+                                "what an `if` makes of an empty Origin"),
+    "any of two Origins": ([(IN_OWN, "any(each in own for each in request.headers.get_list('Origin'))")],
+                           "which of the two Origins"),
+    "the first of two Origins": ([(IN_OWN, f"{ORIGIN}.split(',')[0] in own")],
+                                 "which of the two Origins"),
+    "the last of two Origins": ([(IN_OWN, "dict(request.headers.get_all())['Origin'] in own")],
+                                "which of the two Origins"),
     "no Origin, no question": ([(SITE, "True")], SILENT),
     "no Origin, no entry": ([(SITE, "False")], GET),
     "an Origin, always": ([('    if "Origin" in request.headers:\n    ', "")], "KeyError: 'Origin'"),
@@ -345,6 +353,19 @@ WRONG = {
     "no programs": ([('"Sec-Fetch-Site", "none"', '"Sec-Fetch-Site"')], NOBODY),
     "programs with a token": (
         [('"none")\n', '"none" if "Authorization" in request.headers else "")\n')], NOBODY,
+    ),
+    "a cookie without a page": (
+        [(SITE, f"{SITE} and ('Sec-Fetch-Site' in request.headers or 'Cookie' not in request.headers)")],
+        "nothing but the Host",
+    ),
+    "programs that name another page": (
+        [(SITE, f"{SITE} and place(request.headers.get('Referer', min(own))) in ours")],
+        "nothing but the Host",
+    ),
+    "programs that call themselves Mozilla": (
+        [(SITE, f"{SITE} and ('Sec-Fetch-Site' in request.headers or 'Mozilla' not in "
+                "request.headers['User-Agent'])")],
+        "nothing but the Host",
     ),
     "a cookie": (instead("return 'Cookie' in request.headers"), COMMON),
     "a cookie besides": ([(SITE, f"{SITE} and 'Cookie' in request.headers")], GET),
@@ -422,6 +443,11 @@ WRONG = {
     ),
     "a port is a must": (
         [("parts.port or PORTS.get(parts.scheme)", "int(origin.rpartition(':')[2])")], "ValueError: invalid"),
+    "an error, as a handler refuses": (
+        [(f"return {IN_OWN}\n", f"if {IN_OWN}:\n            return True\n"
+          "        raise __import__('tornado.web').web.HTTPError(403)\n")],
+        "it is the handler that then raises",
+    ),
     "a coroutine": ([("def allowed", "async def allowed")], "returned a coroutine, which counts as True"),
     "words": ([("return False\n", 'return "no"\n')], "it returned 'no', which counts as True"),
     "who came once comes again": (
