@@ -1325,6 +1325,39 @@ def test_a_stream_on_disk_outlives_its_broker(scale, tmp_path):
     asyncio.run(asyncio.wait_for(story(), 60))
 
 
+def test_a_broker_that_is_away_is_spoken_to_until_the_buffer_is_full(scale):
+    """nats-py takes 2 MiB for it, and then refuses; without a buffer, it refuses immediately."""
+    piece, taken = bytes(1 << 16), []
+
+    async def say_much(speaker):
+        while len(taken) < 100:
+            await speaker.publish("tea", piece)
+            taken.append(piece)
+
+    async def story():
+        with lpws.nats() as broker:
+            speaker = await scale["connect"](broker.url, wait_s=0.1)
+            without = await nats.connect(
+                broker.url, reconnect_time_wait=0.1, max_reconnect_attempts=-1, pending_size=-1
+            )
+            await without.publish("tea", b"ready")  # while the broker is there
+            await without.flush()
+        while speaker.is_connected or without.is_connected:
+            await asyncio.sleep(0.01)
+        with pytest.raises(nats.errors.OutboundBufferLimitError):
+            await without.publish("tea", b"ready")
+        with pytest.raises(nats.errors.OutboundBufferLimitError):
+            await say_much(speaker)
+        assert len(taken) in (31, 32)  # each with a few bytes before it
+        with lpws.nats(port=broker.port):
+            while not (speaker.is_connected and without.is_connected):
+                await asyncio.sleep(0.01)
+            await speaker.close()
+            await without.close()
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
 def test_the_bill_is_what_multiplying_gives(scale):
     needs = {what: number for what, (number, _) in scale["bill"](1_000_000, 10, 50, 100).items()}
     assert needs["tell all"] == pytest.approx(1e5 * scale["delivery_s"])
@@ -1334,7 +1367,8 @@ def test_the_bill_is_what_multiplying_gives(scale):
     assert needs["processor"] == pytest.approx(sum(of_processors))
     assert needs["memory"] == pytest.approx(1_000_000 * scale["client_bytes"] / 2**32)
     assert needs["network"] == pytest.approx(0.0608)
-    servers = math.ceil(max(needs.values()))
+    assert needs["TLS at nginx"] == pytest.approx(1e4 / 2000)
+    servers = math.ceil(max(needs[what] for what in ("processor", "memory", "network")))
     assert needs["broker"] == pytest.approx(servers * scale["copy_s"] / 10)
 
 

@@ -198,6 +198,8 @@ TASKS = {
             50: "the new servers get their turn as well",
             0: "a returning client is a new connection to the proxy",
             1000: "that is how many come back, to all servers together",
+            8: "the proxy takes turns among 25 servers, not with the five new ones as if they were one",
+            10: "that is of the clients of one old server; all twenty lose some",
         },
         within=0.0251,
     ),
@@ -208,7 +210,11 @@ TASKS = {
             **dict.fromkeys(
                 (10e6 / 240, 41_666, 41_667, 41_666.67), "that is what remains; what is saved?"
             ),
+            **dict.fromkeys(
+                (20e6 * 11 / 240, 916_666, 916_667, 916_666.67), "a ping and its pong are one heartbeat"
+            ),
             27_500_000: "that is per minute",
+            30_000_000: "that is per minute; and the shared connection has a heartbeat as well",
             110_000_000: "that is in four minutes",
         },
         within=0.02,

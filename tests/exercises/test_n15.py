@@ -570,7 +570,11 @@ def test_heartbeats_taken_together_change_little(monkeypatch):
      ("apps", 458_333, "✓"), ("apps", 460_000, "✓"), ("apps", 500_000, "✗ not 500000: the shared"),
      ("apps", 1e7 / 240, "✗ not 4.17e+04: that is what remains"),
      ("apps", 41_666.67, "✗ not 4.17e+04: that is what remains"), ("apps", 0, "✗ not 0"),
-     ("apps", 27_500_000, "✗ not 27500000: that is per minute")],
+     ("apps", 27_500_000, "✗ not 27500000: that is per minute"),
+     ("apps", 2 * 1e7 * 11 / 240, "✗ not 9.17e+05: a ping and its pong are one"),
+     ("apps", 30_000_000, "✗ not 30000000: that is per minute; and the shared"),
+     ("newcomers", 8, "✗ not 8: the proxy takes turns among 25"),
+     ("newcomers", 10, "✗ not 10: that is of the clients of one old server")],
 )  # fmt: skip
 def test_quick_questions(task, answer, said, capsys):
     assert_says(f"15.{task}", answer, said, capsys)
