@@ -122,9 +122,10 @@ class LoopThread:
                 raise RuntimeError(f"the loop of {self._thread.name} ended before it could answer")
         return answer.result()
 
-    def run(self, coroutine: Coroutine) -> Any:
-        """Let the loop run the coroutine, wait, and return what it returns, or raise what it raises."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+    def run(self, function: Callable[..., Coroutine], *args: Any) -> Any:
+        """Let the loop run the coroutine function; the same as `call` in all else."""
+        # Begun by a call, which sees whether the loop would wait for itself.
+        return self.call(lambda: asyncio.run_coroutine_threadsafe(function(*args), self._loop)).result()
 
     def post(self, function: Callable, *args: Any) -> None:
         """Let the loop call the function, without waiting for it."""

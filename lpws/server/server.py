@@ -216,11 +216,13 @@ class Server:
         ------
         TypeError
             If it is none.
+        RuntimeError
+            If called from the loop's own thread, as a handler is, which would wait for itself.
         """
         if not isinstance(context, AbstractAsyncContextManager):
             expected = "what `async with` takes, as a function with @asynccontextmanager returns it"
             raise TypeError(f"enter: expected {expected}, got {context!r:.100}")
-        return self.thread.run(self._doorway.enter(context))
+        return self.thread.run(self._doorway.enter, context)
 
     def in_doubt(self) -> tuple[int, int] | None:
         """Segments that the clients' kernels have not acknowledged, and segments sent again.

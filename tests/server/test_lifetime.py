@@ -8,6 +8,7 @@ import itertools
 import socket
 import threading
 import traceback
+from concurrent.futures import Future
 
 import pytest
 from tornado.websocket import WebSocketHandler
@@ -145,6 +146,14 @@ def test_a_call_from_the_loop_itself_is_refused(server):
     with pytest.raises(RuntimeError, match="expected a call from outside the loop of lpws server"):
         server.thread.call(server.publish, "hi")
     assert server.publish("hi") == 1
+
+
+def test_a_context_that_is_entered_from_the_loop_itself_is_refused(server, monkeypatch):
+    result = Future.result  # which would wait forever
+    monkeypatch.setattr(Future, "result", lambda answer, timeout=5: result(answer, timeout))
+    with pytest.raises(RuntimeError, match="expected a call from outside the loop of lpws server"):
+        server.thread.call(server.enter, contextlib.nullcontext("tea"))
+    assert server.enter(contextlib.nullcontext("tea")) == "tea"
 
 
 def test_an_error_in_the_loop_keeps_its_traceback(server):
