@@ -21,10 +21,10 @@ Pack = Callable[[Iterable[Message]], bytes]
 class StreamHandler:
     """A server half whose response lasts as long as the client stays, and carries every message."""
 
-    @staticmethod
-    def pack(messages: Iterable[Message]) -> bytes:
-        """The messages as this stream carries them."""
-        raise NotImplementedError
+    #: The messages as this stream carries them.
+    pack: Pack
+    #: End the stream, because the server stops or the client has gone.
+    end: Callable[[], None]
 
     def join(self, cursor: int | None, flush_s: float = 0.0) -> None:
         """Send the messages after the cursor, if there is one; then follow the room.
@@ -67,10 +67,6 @@ class StreamHandler:
                 t = clock()
                 record((t, "message_sent", "server", self.client, self.connection, self.number, id, size))
             stream.send(data)
-
-    def end(self) -> None:
-        """End the stream, because the server stops or the client has gone."""
-        raise NotImplementedError
 
 
 class Broadcast:

@@ -18,18 +18,13 @@ if TYPE_CHECKING:
 COMMENT_S = 15.0
 
 
-def to_fields(message: Message) -> str:
-    """The message as an event of a stream (HTML standard §9.2.6)."""
-    return f"id: {message.id}\ndata: {message.text}\n\n"
-
-
 def to_events(messages: Iterable[Message]) -> bytes:
-    r"""The messages as events of a stream whose body ends with its connection, as in HTTP/1.0.
+    r"""The messages as events (HTML standard §9.2.6) of a stream whose body ends with its connection.
 
     >>> to_events([Message(7, "tea is ready")])
     b'id: 7\ndata: tea is ready\n\n'
     """
-    return "".join(map(to_fields, messages)).encode()
+    return "".join(f"id: {id}\ndata: {text}\n\n" for id, text in messages).encode()
 
 
 def chunk(data: bytes) -> bytes:

@@ -57,11 +57,12 @@ class Handler(StreamHandler):
     """The server half: send what the client missed, then every message; publish what the client sends."""
 
     pack = staticmethod(to_frame)
+    ping_interval = 0.0  # [s], which Tornado looks at; 0 is never
 
     async def get(self) -> None:
         self.missed = self.cursor()
         self.flush_s = self.seconds("flush", 60)
-        self.ping_s = self.seconds("ping", 3600)
+        self.ping_interval = self.seconds("ping", 3600)
         if not is_key(self.request.headers.get("Sec-WebSocket-Key", "")):
             self.refuse(400, "Expected Sec-WebSocket-Key to be 16 bytes in base64")
         try:
@@ -105,10 +106,6 @@ class Handler(StreamHandler):
 
     def check_origin(self, origin: str) -> bool:
         return True  # the room has looked
-
-    @property
-    def ping_interval(self) -> float:
-        return self.ping_s
 
 
 async def listen(client: Client) -> None:
