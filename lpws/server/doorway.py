@@ -35,24 +35,20 @@ LEAVE_S = 5.0
 class GuardedApplication(Application):
     """An application that turns strangers away, whatever they ask for."""
 
-    def __init__(self, room: Room, *args: Any, **kwargs: Any) -> None:
-        self.room = room
-        super().__init__(*args, **kwargs)
-
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        kind, stream = None, request.connection.stream
+        kind, stream, room = None, request.connection.stream, self.settings["room"]
         asks_to_close = request.headers.get("Connection", "").lower() == "close"  # as Tornado reads it
         stream.expected = asks_to_close or request.version == "HTTP/1.0"
-        if self.room.refusal(request):
+        if room.refusal(request):
             kind = Refused
-        elif request.method == "OPTIONS" and request.headers.get("Origin", "") == self.room.origin:
+        elif request.method == "OPTIONS" and request.headers.get("Origin", "") == room.origin:
             kind = Preflight
         if kind is not None:
-            return self.get_handler_delegate(request, kind, {"room": self.room})
-        request.path = request.path.removeprefix(self.room.prefix)
+            return self.get_handler_delegate(request, kind, {"room": room})
+        request.path = request.path.removeprefix(room.prefix)
         stream.asked = True
         # What goes wrong with a handler is logged with its address: the log must not tell the token.
-        request.uri = request.uri.removeprefix(self.room.prefix)
+        request.uri = request.uri.removeprefix(room.prefix)
         return super().find_handler(request, **kwargs)
 
 
@@ -111,8 +107,8 @@ class Doorway:
             if any(issubclass(kind, Recorded) for _, kind, _ in entries):
                 transforms.append(Response)
             self.app = GuardedApplication(
-                self.room,
                 entries,
+                room=self.room,
                 default_handler_class=NotFound,
                 default_handler_args={"room": self.room},
                 transforms=transforms,

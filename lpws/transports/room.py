@@ -55,7 +55,6 @@ class Room:
         self.hosts = hosts
         self.origin = origin
         self.prefix = prefix
-        self.origins = {f"http://{host}" for host in hosts} | ({origin} if origin else set())
         self.draining = False  # whether the server lets everybody go, before it restarts
         self.proxied = False  # whether requests come through Jupyter's proxy, too: see `lpws.address`
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
@@ -85,8 +84,9 @@ class Room:
         if request.host not in self.hosts and not self.proxied:
             return "Unknown Host"
         origin = request.headers.get("Origin")
+        known = {self.origin, *(f"http://{host}" for host in self.hosts)}
         own = self.proxied and origin and origin.partition("://")[2] == request.host
-        if origin is not None and origin not in self.origins and not own:
+        if origin is not None and origin not in known and not own:
             return "Foreign Origin"
         fetch = {name: request.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest")}
         if origin is None and fetch["Site"] in ("cross-site", "same-site"):
@@ -104,9 +104,7 @@ class Room:
 
     def admit(self, hosts: Iterable[str]) -> None:
         """Let in requests that name one of these hosts, and pages that came from there; all, with ``"*"``."""
-        for host in hosts:
-            self.hosts.add(host)
-            self.origins.add(f"http://{host}")
+        self.hosts.update(hosts)
 
     def count(self, requests: Counter[int], whose: int) -> None:
         """Count a request in `arrived` or `strangers`; whoever invents clients does not fill the memory."""
