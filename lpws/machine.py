@@ -33,10 +33,8 @@ def undisturbed() -> Iterator[None]:
         yield
     finally:
         with _lock:
-            # A run that began later found the quiet state, so the first entry is the one to restore.
-            collecting, interval_s = _before[0]
-            _before.pop()
-            if not _before:
+            collecting, interval_s = _before.pop()
+            if not _before:  # what the first run found; one that began later found the quiet state
                 sys.setswitchinterval(interval_s)
                 if collecting:
                     gc.enable()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..specs import Transport, Workload
@@ -11,20 +10,11 @@ from ..transports.session import Session
 
 
 class Fleet(Session):
-    """A session with all the clients of a workload; `more` is what else a `Session` takes."""
+    """A session with all the clients of a workload; the rest is what else a `Session` takes."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        workload: Workload,
-        address: tuple[str, int],
-        host: str,
-        grace_s: float,
-        record: Callable[[tuple], None],
-        **more: Any,
-    ) -> None:
+    def __init__(self, transport: Transport, workload: Workload, *rest: Any, **named: Any) -> None:
         numbers = range(workload.clients)
-        super().__init__(transport, workload.seed, numbers, address, host, grace_s, record, **more)
+        super().__init__(transport, workload.seed, numbers, *rest, **named)
         self.clients = [Client(self, number) for number in numbers]
 
     def announce_last(self, message: int) -> None:

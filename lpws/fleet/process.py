@@ -71,8 +71,7 @@ class RemoteFleet:
         """Sentence on an unexpected end: exit status and last words."""
         code = self._exit_status()
         self.last_words.seek(0)
-        lines = self.last_words.read().decode(errors="replace").strip().splitlines()
-        return f"exit status {code}; their last words: {lines[-1] if lines else 'none'}"
+        return f"exit status {code}; {last_words(self.last_words)}"
 
     def _exit_status(self) -> int:
         """Wait for the process, kill it if it does not end, and return its exit status."""
@@ -159,8 +158,13 @@ def next_line(process: subprocess.Popen, within_s: float) -> bytes:
             return line
     finally:
         timer.cancel()
-    words = process.stderr.read().decode(errors="replace").strip().splitlines() or ["none"]
-    raise RunError(f"the clients ended before their time; their last words: {words[-1]}")
+    raise RunError(f"the clients ended before their time; {last_words(process.stderr)}")
+
+
+def last_words(stderr: BinaryIO) -> str:
+    """The last line that a program wrote before it ended, in words."""
+    lines = stderr.read().decode(errors="replace").strip().splitlines()
+    return f"their last words: {lines[-1] if lines else 'none'}"
 
 
 def _undebugged() -> contextlib.AbstractContextManager:

@@ -6,6 +6,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import picows
@@ -116,17 +117,20 @@ class Client:
             http = StreamConnection(*given, begun=self.ready) if streams else Connection(*given)
             self.http = http
             self.record("opening", http.number)
-            loop, opening = self.session.loop, self.session.opening
-            task = loop.create_task(loop.create_connection(lambda: http, *self.session.address))
-            opening.add(task)
-            task.add_done_callback(opening.discard)
+            opening = session.begin(session.loop.create_connection(lambda: http, *session.address))
             try:
                 # Shielded, since the server may have accepted it already: it is opened, and then closed.
-                await asyncio.shield(task)
+                await asyncio.shield(opening)
             except asyncio.CancelledError:
                 http.wanted = False
                 raise
         return self.http
+
+    async def connect_early(self) -> None:
+        """Connect before the first request, unless each request has a connection of its own."""
+        if self.transport.keep_alive:
+            with suppress(OSError):  # the first request tries again
+                await self.connect()
 
     async def ask(
         self, query: str = "", *, due: float | None = None, close: bool = False, timeout_s: float = 10.0
@@ -207,15 +211,12 @@ class Client:
         request = next(self.session.requests)
         number = next(self.session.connections)
         self.record("opening", number)
-        opening = self.session.opening
-        task = self.session.loop.create_task(self._shake_hands(number, request, query))
-        opening.add(task)
-        task.add_done_callback(opening.discard)
+        opening = self.session.begin(self._shake_hands(number, request, query))
         try:
             # Shielded: a socket that is closed while it connects stays registered with the loop.
-            self.websocket = await asyncio.shield(task)
+            self.websocket = await asyncio.shield(opening)
         except asyncio.CancelledError:  # the run is over
-            task.add_done_callback(_hang_up)
+            opening.add_done_callback(_hang_up)
             raise
         except Exception as error:
             response = getattr(error, "response", None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..trace import clock
@@ -29,9 +28,7 @@ class Handler:
 async def listen(client: Client) -> None:
     """The client half: ask, wait for the answer, ask again."""
     polling = client.transport
-    if polling.keep_alive:
-        with suppress(OSError):  # the first request tries again
-            await client.connect()
+    await client.connect_early()
     client.ready()  # the first request is on its way; the server says when it is held
     due_s = None
     while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 
 from ..specs import Backoff, Transport
@@ -74,6 +74,13 @@ class Session:
         """End the run with this error."""
         if not self.broken.done():
             self.broken.set_exception(error)
+
+    def begin(self, opening: Coroutine) -> asyncio.Task:
+        """Begin to open a connection; a task, which the run waits for at its end."""
+        task = self.loop.create_task(opening)
+        self.opening.add(task)
+        task.add_done_callback(self.opening.discard)
+        return task
 
     def has_last(self, client: int) -> None:
         """Note that a client has the last message of the run."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from ..trace import clock
@@ -15,9 +14,7 @@ if TYPE_CHECKING:
 async def listen(client: Client) -> None:
     """The client half: ask at every due time."""
     polling = client.transport
-    if polling.keep_alive:
-        with suppress(OSError):  # the first request tries again
-            await client.connect()
+    await client.connect_early()
     client.ready()
     due_s = await client.started() + polling.first_due_s(client.seed, client.number)
     while True:
