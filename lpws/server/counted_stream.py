@@ -35,14 +35,26 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\
 
 
 class Streams(set):
-    """The open connections of a server."""
+    """The open connections of a server.
+
+    Parameters
+    ----------
+    record
+        Called with each event.
+    numbers
+        Numbers of the connections.
+    """
 
     #: The memory [bytes] that waits for the clients of all of them; each adds what changes of its own.
     waiting = 0
 
+    def __init__(self, record: Callable[[tuple], None], numbers: Iterator[int]) -> None:
+        super().__init__()
+        self.record, self.numbers = record, numbers
+
 
 class CountedStream(IOStream):
-    """A connection that counts its bytes, records its end, and does not end without a word.
+    """A connection that counts its bytes, records its two ends, and does not end without a word.
 
     A client that does not read is hung up on, before it costs its server much more than `most_waiting`.
 
@@ -64,20 +76,13 @@ class CountedStream(IOStream):
 
     # Tornado's socket is here, too: side by side in memory is what a broadcast looks at, in thousands.
     __slots__ = ("socket", "over", "waiting", "bytes_written", "bytes_read")
-    __slots__ += ("number", "record", "streams", "farewell", "expected")
+    __slots__ += ("number", "streams", "farewell", "expected")
     __slots__ += ("asked", "begun", "given", "writes", "looked", "counted")
 
-    def __init__(
-        self,
-        *args: Any,
-        number: int,
-        record: Callable[[tuple], None],
-        streams: Streams,
-        **kwargs: Any,
-    ) -> None:
-        self.number = number
-        self.record = record
+    def __init__(self, *args: Any, streams: Streams, **kwargs: Any) -> None:
+        self.number = next(streams.numbers)
         self.streams = streams  # all that are open
+        streams.record((clock(), "opened", "server", NONE, self.number, NONE, NONE, NONE))
         self.bytes_read = self.bytes_written = 0
         # Since data last began to wait: bytes written before, bytes written or given, and in how many writes;
         # how much waited when it was last looked at; and how much of what waits in all is its own.
@@ -191,7 +196,7 @@ class CountedStream(IOStream):
         self.streams.discard(self)
         t = clock()
         for name, size in (*counts.items(), ("closed", NONE if self.expected else 1)):
-            self.record((t, name, "server", NONE, self.number, NONE, NONE, size))
+            self.streams.record((t, name, "server", NONE, self.number, NONE, NONE, size))
 
 
 class Door(socket.socket):
@@ -234,16 +239,9 @@ class Door(socket.socket):
 class CountingServer(HTTPServer):
     """An HTTP server that counts connections where they are accepted."""
 
-    def initialize(
-        self,
-        *args: Any,
-        record: Callable[[tuple], None],
-        numbers: Iterator[int],
-        streams: Streams,
-        **kwargs: Any,
-    ) -> None:
+    def initialize(self, *args: Any, streams: Streams, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
-        self.record, self.numbers, self.streams = record, numbers, streams
+        self.streams = streams
 
     def handle_stream(self, stream: IOStream, address: tuple) -> None:
         connection = stream.socket
@@ -257,14 +255,5 @@ class CountingServer(HTTPServer):
                 return
             connection = connection.dup()  # moves to what is free now, so that the spare ones stay so
             stream.close()
-        number = next(self.numbers)
-        self.record((clock(), "opened", "server", NONE, number, NONE, NONE, NONE))
-        counted = CountedStream(
-            connection,
-            max_buffer_size=self.max_buffer_size,
-            read_chunk_size=self.read_chunk_size,
-            number=number,
-            record=self.record,
-            streams=self.streams,
-        )
-        super().handle_stream(counted, address)
+        sizes = {"max_buffer_size": self.max_buffer_size, "read_chunk_size": self.read_chunk_size}
+        super().handle_stream(CountedStream(connection, streams=self.streams, **sizes), address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from socket import create_server
@@ -72,28 +72,24 @@ class Doorway:
 
     Parameters
     ----------
-    record
-        Called with each event.
     make_room
         Makes the room, given the ``hosts`` by which it is reached.
     handlers
         Path → handler class.
-    numbers
-        Numbers of its connections.
+    streams
+        Gets the open connections.
     backlog
         How many connections can wait until the loop lets them in.
     """
 
     def __init__(
         self,
-        record: Callable[[tuple], None],
         make_room: Callable[..., Room],
         handlers: dict[str, type[RequestHandler]],
-        numbers: Iterator[int],
+        streams: Streams,
         backlog: int,
     ) -> None:
-        self.record, self.numbers, self.backlog = record, numbers, backlog
-        self.streams = Streams()
+        self.streams, self.backlog = streams, backlog
         self.beside = AsyncExitStack()  # what runs beside it, such as a connection to a broker
         self.port = 0  # any that is free
         door = self._bind()
@@ -132,8 +128,6 @@ class Doorway:
     def _let_in(self, door: Door) -> None:
         self.http = CountingServer(
             self.app,
-            record=self.record,
-            numbers=self.numbers,
             streams=self.streams,
             max_header_size=MOST_HEAD_BYTES,
             max_body_size=MOST_BYTES,

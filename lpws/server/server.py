@@ -7,7 +7,7 @@ import re
 import secrets
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from itertools import count
@@ -20,6 +20,7 @@ from ..loopthread import LoopThread, quiet
 from ..specs import Outage
 from ..specs.fields import within
 from ..transports.room import Room
+from .counted_stream import Streams
 from .doorway import GONE, Doorway
 from .handlers import HANDLERS
 from .tcpinfo import in_doubt
@@ -42,9 +43,9 @@ class Server:
         Whether its address has a part that nobody can guess, drawn anew for each server: every user
         of the machine reaches 127.0.0.1.
     ticks
-        Whether it records how late its loop is: always, as a run needs it; with None never; with False only
-        when something else was recorded, so that an idle server costs nothing. Then no run owns the server,
-        and it keeps only the latest events, `MOST_EVENTS` of them.
+        Whether it records how late its loop is: always, as a run needs it; or only when something else was
+        recorded, so that an idle server costs nothing. Then no run owns the server, and it keeps only the
+        latest events, `MOST_EVENTS` of them.
     turn
         Which of how many servers it is, if they share a run: they number connections and ticks in turn.
     backlog
@@ -67,7 +68,7 @@ class Server:
         origin: str | None = None,
         handlers: dict[str, type[RequestHandler]] | None = None,
         token: bool = False,
-        ticks: bool | None = False,
+        ticks: bool = False,
         turn: tuple[int, int] = (0, 1),
         backlog: int = 4096,  # a crowd connects at once
     ) -> None:
@@ -93,16 +94,17 @@ class Server:
         """
         if self._thread is None:
             thread = LoopThread("lpws server")
-            make_room = partial(self.room_class, self.trace.append, origin=self._origin, prefix=self.prefix)
+            record = self.trace.append
+            make_room = partial(self.room_class, record, origin=self._origin, prefix=self.prefix)
+            streams = Streams(record, self._numbers)
+            make_doorway = partial(Doorway, make_room, self._handlers, streams, self._backlog)
+            wanted = (lambda: True) if self._ticks else _grown(self.trace)
+            ticks = partial(tick, record, "server", wanted, self._turn)
             try:
                 # A server whose last name is bound to another one, as when a cell runs twice, stops.
                 self._finalizer = weakref.finalize(self, thread.stop)
                 self._thread = thread  # last: now `stop` has all that it needs, should an interrupt come
-                wanted = {True: lambda: True, False: _grown(self.trace), None: lambda: False}
-                record, door = self.trace.append, (self._handlers, self._numbers, self._backlog)
-                ticks = (wanted[self._ticks], self._turn)
-                serving = _serve(record, self.log, make_room, ticks, *door)
-                self._doorway = doorway = thread.start(serving)
+                self._doorway = doorway = thread.start(_serve(self.log, make_doorway, ticks))
                 self.room, self.port, self._streams = doorway.room, doorway.port, doorway.streams
             except BaseException:
                 self.stop()
@@ -308,19 +310,15 @@ def _grown(trace: list[tuple]) -> Callable[[], bool]:
 
 @asynccontextmanager
 async def _serve(
-    record: Callable[[tuple], None],
-    log: deque[str],
-    make_room: Callable[..., Room],
-    ticks: tuple[Callable[[], bool], tuple[int, int]],
-    *door: Any,
+    log: deque[str], make_doorway: Callable[[], Doorway], ticks: Callable[[], Coroutine]
 ) -> AsyncIterator[Doorway]:
     """The way into a server that serves inside this context.
 
     It is no method, so that the thread does not keep the `Server` alive.
     """
     with quiet(log, GONE):
-        doorway = Doorway(record, make_room, *door)
-        ticking = asyncio.create_task(tick(record, "server", *ticks))
+        doorway = make_doorway()
+        ticking = asyncio.create_task(ticks())
         try:
             yield doorway
         finally:

@@ -3,6 +3,7 @@
 import asyncio
 import collections
 import contextlib
+import itertools
 import os
 import random
 import resource
@@ -110,6 +111,11 @@ def test_all_who_stop_share_one_limit(server, monkeypatch):
     server.log.clear()
 
 
+def unrecorded():
+    """The open connections of no server."""
+    return Streams(lambda event: None, itertools.count())
+
+
 def test_what_each_write_takes_is_counted():
     """Of small writes what Tornado keeps for each takes more than their data."""
 
@@ -119,7 +125,7 @@ def test_what_each_write_takes_is_counted():
         near, far = socket.socketpair()
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         with far, quiet(log):
-            stream = CountedStream(near, number=0, record=lambda event: None, streams=Streams())
+            stream = CountedStream(near, streams=unrecorded())
             for count in range(100_000):
                 stream.write(b"tea")
                 if stream.closed():
@@ -140,7 +146,7 @@ def stopped_readers(count, streams):
             near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
             far.setblocking(False)
             stack.callback(far.close)
-            pairs.append((CountedStream(near, number=0, record=lambda event: None, streams=streams), far))
+            pairs.append((CountedStream(near, streams=streams), far))
             stack.callback(pairs[-1][0].close)
         yield pairs
     assert not log
@@ -153,7 +159,7 @@ def test_to_look_at_many_who_stop_costs_as_much_for_each(monkeypatch):
 
     async def asks(count):
         asked.clear()
-        with stopped_readers(count, Streams()) as pairs:
+        with stopped_readers(count, unrecorded()) as pairs:
             for _ in range(5):
                 for stream, _ in pairs:
                     stream.write(BIG.encode())
@@ -168,7 +174,7 @@ def test_what_waits_in_all_is_what_waits_for_each():
     draw = random.Random(os.environ["LPWS_SEED"])
 
     async def live():
-        streams, most = Streams(), 0
+        streams, most = unrecorded(), 0
         with stopped_readers(8, streams) as pairs:
             for _ in range(400):
                 stream, far = draw.choice(pairs)

@@ -70,10 +70,10 @@ def a_connection_not_recorded(monkeypatch):
     handle = CountingServer.handle_stream
 
     def handle_stream(server, stream, address):
-        record = server.record
-        server.record = lambda event: event[1:5:3] == ("opened", 1) or record(event)
+        record = server.streams.record
+        server.streams.record = lambda event: event[1:5:3] == ("opened", 1) or record(event)
         handle(server, stream, address)
-        server.record = record
+        server.streams.record = record
 
     monkeypatch.setattr(CountingServer, "handle_stream", handle_stream)
 
