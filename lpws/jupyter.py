@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import ipaddress
 import json
 import os
 import socket
 import sys
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+
+from .server.server import Server
 
 #: Names under which JupyterLab serves its own machine alone.
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
@@ -85,39 +84,13 @@ def hands_on(jupyter: dict) -> bool:
     """True if JupyterLab hands on requests to ``/proxy/PORT/``, as far as it can be asked."""
     if not jupyter:  # it is elsewhere, under a hub; what is installed here tells most
         return find_spec("jupyter_server_proxy") is not None
-    with _somebody() as port:
-        return _ask(jupyter, f"proxy/{port}/") != 404
-
-
-@contextlib.contextmanager
-def _somebody() -> Iterator[int]:
-    """A port of this machine at which a server says yes to the first who comes."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(_ASK_S)
-
-        def say_yes() -> None:
-            with contextlib.suppress(OSError):
-                connection, _ = server.accept()
-                with connection:
-                    connection.settimeout(_ASK_S)
-                    connection.recv(65_536)
-                    connection.sendall(
-                        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nyes"
-                    )
-
-        thread = threading.Thread(target=say_yes, name="lpws proxy?", daemon=True)
-        thread.start()
-        yield server.getsockname()[1]
-        with contextlib.suppress(OSError):  # if nobody has come, the thread waits no longer
-            socket.create_connection(server.getsockname(), timeout=_ASK_S).close()
-        thread.join()
+    with Server(token=True) as somebody:  # who does not know whoever comes, and says 403
+        return _ask(jupyter, f"proxy/{somebody.port}/") != 404
 
 
 def serves_others(jupyter: dict) -> bool:
     """True if the browser of this Jupyter server may be on another machine."""
-    if not jupyter:
-        return False
-    return (
+    return bool(jupyter) and (
         "SSH_CONNECTION" in os.environ
         or jupyter.get("hostname") not in _LOCAL
         or _is_open_to_others(jupyter.get("port"))

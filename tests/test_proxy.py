@@ -118,7 +118,9 @@ class Jupyter(tornado.web.RequestHandler):
         if not self.proxy or not proxied:
             raise tornado.web.HTTPError(404)
         url = f"http://127.0.0.1:{proxied[1]}/"
-        self.write((await tornado.httpclient.AsyncHTTPClient().fetch(url)).body)
+        answer = await tornado.httpclient.AsyncHTTPClient().fetch(url, raise_error=False)
+        self.set_status(answer.code)
+        self.write(answer.body)
 
 
 @contextlib.contextmanager
