@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ..decisions import Message
 from ..trace import clock
 from ..wire import sizes
-from .broadcast import Pack, StreamHandler
+from .broadcast import StreamHandler
 
 if TYPE_CHECKING:
     from .client import Client
@@ -51,6 +51,9 @@ class Handler(StreamHandler):
         # Else each message waits until the client's TCP has acknowledged the last (Nagle, RFC 896).
         self.stream.set_nodelay(True)
         self.write(f"retry: {1000 * self.seconds('retry', 3600) or 1000:.0f}\n\n")
+        # Into chunks, as Tornado would make them; it writes the first and the last. HTTP/1.0 has none.
+        self.chunked = self.request.version == "HTTP/1.1"
+        self.pack = to_chunk if self.chunked else to_events
         self.gone = asyncio.Event()
         begun = self.flush()  # the head is written; messages may follow
         self.join(cursor)
@@ -67,16 +70,6 @@ class Handler(StreamHandler):
             pass  # the client has gone; on_connection_close has said so
         finally:
             self.part()
-
-    @property
-    def chunked(self) -> bool:
-        """True if the body is in chunked coding, which HTTP/1.0 lacks; Tornado writes its first and last."""
-        return self.request.version == "HTTP/1.1"
-
-    @property
-    def pack(self) -> Pack:
-        """Function from messages to bytes on the wire, with the chunk that Tornado would make."""
-        return to_chunk if self.chunked else to_events
 
     def tell(self, fields: str) -> None:
         """Send fields that carry no message."""
