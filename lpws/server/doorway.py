@@ -157,10 +157,6 @@ class Doorway:
         if self.room.draining and handler.get_status() != 101 and not stream.writing():
             stream.close()
 
-    def close(self) -> None:
-        """Let no connection in any more: those who knock are refused."""
-        self.http.stop()
-
     def drop(self, hangs_s: float = 0.0) -> int:
         """End every open connection without a goodbye, stand still [s], and return how many they were."""
         streams = list(self.streams)
@@ -172,12 +168,12 @@ class Doorway:
 
     def crash(self) -> int:
         """Go away as a process that is killed: its kernel closes every socket; return how many."""
-        self.close()
+        self.http.stop()  # who knocks is refused
         return self.drop()
 
     def drain(self, jitter_s: float) -> None:
         """Go away with a goodbye to everybody, each at a random time within the jitter [s]."""
-        self.close()
+        self.http.stop()
         self.room.draining = True
         self.room.close(jitter_s)
 

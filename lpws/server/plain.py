@@ -28,18 +28,11 @@ def entry(path: str, kind: type[RequestHandler], room: Room) -> tuple:
     """Entry of a handler in Tornado's application: path, class, arguments of `initialize`."""
     if issubclass(kind, RoomHandler):  # it records by itself
         return path, kind, {"room": room}
-    return path, recorded(kind, room), {"room": room} if _takes_room(kind) else {}
-
-
-def recorded(kind: type[RequestHandler], room: Room) -> type[RequestHandler]:
-    """A subclass of the handler that does the same, and records it in the room."""
     base = RecordedSocket if issubclass(kind, WebSocketHandler) else Recorded
-    return type(kind.__name__, (base, kind), {"recorded_in": room, "__doc__": kind.__doc__})
-
-
-def _takes_room(kind: type[RequestHandler]) -> bool:
+    recorded = type(kind.__name__, (base, kind), {"recorded_in": room, "__doc__": kind.__doc__})
     taken = inspect.signature(kind.initialize).parameters.values()
-    return any(one.name == "room" or one.kind is inspect.Parameter.VAR_KEYWORD for one in taken)
+    takes_room = any(one.name == "room" or one.kind is inspect.Parameter.VAR_KEYWORD for one in taken)
+    return path, recorded, {"room": room} if takes_room else {}
 
 
 class Record:

@@ -328,7 +328,7 @@ async def _serve(
 
 async def _end(doorway: Doorway) -> None:
     """Leave nothing open, and nobody without an answer."""
-    doorway.close()
+    doorway.http.stop()  # who knocks is refused
     doorway.room.close()
     # Fifty turns of the loop: handlers that were woken answer, clients answer a Close frame.
     for _ in range(50):
