@@ -37,17 +37,9 @@ HAND_OVER_S = 0.1
 async def run(spec: dict, commands: Iterable[bytes], out: BinaryIO) -> None:
     """Run the clients until all have the last message, or the commands say stop or end."""
     events: list[tuple] = []
-    fleet = Fleet(
-        transport=specs.from_dict(spec["transport"]),
-        workload=specs.from_dict(spec["workload"]),
-        address=tuple(spec["address"]),
-        host=spec["host"],
-        grace_s=spec["grace_s"],
-        record=events.append,
-        key=spec.get("key", ""),
-        reconnect=specs.from_dict(spec["reconnect"]) if spec.get("reconnect") else None,
-        proxied=spec.get("proxied", False),
-    )
+    # What a `Session` takes; its own specifications have come as dicts.
+    given = {name: specs.from_dict(each) if isinstance(each, dict) else each for name, each in spec.items()}
+    fleet = Fleet(**given, record=events.append)
     # What fails in a callback of a connection, asyncio would print, and drop the connection.
     fleet.loop.set_exception_handler(
         lambda _loop, said: fleet.fail(said.get("exception") or RuntimeError(said["message"]))

@@ -45,17 +45,11 @@ class Client:
         return self.session.seed
 
     def record(
-        self,
-        name: str,
-        connection: int = NONE,
-        request: int = NONE,
-        message: int = NONE,
-        size: int = NONE,
-        t: float | None = None,
+        self, name: str, connection: int = NONE, request: int = NONE, size: int = NONE, t: float | None = None
     ) -> None:
         """Append an event, now or at `t`."""
         t = clock() if t is None else t
-        self.session.record((t, name, "client", self.number, connection, request, message, size))
+        self.session.record((t, name, "client", self.number, connection, request, NONE, size))
 
     def read(self, body: bytes, connection: int, request: int, t: float) -> None:
         """Record the messages of an answer, or of frames, and move the cursor past them.
@@ -234,7 +228,7 @@ class Client:
         stream = socket.socket()
         try:
             stream.setblocking(False)
-            await self.session.loop.sock_connect(stream, self.session.address)
+            await self.session.loop.sock_connect(stream, (host, port))
             self.opened(number)
             self.record("request_sent", number, request, size=0)
             websocket, _ = await picows.ws_connect(
