@@ -18,7 +18,6 @@ from .fleet.process import FleetDied, FleetInThread, RemoteFleet
 from .machine import make_room_for_files, progress, undisturbed
 from .outcome import HANDLERS
 from .run import Run, RunError, machine
-from .server.server import Server
 from .serving import Serving
 from .specs.fields import within
 from .trace import NONE, clock
@@ -157,11 +156,6 @@ class _Experiment:
         self.stopped, self.over = threading.Event(), threading.Event()
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._work, name="lpws experiment", daemon=True)
-
-    @property
-    def server(self) -> Server:
-        """The first server."""
-        return self.serving.servers[0]
 
     def run(self, watch: Callable[[Iterable[Run]], object] | None) -> Run:
         """Do the work, and return its run."""

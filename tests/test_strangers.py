@@ -50,7 +50,7 @@ def disturb(monkeypatch):
 
     def let_in(stranger):
         def publish(self, publish=measurement._Experiment._publish):
-            stranger(self.server.port)
+            stranger(self.serving.servers[0].port)
             return publish(self)
 
         monkeypatch.setattr(measurement._Experiment, "_publish", publish)

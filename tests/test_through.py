@@ -388,11 +388,11 @@ def test_the_server_behind_a_proxy_lets_in_the_proxy_s_names_and_no_others(monke
     seen, others = {}, ("evil.example", "server", "localhost")
 
     def publish(self, publish=measurement._Experiment._publish):
-        hosts = "servers", self.serving.host, "127.0.0.1", *others
+        hosts, port = ("servers", self.serving.host, "127.0.0.1", *others), self.serving.servers[0].port
         for host in hosts:
             for header in ("Host", "Origin"):
                 value = host if header == "Host" else f"http://{host}"
-                url = f"http://127.0.0.1:{self.server.port}/shortpolling?run={self.key}"
+                url = f"http://127.0.0.1:{port}/shortpolling?run={self.key}"
                 try:
                     with urllib.request.urlopen(urllib.request.Request(url, headers={header: value})) as said:
                         seen[host, header] = said.status
@@ -533,9 +533,9 @@ def test_a_crash_that_no_outage_declares_is_told(name, monkeypatch):
     """Whether the server comes back at once, too late for its outage, or not at all."""
 
     def publish(self, publish=measurement._Experiment._publish):
-        self.server.crash()
+        self.serving.servers[0].crash()
         if not self.spec.outages:
-            self.server.come_back()
+            self.serving.servers[0].come_back()
         return publish(self)
 
     monkeypatch.setattr(measurement._Experiment, "_publish", publish)

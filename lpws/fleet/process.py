@@ -124,6 +124,9 @@ def start(*program: str, stderr: BinaryIO | int) -> subprocess.Popen:
     stderr
         Where its last words go.
     """
+    # The kernel's search path without its current folder, and without paths of pathlib, which readers put
+    # there and Python itself passes over.
+    paths = [path for path in sys.path if path and isinstance(path, str)]
     with _undebugged():
         return subprocess.Popen(
             # -P: a reader's json.py beside the notebook is not the one that the program needs.
@@ -132,7 +135,7 @@ def start(*program: str, stderr: BinaryIO | int) -> subprocess.Popen:
             stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,  # an interrupt is for the kernel, which then lets the program go
-            env=environment(),
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         )
 
 
@@ -171,13 +174,6 @@ def _undebugged() -> contextlib.AbstractContextManager:
     """A context in which JupyterLab's debugger, if it is on, does not take over a process that begins."""
     debugger = sys.modules.get("_pydev_bundle.pydev_monkey")
     return getattr(debugger, "skip_subprocess_arg_patch", contextlib.nullcontext)()
-
-
-def environment() -> dict[str, str]:
-    """The kernel's environment, with its module search path without its current folder."""
-    # Readers put paths of pathlib there, which Python itself passes over.
-    paths = [path for path in sys.path if path and isinstance(path, str)]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 class FleetInThread(RemoteFleet):
