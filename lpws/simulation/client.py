@@ -21,10 +21,10 @@ class Client:
     response, unless that does not end.
     """
 
-    __slots__ = ("world", "server", "events", "number", "connection", "request", "cursor", "life", "go_on")
+    __slots__ = ("world", "server", "record", "number", "connection", "request", "cursor", "life", "go_on")
 
     def __init__(self, world: World, server: Server, number: int) -> None:
-        self.world, self.server, self.events, self.number = world, server, world.events, number
+        self.world, self.server, self.record, self.number = world, server, world.record, number
         self.connection = self.request = NONE
         self.cursor = 0
         self.life = LIVES[type(world.transport)](self, world.transport)
@@ -39,9 +39,9 @@ class Client:
         """Connect, which takes a round trip; the server does not know until `accept` or a request."""
         world = self.world
         self.connection = next(world.connections)
-        self.events.append((world.now_s, "opening", "client", self.number, self.connection, NONE, NONE, NONE))
+        self.record((world.now_s, "opening", "client", self.number, self.connection, NONE, NONE, NONE))
         yield world.now_s + 2 * world.delay_s
-        self.events.append((world.now_s, "opened", "client", self.number, self.connection, NONE, NONE, NONE))
+        self.record((world.now_s, "opened", "client", self.number, self.connection, NONE, NONE, NONE))
 
     def ask(self, cursor: int | None, due_s: float | None = None) -> Iterator:
         """Send a request, on the present connection or on a new one, and wait for the answer."""
@@ -52,13 +52,11 @@ class Client:
             if due_s < world.now_s:  # a late poll was due before it is recorded
                 insort(world.events, due, key=itemgetter(0))
             else:
-                self.events.append(due)
+                self.record(due)
         if self.connection == NONE:
             yield from self.connect()
         connection = self.connection
-        self.events.append(
-            (world.now_s, "request_sent", "client", number, connection, request, NONE, REQUEST_BYTES)
-        )
+        self.record((world.now_s, "request_sent", "client", number, connection, request, NONE, REQUEST_BYTES))
         world.cross(self.server.take, (self, request, cursor))
         self.receive((yield))
         if not world.keep_alive:
@@ -68,20 +66,17 @@ class Client:
         """Take what has arrived: a response, or what is new on a stream."""
         news, size = arrived
         now_s, number, connection, request = self.world.now_s, self.number, self.connection, self.request
-        events = self.events
         if size != NONE:
-            events.append((now_s, "response_received", "client", number, connection, request, NONE, size))
+            self.record((now_s, "response_received", "client", number, connection, request, NONE, size))
         for id, text in news:
-            events.append((now_s, "message_received", "client", number, connection, request, id, len(text)))
+            self.record((now_s, "message_received", "client", number, connection, request, id, len(text)))
             self.cursor = id
         if news and self.cursor == self.world.last:
             self.world.delivered()
 
     def close(self) -> None:
         """Close the connection."""
-        self.events.append(
-            (self.world.now_s, "closed", "client", self.number, self.connection, NONE, NONE, NONE)
-        )
+        self.record((self.world.now_s, "closed", "client", self.number, self.connection, NONE, NONE, NONE))
         self.connection = NONE
 
     def leave(self) -> None:

@@ -42,7 +42,7 @@ class Server:
     """The server half of all transports."""
 
     def __init__(self, world: World) -> None:
-        self.world, self.events, self.mailbox = world, world.events, Mailbox()
+        self.world, self.record, self.mailbox = world, world.record, Mailbox()
         self.connections: dict[Client, Connection] = {}
         self.numbers = count()
         self.log_bytes = [0]  # of the log up to each message, as it goes on the wire
@@ -55,7 +55,7 @@ class Server:
     def accept(self, client: Client) -> None:
         """Accept a connection: the last packet of its handshake has arrived."""
         self.connections[client] = connection = Connection(client, next(self.numbers))
-        self.events.append((self.world.now_s, "opened", "server", NONE, connection.number, NONE, NONE, NONE))
+        self.record((self.world.now_s, "opened", "server", NONE, connection.number, NONE, NONE, NONE))
 
     def take(self, question: tuple[Client, int, int | None]) -> None:
         """Take a request that has arrived, with its cursor: answer it, or hold it."""
@@ -65,9 +65,8 @@ class Server:
         connection, now_s = self.connections[client], self.world.now_s
         connection.request = request
         connection.read_bytes += REQUEST_BYTES
-        self.events.append(
-            (now_s, "request_received", "server", client.number, connection.number, request, NONE, NONE)
-        )
+        number = connection.number
+        self.record((now_s, "request_received", "server", client.number, number, request, NONE, NONE))
         if self.world.transport.streams:
             self.follow(connection, cursor)
             return
@@ -99,8 +98,8 @@ class Server:
         message, released = self.mailbox.publish(text)
         self.log_bytes.append(self.log_bytes[-1] + len(to_lines([message])))
         now_s, id = self.world.now_s, message.id
-        self.events.append((now_s, "due", "publisher", NONE, NONE, NONE, id, NONE))
-        self.events.append((now_s, "published", "server", NONE, NONE, NONE, id, len(text)))
+        self.record((now_s, "due", "publisher", NONE, NONE, NONE, id, NONE))
+        self.record((now_s, "published", "server", NONE, NONE, NONE, id, len(text)))
         for connection in released:
             self.answer(connection, [message])
         if self.followers and self.window.take(message):
@@ -132,8 +131,7 @@ class Server:
         # Ids of a response follow each other.
         body_bytes = self.log_bytes[news[-1].id] - self.log_bytes[news[0].id - 1] if news else 0
         number, request = connection.number, connection.request
-        event = (now_s, "response_sent", "server", client.number, number, request, NONE, body_bytes)
-        self.events.append(event)
+        self.record((now_s, "response_sent", "server", client.number, number, request, NONE, body_bytes))
         size = HEAD_BYTES + body_bytes
         connection.written_bytes += size
         world.cross(client.go_on, (news, size))
@@ -145,7 +143,7 @@ class Server:
         now_s, client = self.world.now_s, connection.client.number
         number, request = connection.number, connection.request
         for id, text in messages:
-            self.events.append((now_s, "message_sent", "server", client, number, request, id, len(text)))
+            self.record((now_s, "message_sent", "server", client, number, request, id, len(text)))
 
     def close(self, client: Client) -> None:
         """End the connection, if this side has not ended it before."""
@@ -154,8 +152,6 @@ class Server:
             self.window.leave(connection)
             self.followers.pop(connection, None)
             now_s, number = self.world.now_s, connection.number
-            self.events += (
-                (now_s, "read", "server", NONE, number, NONE, NONE, connection.read_bytes),
-                (now_s, "written", "server", NONE, number, NONE, NONE, connection.written_bytes),
-                (now_s, "closed", "server", NONE, number, NONE, NONE, NONE),
-            )
+            self.record((now_s, "read", "server", NONE, number, NONE, NONE, connection.read_bytes))
+            self.record((now_s, "written", "server", NONE, number, NONE, NONE, connection.written_bytes))
+            self.record((now_s, "closed", "server", NONE, number, NONE, NONE, NONE))

@@ -25,6 +25,7 @@ class World:
         self.acts: list[tuple] = []  # a heap of (when, number, act, its argument)
         self.crossing: deque[tuple] = deque()  # the same, of the acts that `cross` plans
         self.events: list[tuple] = []  # sorted by time
+        self.record = self.events.append
         self.numbers, self.requests, self.connections = count(), count(), count()
         # Connections and a WebSocket's handshake, a round trip each, are over just before the start.
         self.now_s = -4 * delay_s - 0.001
