@@ -83,7 +83,7 @@ class Client:
         """Stop, and close what is open; a transit later the server knows."""
         self.life.close()
         if self.connection != NONE:
-            self.world.cross(self.server.close, self)
+            self.world.cross(self.server.leave, self)
             self.close()
 
 

@@ -136,7 +136,7 @@ class Server:
         connection.written_bytes += size
         world.cross(client.go_on, (news, size))
         if not world.keep_alive:
-            self.close(client)
+            self.close(connection)
 
     def hand_over(self, connection: Connection, messages: list[Message]) -> None:
         """Record that messages are handed to a connection."""
@@ -145,13 +145,18 @@ class Server:
         for id, text in messages:
             self.record((now_s, "message_sent", "server", client, number, request, id, len(text)))
 
-    def close(self, client: Client) -> None:
-        """End the connection, if this side has not ended it before."""
-        if connection := self.connections.pop(client, None):
+    def leave(self, client: Client) -> None:
+        """Let a client go that has closed its connection, if this side has not done so before."""
+        if connection := self.connections.get(client):
             self.mailbox.leave(connection)
             self.window.leave(connection)
             self.followers.pop(connection, None)
-            now_s, number = self.world.now_s, connection.number
-            self.record((now_s, "read", "server", NONE, number, NONE, NONE, connection.read_bytes))
-            self.record((now_s, "written", "server", NONE, number, NONE, NONE, connection.written_bytes))
-            self.record((now_s, "closed", "server", NONE, number, NONE, NONE, NONE))
+            self.close(connection)
+
+    def close(self, connection: Connection) -> None:
+        """End a connection that waits for nothing."""
+        del self.connections[connection.client]
+        now_s, number = self.world.now_s, connection.number
+        self.record((now_s, "read", "server", NONE, number, NONE, NONE, connection.read_bytes))
+        self.record((now_s, "written", "server", NONE, number, NONE, NONE, connection.written_bytes))
+        self.record((now_s, "closed", "server", NONE, number, NONE, NONE, NONE))
