@@ -218,13 +218,10 @@ class Door(socket.socket):
             raise BlockingIOError
         try:
             accepted = super().accept()
-        except BlockingIOError:  # there is none
-            self._entered = 0
-            raise
         except OSError as error:
-            if error.errno not in (errno.EMFILE, errno.ENFILE):
-                raise
             self._entered = 0
+            if error.errno not in (errno.EMFILE, errno.ENFILE):  # such as that there is none
+                raise
             IOLoop.current().update_handler(self, 0)  # else epoll says again and again that somebody knocks
             IOLoop.current().call_later(_SHUT_S, self._open)
             raise BlockingIOError from error
