@@ -64,8 +64,8 @@ async def bare_tornado() -> AsyncIterator[tuple[Room, int]]:
     port = sockets[0].getsockname()[1]
     room = Room(lambda _event: None, {f"127.0.0.1:{port}"})
     app = GuardedApplication(  # strangers are refused here too
-        room,
         [(path, silent(kind), {"room": room}) for path, kind in HANDLERS.items()],
+        room=room,
         log_function=lambda _handler: None,
         websocket_max_message_size=MOST_BYTES,
     )
