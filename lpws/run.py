@@ -103,14 +103,14 @@ def _name_fields(events: list) -> None:
     """Put an `Event` in the place of each plain tuple.
 
     Performance: the plain version is ``events[:] = map(Event._make, events)``, which takes 0.43 µs per event
-    and this one 0.15 µs. It counts the fields of all at first, and makes each event without a call of Python;
+    and this one 0.14 µs. It makes each event without a call of Python, after it has counted their fields;
     and it takes a few at a time, so that the memory of those that are done serves the next.
     """
-    if set(map(len, events)) != {len(Event._fields)}:
-        list(map(Event._make, events))  # raises, and says how many fields it got
     for start in range(0, len(events), FEW):
-        few = slice(start, start + FEW)
-        events[few] = map(tuple.__new__, repeat(Event), events[few])
+        few = events[start : start + FEW]
+        if set(map(len, few)) != {len(Event._fields)}:
+            list(map(Event._make, few))  # raises, and says how many fields it got
+        events[start : start + FEW] = map(tuple.__new__, repeat(Event), few)
 
 
 class RunError(RuntimeError):
