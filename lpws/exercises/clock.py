@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextlib import suppress
 from functools import partial
 from types import FrameType, ModuleType
@@ -215,7 +216,7 @@ class Loop(asyncio.SelectorEventLoop):
                 return ready
             looks = clock.looks.copy()
             idle = clock.parked | {thread for thread in looks if looks[thread] > before.get(thread, -1) + 1}
-            idle |= {thread for thread, frame in sys._current_frames().items() if _has_no_work(frame)}
+            idle |= _without_work(sys._current_frames())
             rested += idle.issuperset(sys._current_frames().keys() - {threading.main_thread().ident})
             self.impatient = _really_s() > end_s
         return []
@@ -229,13 +230,22 @@ class Loop(asyncio.SelectorEventLoop):
                 self.rested(False)
 
 
-def _has_no_work(frame: FrameType) -> bool:
-    """True if a thread belongs to a pool and waits for something to do, of which there is nothing."""
-    if (frame.f_code.co_name, frame.f_code.co_filename[-9:]) != ("_worker", "thread.py"):
-        return False
-    # What it has been given it may not have begun, on a busy machine.
-    found = frame.f_locals
-    return found["work_queue"].empty() and found.get("work_item") is None
+def _without_work(frames: dict[int, FrameType]) -> set[int]:
+    """The threads of pools that wait for something to do, of which there is nothing."""
+    waiting: dict[Executor | None, set[int]] = {}
+    for thread, frame in frames.items():
+        if (frame.f_code.co_name, frame.f_code.co_filename[-9:]) == ("_worker", "thread.py"):
+            found = frame.f_locals
+            # What it has been given it may not have begun, on a busy machine.
+            if found["work_queue"].empty() and found.get("work_item") is None:
+                waiting.setdefault(found["executor_reference"](), set()).add(thread)
+    # From Python 3.13 on the queue has handed it over by then; the pool's count of the idle tells.
+    return {
+        thread
+        for pool, threads in waiting.items()
+        if pool is None or pool._idle_semaphore._value >= len(threads)
+        for thread in threads
+    }
 
 
 class _Selector(selectors.DefaultSelector):

@@ -5,6 +5,13 @@ import random
 import re
 import threading
 
+from lpws.chat.handlers import WAYS
+
+#: Who comes, and by which transport: two by each, so that all pairs of transports meet.
+NAMES = ("Ada", "Amy", "Ben", "Bea", "Cyd", "Cay", "Dan", "Dot", "Eve", "Eli")
+PEOPLE = dict(zip(NAMES, sorted(2 * WAYS), strict=True))
+#: Their windows: there is little to draw.
+SMALL = {"viewport": {"width": 360, "height": 480}}
 HERE = "() => document.documentElement.dataset.state === 'here'"
 #: Types and sends in the page, as a reader does: n messages, some milliseconds apart.
 TYPE = """async ([name, n, pause]) => {

@@ -166,20 +166,20 @@ def test_a_verdict_takes_less_than_three_seconds(capsys):
 def test_a_thread_of_a_pool_that_has_not_begun_what_it_was_given_is_no_rest():
     """However late the machine lets it begin."""
 
-    def frame():
+    def rests():
         [thread] = pool._threads
-        return sys._current_frames()[thread.ident]
+        return thread.ident in clock._without_work(sys._current_frames())
 
     interval = sys.getswitchinterval()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(int).result()
         end = time.monotonic() + 10
-        while not (rested := clock._has_no_work(frame())) and time.monotonic() < end:
+        while not (rested := rests()) and time.monotonic() < end:
             time.sleep(0.001)
         sys.setswitchinterval(100)  # from here on no thread but this one has its turn
         try:
             pool.submit(int)
-            begun = not clock._has_no_work(frame())
+            begun = not rests()
         finally:
             sys.setswitchinterval(interval)
     assert rested

@@ -373,7 +373,8 @@ class Real:
             return await servers.World(self.data, story, broker).live()
         finally:
             for client in broker.clients:
-                with contextlib.suppress(ConnectionError):  # of a server that was killed
+                # Of a server that was killed; two of these are Python's own (python/cpython#136234).
+                with contextlib.suppress(ConnectionError, AttributeError, TypeError):
                     await client.close()
             await asyncio.sleep(0)
 
