@@ -7,7 +7,7 @@ import subprocess
 
 import numpy as np
 
-from .fleet.process import PATIENCE_S, next_line, start, tell
+from .fleet.process import PATIENCE_S, clients_beside, next_line, tell
 from .machine import MOST_CLIENTS, make_room_for_files
 from .server import Server
 from .specs.fields import within
@@ -49,24 +49,14 @@ class Audience:
 
     def __enter__(self) -> Audience:
         make_room_for_files(self.clients + 100)
-        self._process = start("-m", "lpws.fleet.audience", stderr=subprocess.PIPE)
-        try:
-            self._ask(json.dumps(self._spec), PATIENCE_S + 0.01 * self.clients)
-        except BaseException:
-            self.__exit__()
-            raise
+        within_s = PATIENCE_S + 0.01 * self.clients
+        self._beside = clients_beside("lpws.fleet.audience", self._spec, within_s)
+        self._process = self._beside.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        with self._process:  # which closes its pipes, and waits
-            self._process = None
-
-    def _ask(self, line: str, within_s: float) -> bytes:
-        if self._process is None:
-            raise RuntimeError("expected an audience that listens: use `with Audience(…) as audience:`")
-        tell(self._process.stdin, line)
-        return next_line(self._process, within_s)
+        self._process = None
+        self._beside.__exit__(None, None, None)
 
     def heard(self, messages: int, *, within_s: float = 10.0) -> np.ndarray:
         """Times [s], on `lpws.clock`, at which the clients had each of their first messages.
@@ -85,8 +75,11 @@ class Audience:
         """
         within("heard(messages)", messages, 1, MOST_HEARD, whole=True)
         within("heard(within_s=…)", within_s, 0, 3600)
+        if self._process is None:
+            raise RuntimeError("expected an audience that listens: use `with Audience(…) as audience:`")
         found = np.full((self.clients, messages), np.nan)
-        times_s = json.loads(self._ask(f"{messages} {within_s}", within_s + PATIENCE_S))
+        tell(self._process.stdin, f"{messages} {within_s}")
+        times_s = json.loads(next_line(self._process, within_s + PATIENCE_S))
         for row, heard_s in zip(found, times_s, strict=True):
             row[: len(heard_s)] = heard_s
         return found

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import numpy as np
 from tornado.web import RequestHandler
 
-from .fleet.process import PATIENCE_S, next_line, start, tell
+from .fleet.process import PATIENCE_S, clients_beside, next_line
 from .machine import make_room_for_files, undisturbed
 from .server import Server
 from .simulation import crowd
@@ -59,15 +58,10 @@ def stampede(
     make_room_for_files(2 * restart.clients + 100)
     with undisturbed(), Server(handlers={"/back": handler}, backlog=restart.backlog) as server:
         spec = {"restart": to_dict(restart), "backoff": to_dict(backoff), "port": server.port}
-        with start("-m", "lpws.fleet.crowd", stderr=subprocess.PIPE) as process:
-            try:
-                tell(process.stdin, json.dumps(spec))
-                next_line(process, PATIENCE_S)
-                cut = clock()
-                server.drop(hangs_s=restart.away_s)
-                attempts = json.loads(next_line(process, restart.until_s + PATIENCE_S))
-            finally:
-                process.kill()
+        with clients_beside("lpws.fleet.crowd", spec, PATIENCE_S) as process:
+            cut = clock()
+            server.drop(hangs_s=restart.away_s)
+            attempts = json.loads(next_line(process, restart.until_s + PATIENCE_S))
     client, begun, ended, let_in = np.array(attempts or np.empty((0, 4))).T
     order = np.argsort(begun)
     return crowd.Stampede(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from ..run import RunError
@@ -112,6 +113,28 @@ class RemoteFleet:
                 else:
                     self.total = marshal.loads(data) if word == "done" else self.total
                     self.said.add(word)
+
+
+@contextlib.contextmanager
+def clients_beside(module: str, spec: dict, within_s: float) -> Iterator[subprocess.Popen]:
+    """A process of other clients, as a context manager: once it is ready, until it is killed.
+
+    Parameters
+    ----------
+    module
+        What the process runs.
+    spec
+        The specification that it reads on its first line.
+    within_s
+        How long [s] it may take until it is ready; a `RunError` says so.
+    """
+    with start("-m", module, stderr=subprocess.PIPE) as process:
+        try:
+            tell(process.stdin, json.dumps(spec))
+            next_line(process, within_s)
+            yield process
+        finally:
+            process.kill()
 
 
 def start(*program: str, stderr: BinaryIO | int) -> subprocess.Popen:

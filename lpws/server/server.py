@@ -78,10 +78,10 @@ class Server:
         self.log: deque[str] = deque(maxlen=20)
         self._origin = origin
         self.prefix = f"/{secrets.token_urlsafe(16)}" if token else ""  # 128 bits
-        self._ticks = ticks
-        self._turn, self._numbers = turn, count(*turn)
-        self._backlog = backlog
+        self._numbers, self._backlog = count(*turn), backlog
         self._handlers = HANDLERS | (handlers or {})
+        wanted = (lambda: True) if ticks else _grown(self.trace)
+        self._tick = partial(tick, self.trace.append, "server", wanted, turn)
         self._thread: LoopThread | None = None
 
     def start(self) -> Server:
@@ -98,13 +98,11 @@ class Server:
             make_room = partial(self.room_class, record, origin=self._origin, prefix=self.prefix)
             streams = Streams(record, self._numbers)
             make_doorway = partial(Doorway, make_room, self._handlers, streams, self._backlog)
-            wanted = (lambda: True) if self._ticks else _grown(self.trace)
-            ticks = partial(tick, record, "server", wanted, self._turn)
             try:
                 # A server whose last name is bound to another one, as when a cell runs twice, stops.
                 self._finalizer = weakref.finalize(self, thread.stop)
                 self._thread = thread  # last: now `stop` has all that it needs, should an interrupt come
-                self._doorway = doorway = thread.start(_serve(self.log, make_doorway, ticks))
+                self._doorway = doorway = thread.start(_serve(self.log, make_doorway, self._tick))
                 self.room, self.port, self._streams = doorway.room, doorway.port, doorway.streams
             except BaseException:
                 self.stop()
