@@ -1,17 +1,21 @@
 """Long polling: a request is held as long as it should be, and lets go when it should."""
 
+import asyncio
 import contextlib
 import resource
 import socket
 import struct
 import threading
 import time
+from itertools import pairwise
 
 import pytest
 from wire import HOLD, PATIENCE_S, Wire, hold, names, until
 
+from lpws.decisions import Message
 from lpws.server.server import Server
-from lpws.transports.room import EARLY_S
+from lpws.transports import room
+from lpws.transports.room import AT_ONCE, EARLY_S, Room
 
 
 def test_news_is_told_at_once_and_else_with_the_next_message(server):
@@ -123,3 +127,122 @@ def test_held_requests_are_answered_when_the_server_stops(nothing_left):
             held = [wires.enter_context(hold(server)) for _ in range(100)]
         assert {wire.take_answer() for wire in held} == {(204, "")}
         assert {wire.take_all() for wire in held} == {b""}
+
+
+# ------------------------------------------------------------- many that one message releases
+
+
+def in_a_loop(*polls, then=lambda room: None):
+    """What requests of one room are answered if a message is published, and in the same turn `then` is done.
+
+    Returns
+    -------
+    list
+        What each was answered, None if it was cancelled.
+    list
+        How many were answered after each turn of the loop.
+    Room
+        The room.
+    """
+
+    async def answers():
+        room = Room(lambda _event: None, set())
+        asking = [asyncio.create_task(poll(room)) for poll in polls]
+        await asyncio.sleep(0)
+        assert len(room.waiting) == len(polls)
+        room.publish("news")
+        then(room)
+        answered = [0]
+        async with asyncio.timeout(PATIENCE_S):
+            while answered[-1] < len(polls):
+                await asyncio.sleep(0)
+                answered.append(sum(task.done() for task in asking))
+        return [None if task.cancelled() else task.result() for task in asking], answered, room
+
+    return asyncio.run(answers())
+
+
+def polls(number):
+    """So many long polls that have no message yet."""
+    return [lambda room, who=who: room.ask(who, 0, 60.0) for who in range(number)]
+
+
+def held_by(room):
+    """What a room keeps of requests that it holds."""
+    return [room.waiting, room.released, room.mailbox.held]
+
+
+NEWS, MORE = Message(1, "news"), Message(2, "more")
+
+
+@pytest.mark.parametrize("number", [1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE + 1])
+def test_what_one_message_releases_goes_on_a_few_in_each_turn_of_the_loop(number):
+    answers, answered, room = in_a_loop(*polls(number))
+    assert answers == number * [[NEWS]]
+    assert max(after - before for before, after in pairwise(answered)) <= AT_ONCE
+    assert held_by(room) == [{}, {}, {}]
+
+
+def test_a_client_that_leaves_before_its_turn_keeps_it_from_nobody():
+    number = 3 * AT_ONCE
+    gone = range(0, number, 2)
+    answers, _, room = in_a_loop(*polls(number), then=lambda room: [room.leave(who) for who in gone])
+    assert answers[1::2] == number // 2 * [[NEWS]]
+    assert held_by(room) == [{}, {}, {}]
+
+
+def test_a_request_that_is_cancelled_before_its_turn_keeps_it_from_nobody():
+    number = 3 * AT_ONCE
+
+    def cancel(room):
+        for task in asyncio.all_tasks():
+            if (coroutine := task.get_coro()).__name__ == "ask" and coroutine.cr_frame.f_locals["who"] % 2:
+                task.cancel()
+
+    answers, _, room = in_a_loop(*polls(number), then=cancel)
+    assert answers[::2] == number // 2 * [[NEWS]]
+    assert held_by(room) == [{}, {}, {}]
+
+
+def test_messages_that_come_before_all_have_the_first_come_once_and_in_order():
+    async def read_two(room, who):
+        first = await room.ask(who, 0, 60.0)
+        return first + await room.ask(who, first[-1].id, 60.0)
+
+    number = 3 * AT_ONCE
+    clients = [lambda room, who=who: read_two(room, who) for who in range(number)]
+    answers, _, room = in_a_loop(*clients, then=lambda room: room.publish("more"))
+    assert answers == number * [[NEWS, MORE]]
+    answers, _, room = in_a_loop(
+        *clients, then=lambda room: asyncio.get_running_loop().call_soon(room.publish, "more")
+    )
+    assert answers == number * [[NEWS, MORE]]
+    assert held_by(room) == [{}, {}, {}]
+
+
+def test_a_room_that_closes_answers_all_at_once_and_takes_no_message_back():
+    number = 3 * AT_ONCE
+    answers, answered, room = in_a_loop(*polls(number), then=Room.close)
+    assert answers == number * [[NEWS]]
+    assert set(answered) == {0, number}
+    assert held_by(room) == [{}, {}, {}]
+
+
+def test_who_is_released_one_after_the_other_hears_it_from_a_server_that_stops(monkeypatch, nothing_left):
+    monkeypatch.setattr(room, "AT_ONCE", 1)
+    with contextlib.ExitStack() as wires:
+        with Server() as server:
+            held = [wires.enter_context(hold(server)) for _ in range(100)]
+            server.publish("news")
+        assert {wire.take_answer() for wire in held} == {(200, "1 news\n")}
+        assert {wire.take_all() for wire in held} == {b""}
+
+
+def test_a_crash_leaves_nobody_released(monkeypatch, server):
+    monkeypatch.setattr(room, "AT_ONCE", 1)
+    with contextlib.ExitStack() as wires:
+        held = [wires.enter_context(hold(server)) for _ in range(100)]
+        server.thread.call(lambda: (server.room.publish("news"), server._doorway.crash()))
+        assert {wire.take_all() for wire in held} <= {b""}
+        until(lambda: not (server.room.busy or server.room.released))
+    assert not server.log
