@@ -183,6 +183,16 @@ def test_what_one_message_releases_goes_on_a_few_in_each_turn_of_the_loop(number
     assert held_by(room) == [{}, {}, {}]
 
 
+def test_more_messages_let_no_more_of_them_go_on_in_a_turn():
+    def publish_more(room):
+        for _ in range(3):
+            room.publish("more")
+
+    answers, answered, _ = in_a_loop(*polls(3 * AT_ONCE), then=publish_more)
+    assert answers == 3 * AT_ONCE * [[NEWS]]
+    assert max(after - before for before, after in pairwise(answered)) <= AT_ONCE
+
+
 def test_a_client_that_leaves_before_its_turn_keeps_it_from_nobody():
     number = 3 * AT_ONCE
     gone = range(0, number, 2)
