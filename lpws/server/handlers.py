@@ -62,7 +62,7 @@ class RoomHandler(RequestHandler):
         return self._number(int, "cursor", value, None, mailbox.last if mailbox.alone else MOST)
 
     def answer(self, messages: list[Message]) -> None:
-        """Finish the request with the messages; 204 if there are none."""
+        """Answer the request with the messages; 204 if there are none. It ends when its method does."""
         if self.stream.closed():
             return  # the client has gone: nothing is sent, and the trace must not say so
         body = to_lines(messages)
@@ -70,12 +70,15 @@ class RoomHandler(RequestHandler):
         self.set_header("Cache-Control", "no-store")  # RFC 6202 §5.6
         if messages:
             self.set_header("Content-Type", "text/plain; charset=utf-8")
+            self.write(body)
         else:
             self.set_status(HTTPStatus.NO_CONTENT)
         for id, size in sizes(messages):
             self.record("message_sent", id, size)
         self.record("response_sent", size=len(body))
-        self.finish(body or None)
+        if messages and self.room.released:  # to which it steps back; its client shall not
+            self.set_header("Content-Length", str(len(body)))
+            self.flush()
 
     def refuse(self, status: int, reason: str) -> NoReturn:
         """Answer the request with this status instead."""

@@ -116,7 +116,7 @@ def test_a_thousand_held_requests_are_released_by_one_message(many_files, server
         until(lambda: len(server.room.waiting) == 1000)
         server.publish("all of you")
         assert {wire.take_answer() for wire in held} == {(200, "1 all of you\n")}
-    assert not server.room.busy
+    until(lambda: not server.room.busy)
     assert not server.room.mailbox.held
     assert names(server, "message_sent") == 1000 * ["message_sent"]
 
@@ -246,6 +246,23 @@ def test_who_is_released_one_after_the_other_hears_it_from_a_server_that_stops(m
             server.publish("news")
         assert {wire.take_answer() for wire in held} == {(200, "1 news\n")}
         assert {wire.take_all() for wire in held} == {b""}
+
+
+def test_all_are_answered_before_one_of_them_is_heard_again(monkeypatch, server):
+    monkeypatch.setattr(room, "AT_ONCE", 1)
+    with contextlib.ExitStack() as wires:
+        held = []
+        for number in range(50):
+            held.append(wires.enter_context(hold(server, f"hold=60&cursor=0&request={number}")))
+            held[-1].request(f"{HOLD}?hold=0&cursor=1&request={50 + number}")  # is there before the answer
+        server.publish("news")
+        heads = [(*wire.take_head(), wire.take(7)) for wire in held]
+        assert {(status, body) for status, _, body in heads} == {(200, b"1 news\n")}
+        lines = [{line for line in head.splitlines() if not line.startswith("date:")} for _, head, _ in heads]
+        assert lines[0] == lines[-1]  # the last one need not step back
+        assert [wire.take_answer() for wire in held] == 50 * [(204, "")]
+    told = names(server, "request_received", "message_sent", "response_sent")
+    assert told[50:] == 50 * ["message_sent", "response_sent"] + 50 * ["request_received", "response_sent"]
 
 
 def test_a_crash_leaves_nobody_released(monkeypatch, server):
