@@ -76,7 +76,7 @@ class RoomHandler(RequestHandler):
         for id, size in sizes(messages):
             self.record("message_sent", id, size)
         self.record("response_sent", size=len(body))
-        if messages and self.room.released:  # to which it steps back; its client shall not
+        if messages and self.room.released:  # it steps back for them, and its client shall not wait
             self.set_header("Content-Length", str(len(body)))
             self.flush()
 

@@ -20,7 +20,7 @@ class Handler:
         if self.stream.closed():
             return  # the client is gone with its request, and on_connection_close will not be called
         self.answer(await self.room.ask(self, self.cursor(), self.seconds("hold", MOST_S)))
-        # Tornado now makes ready for the next request, and reads it, which takes as long as the answer.
+        # When this method ends, Tornado reads the next request, which takes longer than the answer has.
         await self.room.step_back(self)
 
     def on_connection_close(self) -> None:
