@@ -102,9 +102,9 @@ class Run:
 def _name_fields(events: list) -> None:
     """Put an `Event` in the place of each plain tuple.
 
-    Performance: the plain version is ``events[:] = map(Event._make, events)``, which takes 0.43 µs per event
-    and this one 0.14 µs. It makes each event without a call of Python, after it has counted their fields;
-    and it takes a few at a time, so that the memory of those that are done serves the next.
+    Performance: the plain version is ``events[:] = map(Event._make, events)``. It takes 0.24 µs per event,
+    and memory for all of them twice; this one takes 0.16 µs. It makes each event without a call of Python,
+    after it has counted their fields; and a few at a time, so that the memory of these serves the next.
     """
     for start in range(0, len(events), FEW):
         few = events[start : start + FEW]
