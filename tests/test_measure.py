@@ -8,12 +8,14 @@ import time
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
 import accounting
 import pytest
 from tornado.web import RequestHandler
 
 import lpws
+from lpws.barrier import wait_for_clients
 from lpws.fleet.__main__ import _first
 from lpws.fleet.fleet import Fleet
 from lpws.recordings import _from_dict, _to_dict
@@ -262,3 +264,25 @@ def test_recordings_of_before_load(run):
 def test_causes_and_faults_are_saved(run):
     again = _from_dict(_to_dict(replace(run, causes=("a crash",), faults=("no tea",))))
     assert (again.causes, again.faults) == (("a crash",), ("no tea",))
+
+
+def test_who_has_arrived_is_looked_at_when_the_clients_are_ready():
+    said, looks = set(), []
+
+    class Arriving:
+        proxy, log = None, ()
+
+        @property
+        def arrived(self):
+            looks.append(set(said))
+            return {0, 1}
+
+    def until(condition, _limit_s):
+        before = condition()
+        said.add("ready")
+        assert not before
+        return condition()
+
+    spec = lpws.Run(lpws.WebSocket(), lpws.Workload(clients=2))
+    wait_for_clients(spec, Arriving(), SimpleNamespace(said=said), 1.0, until)
+    assert looks == [{"ready"}]
