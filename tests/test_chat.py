@@ -23,10 +23,11 @@ from lpws.chat.letters import MOST_SAID
 from lpws.chat.names import look, plain
 from lpws.chat.page import FILES, HOME
 from lpws.chat.record import run_of
-from lpws.chat.room import MOST_NAME, MOST_TEXT, Refusal, clean
+from lpws.chat.room import MOST_NAME, MOST_TEXT, ChatRoom, Refusal, clean
 from lpws.chat.roster import AT_ONCE, MOST_DONE, MOST_GONE, MOST_HERE, NOTEBOOK, PACE_S, Crowded, Done, Roster
 from lpws.specs import TRANSPORTS
 from lpws.trace import clock
+from lpws.transports.room import Room
 from lpws.transports.sse import Parser
 from lpws.wire import from_lines
 
@@ -304,6 +305,12 @@ def test_here_is_who_came_and_did_not_go(acts):
             assert all(not lines.get(name) for name in gone)
             here -= gone
         assert {p.name for p in roster.here} == here
+
+
+def test_the_room_of_a_chat_changes_of_a_room_only_what_it_means_to():
+    """By a name of its own that a room has already, it would change how requests are held."""
+    own = {name for name in vars(ChatRoom) if not name.startswith("__")}
+    assert own & set(dir(Room)) == {"most", "publish", "close"}
 
 
 def test_coming_and_going_is_told(chat, ada):

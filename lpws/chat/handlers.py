@@ -119,7 +119,7 @@ class Leave(ChatHandler):
         secret = self.take(secret=str)["secret"]
         if person := self.room.roster.people.get(secret):
             self.room.spend(person)  # who is not let go is soon not heard of
-        self.room.leave(secret)
+        self.room.part(secret)
         self.say({})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,12 +35,11 @@ class _HostedRoom(ChatRoom):
 
 
 class _OpenChat(ChatServer):
-    """A server that may stay open for days: its trace has an end."""
+    """A server whose room has a host."""
 
     def __init__(self) -> None:
         super().__init__()
         self.room_class = _HostedRoom
-        self.trace = deque(maxlen=100_000)
 
 
 _chat: _OpenChat | None = None

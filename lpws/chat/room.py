@@ -110,7 +110,7 @@ class ChatRoom(Room):
             self.tell("came", person)
         return person
 
-    def leave(self, secret: str) -> None:
+    def part(self, secret: str) -> None:
         """Say that somebody has gone."""
         if (person := self.roster.leave(secret)) is not None:
             self.tell("left", person)

@@ -204,7 +204,7 @@ def test_whom_the_room_has_forgotten_comes_in_again_and_loses_nothing(page, by):
         [ada] = chat.people
 
         def forget():  # in one turn of the loop: a page that polls could come back in between
-            chat.room.leave(ada.secret)
+            chat.room.part(ada.secret)
             chat.room.roster.forget(ada.secret)
 
         chat.thread.call(forget)
