@@ -20,8 +20,8 @@ from ..trace import NONE, clock
 MOST_COUNTED = 20_000
 #: How many held requests go on in one turn of the loop.
 #: Performance: the plain version answers all in `publish`. With ten thousand, the loop then stands still for
-#: 1.1 s, in which it first answers each and then reads what each asks next; a few at once, it does for 0.02 s,
-#: and the last one has its answer as early.
+#: 1.1 s, in which it first answers each and then reads what each asks next; so it does for 0.02 s, and the
+#: last one has its answer as early.
 AT_ONCE = 32
 #: How much earlier [s] than asked a hold may end: a loop's timers have a resolution.
 EARLY_S = 0.001 + 2 * get_clock_info("monotonic").resolution
