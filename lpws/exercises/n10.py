@@ -103,7 +103,7 @@ async def stream(scene: Scene) -> Client:
             came = f"with Content-Type: {kind}" if kind else "without a Content-Type"
             raise Wrong(f"the event stream came {came}", "which type an EventSource insists on")
         return client
-    if client.ended or client.so_far().status not in (0, 200) or not client.handler:
+    if client.ended or client.so_far().status not in (0, 200) or not await client.arrived():
         raise _answered("the request for an event stream", client)
     await client.heard("".join(f"data: {scene.text()}\n\n" for _ in range(10)))
     status, _, body, _ = client.so_far()
