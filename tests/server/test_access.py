@@ -36,6 +36,7 @@ STRANGERS = [
 @pytest.mark.parametrize("stranger", STRANGERS, ids=repr)
 def test_strangers_are_refused_on_every_path(lab, stranger):
     stranger = {name: value.format(port=lab.port) for name, value in stranger.items()}
+    lab._thread.call(int)  # an answer is sent before it is recorded: that of the test before this one
     before = len(names(lab))
     for path in [*PATHS, "/plain", "/", "/nowhere", f"{POLL}?cursor=x"]:
         for method in ("GET", "POST", "OPTIONS"):
