@@ -18,14 +18,14 @@ import struct
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
 from ..decisions import Message
 from .clock import Clock, Loop, Order
@@ -71,7 +71,7 @@ class Child:
         self.answers: list[tuple[int, float]] = []  # a client's port, and when it was answered
         self.room = Room(self)
         self.server: _Server | None = None
-        self.race: tuple[int, str] | None = None
+        self.race: tuple[int, Callable[[], Any]] | None = None
         self.result: Any = None
 
     def report(self, rests: bool) -> None:
@@ -133,8 +133,11 @@ class Child:
         if self.server is not None:
             self.server.stop()
         self.room = room = Room(self)
-        takes_room = "room" in inspect.signature(self.program.initialize).parameters
-        handlers = [(path, self.program, {"room": room} if takes_room else {})]
+        if isinstance(self.program, type):
+            takes_room = "room" in inspect.signature(self.program.initialize).parameters
+            handlers = [(path, self.program, {"room": room} if takes_room else {})]
+        else:
+            handlers = self.program.rules()
         sockets = bind_sockets(0, "127.0.0.1")
         self.server = _Server(_Application(self, handlers, log_function=self.answered))
         self.server.add_sockets(sockets)
@@ -153,12 +156,30 @@ class Child:
 
     def do_race(self, order: Order, turns: int, text: str) -> None:
         """Publish so many turns of the loop after the next request has arrived."""
-        self.race = (turns, text)
+        self.race = (turns, lambda: self.room.publish(text))
+
+    def do_hold(self, order: Order) -> None:
+        """Stand still until the next order: what the observer does meanwhile comes at the same moment."""
+        self.report(True)
+        self.obey()
+
+    def do_pause(self, order: Order, turns: int) -> None:
+        """Stand still so many turns of the loop after the next request has arrived."""
+        order.seen = lambda: False
+        self.race = (turns, lambda: self.do_hold(order))
+
+    def do_written(self, order: Order) -> None:
+        """Tell of each connection how many bytes were written, whether more wait, and whether it ended."""
+        self.result = {
+            port: (stream.written, stream.writing(), stream.closed())
+            for port, stream in self.server.streams.items()
+        }
 
     def do_census(self, order: Order) -> None:
         """Count the requests that are still in memory."""
         gc.collect()
-        self.result = sum(type(thing) is self.program for thing in gc.get_objects())
+        kind = self.program if isinstance(self.program, type) else RequestHandler
+        self.result = sum(issubclass(type(thing), kind) for thing in gc.get_objects())
 
     def do_call(self, order: Order, *arguments: Any) -> None:
         """Call the program; time passes as it needs."""
@@ -182,15 +203,15 @@ class Child:
     def arrive(self) -> None:
         self.server.arrived += 1
         if self.race is not None:
-            turns, text = self.race
+            turns, act = self.race
             self.race = None
-            self.later(turns, text)
+            self.later(turns, act)
 
-    def later(self, turns: int, text: str) -> None:
+    def later(self, turns: int, act: Callable[[], Any]) -> None:
         if turns:
-            self.loop.call_soon(self.later, turns - 1, text)
+            self.loop.call_soon(self.later, turns - 1, act)
         else:
-            self.room.publish(text)
+            act()
 
     def answered(self, handler: Any) -> None:
         self.answers.append((handler.request.connection.context.address[1], self.clock.now_s))
@@ -220,11 +241,24 @@ class _Application(Application):
 
 
 class _Server(HTTPServer):
-    """Counts the requests that have arrived and the connections that have ended."""
+    """Counts the requests that have arrived, the bytes written and the connections that have ended."""
 
     arrived = closed = 0
 
+    def initialize(self, *given: Any, **options: Any) -> None:
+        super().initialize(*given, **options)
+        self.streams: dict[int, Any] = {}  # a client's port → its connection
+
     def handle_stream(self, stream: Any, address: tuple) -> None:
+        self.streams[address[1]] = stream
+        stream.written, write = 0, stream.write_to_fd
+
+        def written(data: memoryview) -> int:
+            count = write(data)
+            stream.written += count
+            return count
+
+        stream.write_to_fd = written
         # Small writes leave at once (no waiting for an ACK, as Nagle's algorithm does): that takes real
         # time, in which none passes here, and a client would see them too late on the program's clock.
         stream.set_nodelay(True)

@@ -90,9 +90,13 @@ class Client:
         self.requests += 1
         query = {"client": self.number, "request": self.requests} | query
         target = f"{self.scene.path}?{urlencode(query)}"
-        head = f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{self.scene.port}\r\n\r\n"
+        self.request(f"GET {target} HTTP/1.1")
+
+    def request(self, head: str, body: bytes = b"") -> None:
+        """Send a request with this head, without the line on the host, and this body."""
+        head += f"\r\nHost: 127.0.0.1:{self.scene.port}\r\n\r\n"
         with suppress(OSError):  # a handler that closes its connection shows in what it answers
-            self.socket.sendall(head.encode())
+            self.socket.sendall(head.encode() + body)
         self.scene.sent += 1
 
     def ask(self, **query: Any) -> Answer | None:
@@ -180,6 +184,8 @@ class Scene:
         self._said = False
         told = program.tell("serve", self.path)
         self.port, self.now_s = told["result"], told["now_s"]
+        if self.port is None:
+            raise raised(told["errors"][0])
 
     def __enter__(self) -> Scene:
         return self

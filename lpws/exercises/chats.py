@@ -1,0 +1,439 @@
+"""A chat as its robots see it: they speak by posts, listen by streams, and keep the books of what was said."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from html import unescape
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from tornado.web import Application
+
+from .observer import Answer, Client, Scene, Wrong, raised
+from .servers import alone
+
+#: What `chat` is to return, and a message as a page expects it.
+FORM = '{"/post": Post, "/stream": Stream}'
+EXAMPLE = '{"kind": "said", "name": "Ada", "text": "tea is ready"}'
+#: How late [s] a message may be, on a clock on which work takes no time; how long the robots wait for one.
+LATE_S, WAIT_S = 0.1, 3.0
+#: How long [s] bytes may take, on a busy machine, to a client that reads.
+_DRAIN_S = 5.0
+_NAMES = ["Ada", "Ben", "Zoë", "Li Na", "Tom & Jo", "Ömer", "Eve", "Ida", "Max", "O'Hara", "50%", "Bo+Lu"]
+_AGAIN = "what is different when a key comes again: nothing is said, and the answer is the old one"
+_COUNT = "how messages are numbered: 1, 2, 3 …, those that say who came and left among them"
+_CURSOR = "the first message *after* the cursor"
+_FIRST = "how many streams somebody has: with the first they come, with the last they leave"
+_WAKE = "who could wake each stream at the moment when something is said"
+
+
+def letter(key: Any, name: Any, text: Any) -> bytes:
+    """Body of a post."""
+    return json.dumps({"key": key, "name": name, "text": text}).encode()
+
+
+def _verbatim(got: Entry, known: Entry) -> str:
+    """What to think about if a message is not what was said."""
+    if (got.kind, got.name) != (known.kind, known.name) or got.text is None or known.text is None:
+        return _COUNT
+    if unescape(got.text) == known.text:
+        return "where a text becomes a part of a page: in the browser, with `textContent`"
+    return "what happens to a text between the post and the stream: nothing"
+
+
+class Chats:
+    """A reader's function, as it is sent: each time that it is served, it is another copy.
+
+    Parameters
+    ----------
+    data
+        The function, pickled.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def rules(self) -> list:
+        """Tornado's rules of a new chat, which shares nothing with those before, not even global names."""
+        made = alone(self.data)()
+        if isinstance(made, Application):
+            return made.wildcard_router.rules
+        if isinstance(made, dict) and made:
+            return list(made.items())
+        if isinstance(made, list | tuple) and made:
+            return list(made)
+        raise TypeError(f"your function returned {made!r:.60}, where {FORM} is expected")
+
+
+class Entry(NamedTuple):
+    """A message of the log."""
+
+    kind: str
+    name: str
+    text: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text!r:.40}" if self.kind == "said" else f"that {self.name} {self.kind}"
+
+
+class Line(Client):
+    """A connection on which somebody posts."""
+
+    def post(self, body: bytes) -> None:
+        """Send a letter, and wait for nothing."""
+        self.requests += 1
+        self.request(f"POST /post HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}", body)
+
+
+class Listener(Client):
+    """Somebody's stream.
+
+    Parameters
+    ----------
+    scene
+        The chat.
+    name
+        Who listens.
+    query
+        What the address says beside the name.
+    last
+        The id that an EventSource names when it comes back, if it does.
+    begin
+        After which message the stream is to begin.
+    who, think
+        How it is called, and what to think about if a message of it is lost, or comes twice.
+
+    Attributes
+    ----------
+    cursor
+        The last message that has come.
+    stalled
+        Whether its client reads nothing for the time being.
+    may_end
+        Whether the server may hang up, so that the client comes back.
+    ended
+        Whether the server has ended it.
+    """
+
+    def __init__(
+        self, scene: Chat, name: str | None, query: dict, last: Any, begin: int, who: str, think: str
+    ) -> None:
+        super().__init__(scene, len(scene.clients) + 1)
+        self.name, self.cursor, self.begin, self.who, self.think = name, begin, begin, who, think
+        self.stalled = self.may_end = self.ended = False
+        self.head: dict[str, str] = {}
+        self.status = self.received = 0
+        self.body = b""
+        query = query if name is None else {"name": name} | query
+        again = f"\r\nLast-Event-ID: {last}" if last is not None else ""
+        self.request(f"GET /stream?{urlencode(query)} HTTP/1.1\r\nAccept: text/event-stream{again}")
+
+    def take(self, at_s: float) -> None:
+        """Note that the handler has come to its end; `read` reads."""
+        self.ended = True
+
+    def read(self, count: int, closed: bool) -> None:
+        """Read until so many bytes have come in all, and then to the end if the connection has ended."""
+        self.ended |= closed
+        with suppress(OSError):
+            while self.received < count or closed:
+                if not (more := self.socket.recv(1_000_000)):
+                    break
+                self.received += len(more)
+                self.data += more
+        if not self.head:
+            head, found, rest = self.data.partition(b"\r\n\r\n")
+            if not found:
+                return
+            first, *lines = head.decode("latin-1").split("\r\n")
+            self.head = {name.lower(): value.strip() for name, _, value in (row.partition(":") for row in lines)}
+            self.status, self.data = int(first.split()[1]), rest
+        if self.head.get("transfer-encoding") != "chunked":
+            self.body, self.data = self.body + self.data, b""
+        while (chunk := self.data.partition(b"\r\n"))[1]:  # RFC 9112 §7.1
+            size = int(chunk[0], 16)
+            if len(chunk[2]) < size + 2:
+                break
+            self.body, self.data = self.body + chunk[2][:size], chunk[2][size + 2 :]
+
+    def begun(self) -> None:
+        """Raise `Wrong` unless a stream has begun."""
+        if not self.head and self.ended:
+            raise Wrong(f"closed the connection of {self.who}", "who ends a stream, and when")
+        if not self.head:
+            raise Wrong(f"sent nothing to {self.who}, not even the head of a stream",
+                        "what `write` does with its bytes until there is a `flush`")  # fmt: skip
+        if self.status != 200:
+            raise Wrong(f"answered {self.who} with status {self.status}",
+                        "what an EventSource does then: it gives up for good")  # fmt: skip
+        if not (kind := self.head.get("content-type", "nothing")).startswith("text/event-stream"):
+            raise Wrong(f"sent a stream as {kind}", "the Content-Type without which an EventSource gives up")
+
+    def events(self) -> list[tuple[int, Entry]]:
+        """The messages that have come since the last time (HTML standard §9.2.6).
+
+        Raises
+        ------
+        Wrong
+            If an event is none of which a page can make something.
+        """
+        *blocks, self.body = self.body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n\n")
+        found = []
+        for block in blocks:
+            lines = [line.partition(":") for line in block.decode(errors="replace").split("\n")]
+            fields = [(name, value.removeprefix(" ")) for name, _, value in lines if name]
+            data = "\n".join(value for name, value in fields if name == "data")
+            last = dict(fields)
+            kind, id = last.get("event", "message"), last.get("id")
+            if "data" not in last or (kind != "message" and id is None):
+                continue  # a comment, `retry`, or a sign of life
+            if kind != "message":
+                raise Wrong(f"sent an event of the type {kind!r}",
+                            "which events a page's `onmessage` gets: those without a type")  # fmt: skip
+            if id is None or not id.isdecimal():
+                raise Wrong(f"sent an event {'without an id' if id is None else f'with the id {id!r:.20}'}",
+                            "what an EventSource is to name when it comes back: a number")  # fmt: skip
+            found.append((int(id), entry(data)))
+        return found
+
+
+def entry(data: str) -> Entry:
+    """The message in the data of an event.
+
+    Raises
+    ------
+    Wrong
+        If it is none.
+    """
+    with suppress(ValueError, TypeError, AttributeError):
+        given = json.loads(data)
+        found = Entry(given.get("kind"), given.get("name"), given.get("text"))
+        said = found.kind == "said"
+        if (said or found.kind in ("came", "left")) and type(found.name) is str and (type(found.text) is str) == said:
+            return found
+    cut = data.startswith("{") and not data.endswith("}")
+    raise Wrong(
+        f"sent {data!r:.90} as the data of an event, where a page expects JSON such as {EXAMPLE}",
+        "what ends a `data:` line, and what `json.dumps` makes of a line end" if cut
+        else "who makes the JSON: `json.dumps`, of all that the page is to know",
+    )
+
+
+class Chat(Scene):
+    """A new chat, and those who speak and listen in it.
+
+    Attributes
+    ----------
+    log
+        Its messages, in order, as the first stream brought them.
+    said
+        Id → what was answered with it.
+    strange
+        What to think about if there is a message that nobody has said.
+    when
+        What happens just now, for the sentence on an error.
+    """
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.log: list[Entry] = []
+        self.said: dict[int, Entry] = {}
+        self.strange, self.when = _AGAIN, ""
+        self.guests: set[str] = set()  # who has listened
+        self.names = iter(self.draw.sample(_NAMES, len(_NAMES)))
+        self._keys: dict[str, int] = {}
+        self._lines: list[Line] = []
+
+    def _heed(self, told: dict[str, Any]) -> None:
+        # That its client has just gone, a stream may learn when it writes; and Tornado says more of it.
+        gone = [error for error in told["errors"] if error.startswith("StreamClosedError")]
+        after = ["Cannot send error response after headers written"] if gone else []
+        told["errors"] = [error for error in told["errors"] if error not in gone + after]
+        if told["errors"]:
+            raise raised(told["errors"][0], self.when)
+        super()._heed(told)
+
+    def at(self, id: int) -> Entry | None:
+        """Message of this number, if it is known."""
+        return self.log[id - 1] if 0 < id <= len(self.log) else self.said.get(id)
+
+    def hold(self) -> None:
+        """Let the server stand still until the next order: what is done by then comes at the same moment."""
+        self._heed(self.program.tell("hold"))
+
+    def during(self, turns: int, act: Callable[[], Any]) -> None:
+        """Let something be said, and something else happen so many turns of the server's loop later."""
+        self.hold()
+        [line] = self._lines[:1]
+        said = self.key(), "Ada", self.text()
+        line.post(letter(*said))
+        told = self.program.tell("pause", turns)
+        act()
+        self._heed(told)
+        self.settle()
+        self._answered(line.answers[-1], said[0], Entry("said", *said[1:]), "")
+
+    # ---------------------------------------------------------------------------- to speak
+
+    def key(self) -> str:
+        """A key that nobody has used."""
+        return f"{self.draw.getrandbits(64):016x}"
+
+    def post(self, *bodies: bytes, over: int = 1, when: str = "") -> list[Answer]:
+        """The answers to letters that are posted at once, over so many connections."""
+        self.when = when
+        while len(self._lines) < over:
+            line = Line(self, len(self.clients) + 1)
+            self.clients[line.address] = line
+            self._lines.append(line)
+        lines, first = self._lines[:over], [len(line.answers) for line in self._lines]
+        if len(bodies) > 1:
+            self.hold()
+        for n, body in enumerate(bodies):
+            lines[n % over].post(body)
+        for patience_s in (0.0, WAIT_S):
+            if any(line.requests > len(line.answers) for line in lines):
+                self.settle(patience_s)
+        if any(line.requests > len(line.answers) for line in lines):
+            raise Wrong(f"did not answer a post{when}", "what `post` waits for, and who waits with it")
+        self.when = ""
+        answers = [lines[n % over].answers[first[n % over] + n // over] for n in range(len(bodies))]
+        if any(answer.headers.get("connection", "").lower() == "close" for answer in answers):
+            self._lines = []
+        return answers
+
+    def talk(self, *said: tuple[str, str, str], over: int = 1, when: str = "") -> list[int]:
+        """Ids of what is said at once, each a key, a name and a text."""
+        answers = self.post(*(letter(*each) for each in said), over=over, when=when)
+        return [
+            self._answered(answer, key, Entry("said", name, text), when)
+            for answer, (key, name, text) in zip(answers, said, strict=True)
+        ]
+
+    def say(self, name: str, text: str, key: str | None = None, when: str = "") -> int:
+        """Id of what somebody says."""
+        return self.talk((self.key() if key is None else key, name, text), when=when)[0]
+
+    def _answered(self, answer: Answer, key: str, entry: Entry, when: str) -> int:
+        """Id in the answer to a post, entered in the books."""
+        if not 200 <= answer.status < 300:
+            think = self.strange if key in self._keys else "what a good post is, and which method takes it"
+            raise Wrong(f"answered a post of {entry}{when} with status {answer.status}", think)
+        try:
+            id = json.loads(answer.body)["id"]
+        except (ValueError, TypeError, KeyError):
+            id = None
+        if type(id) is not int:
+            raise Wrong(f"answered a post with {answer.body[:60]!r}",
+                        'what the page wants to know: {"id": 7}, the number of its message')  # fmt: skip
+        if (before := self._keys.setdefault(key, id)) != id:
+            raise Wrong(f"answered a post{when} with id {id}, and before with {before}", self.strange)
+        if (known := self.at(id) or entry) != entry:
+            raise Wrong(f"answered a post of {entry} with id {id}, which is {known}", _COUNT)
+        self.said[id] = entry
+        return id
+
+    # --------------------------------------------------------------------------- to listen
+
+    def join(self, name: str, begin: int = 0, who: str = "", think: str = "", last: Any = None,
+             **query: Any) -> Listener:  # fmt: skip
+        """One more stream, which is to begin after this message, and asks for that if nothing else is said."""
+        who = who or f"a client that came with cursor={begin}"
+        listener = Listener(self, name, query or {"cursor": begin}, last, begin, who, think or _CURSOR)
+        self.clients[listener.address] = listener
+        self.guests.add(name)
+        return listener
+
+    def back(self, gone: Listener, think: str) -> Listener:
+        """The stream of a client that comes back, as an EventSource does: its address is the old one."""
+        return self.join(gone.name, gone.cursor, f"{gone.name}, who came back after message {gone.cursor}",
+                         think, gone.cursor, cursor=gone.begin)  # fmt: skip
+
+    @property
+    def streams(self) -> list[Listener]:
+        """The streams whose clients read."""
+        streams = [client for client in self.clients.values() if isinstance(client, Listener)]
+        return [stream for stream in streams if not stream.stalled]
+
+    def here(self) -> list[str]:
+        """Who is here by the log."""
+        last = {entry.name: entry.kind for entry in self.log if entry.kind != "said"}
+        return [name for name, kind in last.items() if kind == "came"]
+
+    def read(self) -> None:
+        """Let each stream read all that the server writes."""
+        end_s = time.monotonic() + _DRAIN_S
+        more = True
+        while more and time.monotonic() < end_s:
+            self.settle()
+            self._heed(told := self.program.tell("written"))
+            for listener in self.streams:
+                count, _, closed = told["result"][listener.address]
+                listener.read(count, closed)
+            more = any(told["result"][listener.address][1] for listener in self.streams)
+
+    def hear(self) -> None:
+        """Let everybody hear what is new.
+
+        Raises
+        ------
+        Wrong
+            Unless all have the log after their cursors by now: whole, once and in order.
+        """
+        self.settle(LATE_S)
+        self.follow()
+        newest = max([len(self.log), *self.said])
+        if behind := {listener: listener.cursor + 1 for listener in self.streams if listener.cursor < newest}:
+            self.settle(WAIT_S)
+            self.follow()
+            for listener, due in behind.items():
+                if listener.body:
+                    raise Wrong(f"wrote {listener.body[:60]!r}, which is no whole event",
+                                "the empty line that ends an event")  # fmt: skip
+                if listener.cursor < newest:
+                    due = listener.cursor + 1
+                    raise Wrong(f"did not send message {due} ({self.at(due)}) to {listener.who}", listener.think)
+                raise Wrong(f"sent message {due} to {listener.who} more than {LATE_S:g} s late", _WAKE)
+
+    def follow(self) -> None:
+        """Enter in the books what the streams bring."""
+        self.read()
+        for listener in self.streams:
+            listener.begun()
+            for id, entry in listener.events():
+                self._enter(listener, id, entry)
+                listener.cursor = id
+            if listener.ended and listener.may_end:
+                listener.leave()
+                self.back(listener, listener.think)
+            elif listener.ended:
+                raise Wrong(f"ended the stream of {listener.who}, after message {listener.cursor}",
+                            "what keeps an answer open: `get` has not come to its end")  # fmt: skip
+
+    def _enter(self, listener: Listener, id: int, entry: Entry) -> None:
+        due = listener.cursor + 1
+        if not self.log and id != due:
+            raise Wrong(f"gave the number {id} to the first message", _COUNT)
+        if id < due:
+            how = "again " if id > listener.begin else ""
+            raise Wrong(f"sent message {id} {how}to {listener.who}", listener.think)
+        if id > due:
+            raise Wrong(f"sent message {id} to {listener.who}, where {due} was due", listener.think)
+        if (known := self.at(id) or entry) != entry:
+            raise Wrong(f"sent {entry} as message {id}, which was {known}", _verbatim(entry, known))
+        if id > len(self.log):
+            self._check(id, entry)
+            self.log.append(entry)
+
+    def _check(self, id: int, entry: Entry) -> None:
+        """Raise `Wrong` if nothing has happened of which this message could tell."""
+        if entry.kind == "said" and id not in self.said:
+            again = "another" if entry in self.log else "a"
+            raise Wrong(f"made {again} message of {entry}", self.strange)
+        if entry.kind != "said" and entry.name not in self.guests:
+            raise Wrong(f"said {entry}, who never had a stream", "who is here: whoever listens")
+        if entry.kind != "said" and (entry.name in self.here()) == (entry.kind == "came"):
+            raise Wrong(f"said {entry}, who {'was' if entry.kind == 'came' else 'was not'} here", _FIRST)

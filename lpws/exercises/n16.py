@@ -1,0 +1,319 @@
+"""The tasks of notebook 16: a whole chat, built by the reader."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from types import CodeType, FunctionType
+from typing import Any
+
+from .chats import FORM, Chat, Chats, Listener, letter
+from .observer import Wrong
+from .program import to_bytes
+from .task import Make, _named, _says_nothing
+
+#: The longest key, name and text, in characters.
+MOST = {"key": 64, "name": 24, "text": 1000}
+#: Until when [s] all know that somebody has left: ten seconds, and some room for a timer.
+LEFT_S = 10.5
+_ANYBODY = "what anybody may post: the checks come first, and what they find is a 400"
+_FIRST = "what is checked before anybody is told, and before a key is written down"
+_NONSENSE = "a cursor that cannot be counts as 0, as if the client had nothing yet"
+_HEADER = "which is newer: the address that an EventSource keeps, or the header it adds when it comes back"
+_BETWEEN = "what may be said at each `await` between the look at the log and the moment when the stream listens"
+_GHOST = ("a client that goes just when its stream is written to: then `flush` raises a StreamClosedError, and "
+          "Tornado calls no `on_connection_close`")  # fmt: skip
+_SLOW = "who waits for a client that does not read, and what is kept for it: a cursor is enough"
+_BACK = "what a client that comes back names, and how its stream goes on: all after that, and nothing twice"
+
+
+def speaks(chat: Chat) -> None:
+    for number in (1, 2, 3):
+        if (id := chat.say("Ada", chat.text())) != number:
+            raise Wrong(f"answered post {number} of a new chat with id {id}", "numbers that begin with 1")
+
+
+def listens(chat: Chat) -> None:
+    names = [next(chat.names) for _ in range(3)]
+    for name in names:
+        chat.join(name)
+    for _ in range(2):
+        chat.hear()
+        for name in names:
+            chat.say(name, chat.text())
+            chat.hear()
+        chat.settle(chat.draw.uniform(20, 60))
+
+
+def once(chat: Chat) -> None:
+    chat.join(next(chat.names))
+    words, keys = chat.text(), [chat.key() for _ in range(6)]
+    for key in keys:
+        chat.say("Ada", words, key)
+        for _ in range(chat.draw.randrange(1, 3)):
+            chat.say("Ada", words, key, " that came again, since its answer was lost,")
+    chat.strange = "two posts with the same words: it is the key that tells a retry from a repetition"
+    chat.hear()
+    for key in keys[:2]:
+        chat.strange = "for how long a page may try: a key holds, whatever was said since"
+        chat.say("Ada", words, key, " that came again after others")
+    chat.strange = "each `await` between the look at the key and the moment when it is written down"
+    for times in (2, 2, 3, 2):
+        said = (chat.key(), "Ada", chat.text())
+        chat.talk(*[said] * times, over=times, when=f" that came {times} times at the same moment")
+    chat.hear()
+
+
+def resumes(chat: Chat) -> None:
+    chat.join(next(chat.names))
+    for _ in range(15):
+        chat.say("Ada", chat.text())
+    for begin in (chat.draw.randrange(1, 9), chat.draw.randrange(10, 14), 15):
+        chat.join(next(chat.names), begin)
+        chat.hear()
+    last = len(chat.log) - chat.draw.randrange(4)
+    chat.join(next(chat.names), last, f"a client that came back with Last-Event-ID: {last} to its old cursor=2",
+              _HEADER, last, cursor=2)  # fmt: skip
+    chat.hear()
+    for nonsense in (len(chat.log) + chat.draw.randrange(5, 50), "abc", "", -1, -chat.draw.randrange(2, 9)):
+        chat.when = f", when a client came with cursor={nonsense}"
+        who = f"a client that came with cursor={nonsense} to a log of {len(chat.log)} messages"
+        chat.join(next(chat.names), 0, who, _NONSENSE, cursor=nonsense)
+        chat.hear()
+    last = len(chat.log) + chat.draw.randrange(5, 50)
+    chat.when = f", when an EventSource came back with Last-Event-ID: {last}"
+    chat.join(next(chat.names), 0, f"an EventSource that came back with Last-Event-ID: {last} to a log of "
+              f"{len(chat.log)} messages", _NONSENSE, last, cursor=2)  # fmt: skip
+    chat.hear()
+    chat.when = ""
+    chat.say("Ada", chat.text())
+    chat.hear()
+
+
+def verbatim(chat: Chat) -> None:
+    chat.join(next(chat.names))
+    texts = ["one line\nand another", "</script><script>alert(1)</script>", '"quoted" \\ and \'quoted\'', "a\r\nb\rc",
+             "x\n\nid: 99\ndata: {}\n\n", " spaces, and a tab\t", "déjà vu ☕ 日本 👩‍💻\u2028\x00", "{}", "null"]  # fmt: skip
+    for text in texts:
+        chat.when = f", when somebody said {text!r}"
+        chat.say(chat.draw.choice(['"Ben"\n', "<Ada>", "Zoë"]), text)
+        chat.hear()
+    # Half of a character, which JSON can name and UTF-8 cannot: it may be refused, but not stay in the log.
+    chat.when = ", when somebody had posted half of a character (\"\\ud83d\")"
+    [answer] = chat.post(letter(key := chat.key(), "Ada", "\ud83d"), when=chat.when)
+    if answer.status < 300:
+        chat.say("Ada", "\ud83d", key)
+    chat.join(next(chat.names))
+    chat.hear()
+
+
+def refuses(chat: Chat) -> None:
+    chat.join(next(chat.names))
+    chat.strange, good = _FIRST, {"key": chat.key(), "name": "Ada", "text": chat.text()}
+    for field, most in MOST.items():
+        chat.say(**{"name": "Ada", "text": "☕", "key": chat.key()} | {field: chat.key()[:1] + (most - 1) * "é"},
+                 when=f" with a {field} of {most} characters")  # fmt: skip
+    wrong = [good | {field: value} for field, most in MOST.items()
+             for value in ((most + 1) * "é", "", 7, None, ["tea"], True, {"a": 1}, 30 * most * "x")]  # fmt: skip
+    wrong += [{each: good[each] for each in good if each != field} for field in good] + [[], "tea", 7, None, [good]]
+    bodies = [json.dumps(body).encode() for body in wrong]
+    bodies += [b"", b"tea", json.dumps(good).encode()[:-2], b"\xff\xfe", b"key=1&name=Ada&text=tea"]
+    chat.draw.shuffle(bodies)
+    for body in bodies:
+        shown = f", when somebody posted {body[:70]!r}{'…' * (len(body) > 70)}"
+        [answer] = chat.post(body, when=shown)
+        if not 400 <= answer.status < 500:
+            raise Wrong(f"answered with status {answer.status}{shown}", _ANYBODY)
+    chat.hear()
+    chat.say(**good, when=" that was refused before, and is good now,")
+    for query in ({}, {"name": ""}, {"name": 25 * "é"}):
+        chat.when = f", when a stream came with {query or 'no name'}"
+        stranger = Listener(chat, None, query, None, 0, "", "")
+        chat.clients[stranger.address] = stranger
+        chat.settle()
+        stranger.stalled = True
+        if not stranger.ended:
+            raise Wrong(f"let somebody listen{chat.when.removeprefix(', when a stream came')}", _ANYBODY)
+        stranger.leave()
+    chat.hear()
+
+
+def company(chat: Chat, think: str) -> None:
+    """Raise `Wrong` unless the log says of everybody whether they are here."""
+    chat.hear()
+    here, listening = chat.here(), [listener.name for listener in chat.streams]
+    for name in listening:
+        if name not in here:
+            left = any((entry.kind, entry.name) == ("left", name) for entry in chat.log)
+            raise Wrong(f"said that {name} left, who still listened" if left else f"did not say that {name} came",
+                        think)  # fmt: skip
+    for name in here:
+        if name not in listening:
+            raise Wrong(f"had not said that {name} left, {LEFT_S - 0.5:g} s after the last stream had ended", think)
+
+
+def presence(chat: Chat) -> None:
+    ada, ben, zoe = (next(chat.names) for _ in range(3))
+    chat.join(ada)
+    chat.say("somebody", chat.text())
+    company(chat, "whom to tell that somebody is here: everybody, in the log")
+    first, second = chat.join(ben), chat.join(ben)
+    company(chat, "two tabs of one person")
+    first.leave()
+    chat.settle(LEFT_S)
+    company(chat, "two tabs of one person, of which one is closed")
+    gone = second
+    for pause_s in (0.0, chat.draw.uniform(0.2, 2), LEFT_S):
+        chat.hear()
+        gone.leave()
+        chat.settle(pause_s)
+        if pause_s == LEFT_S:
+            company(chat, "how Tornado tells a handler that its client has gone, even if it never writes again")
+        gone = chat.back(gone, _BACK)
+        chat.settle(LEFT_S)
+        company(chat, "somebody who is cut off and comes back")
+    chat.join(zoe)
+    chat.hear()
+    chat.hold()
+    for listener in chat.streams[1:]:
+        listener.leave()
+    chat.settle(LEFT_S)
+    company(chat, "several who leave at the same moment")
+
+
+def leaves(chat: Chat) -> None:
+    """Somebody leaves while another speaks, in one turn of the loop after the other."""
+    chat.join(next(chat.names))
+    chat.say("Ada", chat.text())
+    name = next(chat.names)
+    for turns in range(10):
+        stream = chat.join(name)
+        chat.hear()
+        chat.during(turns, stream.leave)
+        chat.settle(LEFT_S)
+        company(chat, _GHOST)
+
+
+def comes_in(chat: Chat) -> None:
+    """Somebody comes in while others speak, in one turn of the loop after the other."""
+    for _ in range(6):
+        chat.hold()
+        chat.join(next(chat.names), len(chat.log), "a client that came in while others spoke", _BETWEEN)
+        chat.talk(*((chat.key(), "Ada", chat.text()) for _ in range(9)), over=3)
+        chat.hear()
+
+
+def slow(chat: Chat) -> None:
+    chat.join(next(chat.names), 0, "a client that reads, beside others that do not", _SLOW)
+    chat.hear()
+    while_ = " while others' clients did not read"
+    stuck = [chat.join(next(chat.names), len(chat.log), "a client that had not read for a while", _SLOW)]
+    for n in range(60):
+        chat.say("Ada", f"{n} " + 990 * "👩", when=while_)
+        if n == 0:
+            chat.hear()  # of the second, too, that it is here
+            stuck[0].stalled = True
+        if n == 30:
+            stuck.append(chat.join(next(chat.names), 1, "a client that had read little of a long log", _SLOW))
+            stuck[1].stalled = True
+        if n % 10 == 0:
+            chat.hear()
+    for client in stuck:
+        client.stalled, client.may_end = False, True
+    chat.follow()
+    chat.hear()
+
+
+def crowd(chat: Chat) -> None:
+    chat.strange, draw = "a key that comes again", chat.draw
+    streams: dict[str, Listener | None] = dict.fromkeys([next(chat.names) for _ in range(5)])
+    for turn in range(60):
+        name = draw.choice([*streams])
+        stream = streams[name]
+        if stream is None or stream not in chat.streams:
+            streams[name] = chat.back(stream, _BACK) if stream else chat.join(name, think=_BACK)
+        elif draw.random() < 0.25:
+            stream.leave()
+            chat.settle()
+        else:
+            said = (chat.key(), name, chat.text())
+            chat.talk(*[said] * draw.choice([1, 1, 2, 3]), over=draw.choice([1, 2]))
+        if turn == 59 or draw.random() < 0.4:
+            chat.hear()
+            chat.settle(draw.choice([0, draw.uniform(0, 3)]))
+    for name, stream in streams.items():
+        if stream and stream not in chat.streams:
+            chat.back(stream, _BACK)
+    chat.settle(LEFT_S)
+    company(chat, "somebody who is cut off and comes back")
+
+
+def forgets(chat: Chat) -> None:
+    chat.join(next(chat.names))
+    chat.say("Ada", chat.text())
+    chat.hear()
+    kept, count = chat.waiting(), chat.draw.randrange(4, 8)
+    name = next(chat.names)
+    for _ in range(count):
+        stream = chat.join(name)
+        chat.hear()
+        stream.leave()
+    chat.settle(LEFT_S)
+    chat.say("Ada", chat.text())
+    chat.hear()
+    if (left := chat.waiting(kept + 1) - kept) > 1:
+        raise Wrong(f"keeps {left} handlers in memory, of {count} streams that have ended",
+                    "who still knows a stream whose client has gone, and whether its `get` ever ends")  # fmt: skip
+
+
+def a_chat(thing: Any) -> str | None:
+    """What is wrong with a chat at first sight, or missing."""
+    wanted = f"expected a function `chat()` that returns {FORM}"
+    if isinstance(thing, type) or not callable(thing):
+        return f"{wanted}, got {_named(thing)}"
+    try:
+        inspect.signature(thing).bind()
+    except TypeError as error:
+        return f"{wanted}; it is called with nothing, and that does not fit: {error}"
+    except ValueError:
+        pass  # a function of C that does not say
+    classes = [part for part in _parts(thing) if not part.co_flags & inspect.CO_OPTIMIZED]
+    methods = [part for kind in classes for part in kind.co_consts if isinstance(part, CodeType)]
+    if methods and not any(part.co_freevars or not _says_nothing(FunctionType(part, {})) for part in methods):
+        return f"… {STUB}"
+    return None
+
+
+def _parts(function: Any) -> list[CodeType]:
+    """Code of the functions and classes that are made in a function."""
+    code = getattr(function, "__code__", None)
+    return [part for part in getattr(code, "co_consts", ()) if isinstance(part, CodeType)]
+
+
+STUB = "the methods are still empty: begin with `post`, which reads a letter and answers with its number"
+CHAT = Make(
+    stub=STUB,
+    expected=a_chat,
+    wrap=lambda thing: Chats(to_bytes(thing)),
+    stages=[
+        [("takes a post, and answers with its number", speaks)],
+        [("brings every message to everybody, at once and in order", listens)],
+        [
+            ("makes one message of a post that comes again, and gives the same answer", once),
+            ("goes on after the cursor, and from the beginning if the cursor cannot be", resumes),
+            ("brings every text as it was typed", verbatim),
+            ("refuses what is no message, and nobody hears of it", refuses),
+            ("says who comes and who leaves, with two tabs and after a cut", presence),
+        ],
+        [
+            ("loses and doubles nothing of what is said while somebody comes in", comes_in),
+            ("has no ghosts: who leaves while others speak is gone, too", leaves),
+            ("lets nobody wait for a client that does not read, which loses nothing", slow),
+            ("keeps its books in a crowd that speaks twice, is cut off and comes back", crowd),
+            ("keeps nothing of a stream that has ended", forgets),
+        ],
+    ],
+    scene=Chat,
+)
+
+TASKS = {"chat": CHAT}
