@@ -20,6 +20,8 @@ FORM = '{"/post": Post, "/stream": Stream}'
 EXAMPLE = '{"kind": "said", "name": "Ada", "text": "tea is ready"}'
 #: How late [s] a message may be, on a clock on which work takes no time; how long the robots wait for one.
 LATE_S, WAIT_S = 0.1, 3.0
+#: The longest time [s] that passes between two looks at the server.
+STEP_S = 2.0
 #: How long [s] bytes may take, on a busy machine, to a client that reads.
 _DRAIN_S = 5.0
 _NAMES = ["Ada", "Ben", "Zoë", "Li Na", "Tom & Jo", "Ömer", "Eve", "Ida", "Max", "O'Hara", "50%", "Bo+Lu"]
@@ -264,17 +266,21 @@ class Chat(Scene):
         """Let the server stand still until the next order: what is done by then comes at the same moment."""
         self._heed(self.program.tell("hold"))
 
-    def during(self, turns: int, act: Callable[[], Any]) -> None:
-        """Let something be said, and something else happen so many turns of the server's loop later."""
+    def between(self, first: Callable[[], Any], turns: int, then: Callable[[], Any]) -> None:
+        """Do something that sends a request, and something else so many turns of the loop after it arrived."""
         self.hold()
-        [line] = self._lines[:1]
-        said = self.key(), "Ada", self.text()
-        line.post(letter(*said))
+        first()
         told = self.program.tell("pause", turns)
-        act()
+        then()
         self._heed(told)
         self.settle()
-        self._answered(line.answers[-1], said[0], Entry("said", *said[1:]), "")
+
+    def settle(self, seconds: float = 0.0) -> None:
+        # Who looks again and again, but not all the time, does no more than a loop may in one step.
+        while seconds > STEP_S:
+            super().settle(STEP_S)
+            seconds -= STEP_S
+        super().settle(seconds)
 
     # ---------------------------------------------------------------------------- to speak
 
@@ -282,34 +288,41 @@ class Chat(Scene):
         """A key that nobody has used."""
         return f"{self.draw.getrandbits(64):016x}"
 
-    def post(self, *bodies: bytes, over: int = 1, when: str = "") -> list[Answer]:
-        """The answers to letters that are posted at once, over so many connections."""
-        self.when = when
-        while len(self._lines) < over:
+    def line(self, number: int = 0) -> Line:
+        """A connection to post on; it is kept for the next time."""
+        while len(self._lines) <= number:
             line = Line(self, len(self.clients) + 1)
             self.clients[line.address] = line
             self._lines.append(line)
-        lines, first = self._lines[:over], [len(line.answers) for line in self._lines]
-        if len(bodies) > 1:
+        return self._lines[number]
+
+    def post(self, *bodies: bytes, when: str = "") -> list[Answer]:
+        """The answers to letters that are posted at the same moment, over a connection each."""
+        self.when = when
+        lines = [self.line(number) for number in range(len(bodies))]
+        if len(lines) > 1:
             self.hold()
-        for n, body in enumerate(bodies):
-            lines[n % over].post(body)
+        for line, body in zip(lines, bodies, strict=True):
+            line.post(body)
+        return self.answers(*lines)
+
+    def answers(self, *lines: Line) -> list[Answer]:
+        """The answers to what was posted last on these connections."""
         for patience_s in (0.0, WAIT_S):
             if any(line.requests > len(line.answers) for line in lines):
                 self.settle(patience_s)
         if any(line.requests > len(line.answers) for line in lines):
-            raise Wrong(f"did not answer a post{when}", "what `post` waits for, and who waits with it")
-        self.when = ""
-        answers = [lines[n % over].answers[first[n % over] + n // over] for n in range(len(bodies))]
+            raise Wrong(f"did not answer a post{self.when}", "what `post` waits for, and who waits with it")
+        self.when, answers = "", [line.answers[-1] for line in lines]
         if any(answer.headers.get("connection", "").lower() == "close" for answer in answers):
             self._lines = []
         return answers
 
-    def talk(self, *said: tuple[str, str, str], over: int = 1, when: str = "") -> list[int]:
-        """Ids of what is said at once, each a key, a name and a text."""
-        answers = self.post(*(letter(*each) for each in said), over=over, when=when)
+    def talk(self, *said: tuple[str, str, str], when: str = "") -> list[int]:
+        """Ids of what is said at the same moment, each a key, a name and a text."""
+        answers = self.post(*(letter(*each) for each in said), when=when)
         return [
-            self._answered(answer, key, Entry("said", name, text), when)
+            self.answered(answer, key, Entry("said", name, text), when)
             for answer, (key, name, text) in zip(answers, said, strict=True)
         ]
 
@@ -317,7 +330,7 @@ class Chat(Scene):
         """Id of what somebody says."""
         return self.talk((self.key() if key is None else key, name, text), when=when)[0]
 
-    def _answered(self, answer: Answer, key: str, entry: Entry, when: str) -> int:
+    def answered(self, answer: Answer, key: str, entry: Entry, when: str) -> int:
         """Id in the answer to a post, entered in the books."""
         if not 200 <= answer.status < 300:
             think = self.strange if key in self._keys else "what a good post is, and which method takes it"
@@ -329,6 +342,9 @@ class Chat(Scene):
         if type(id) is not int:
             raise Wrong(f"answered a post with {answer.body[:60]!r}",
                         'what the page wants to know: {"id": 7}, the number of its message')  # fmt: skip
+        if key not in self._keys and id in self._keys.values():
+            raise Wrong(f"answered a post of {entry} with id {id}, as another with another key",
+                        "two posts with the same words: it is the key that tells a retry from a repetition")  # fmt: skip
         if (before := self._keys.setdefault(key, id)) != id:
             raise Wrong(f"answered a post{when} with id {id}, and before with {before}", self.strange)
         if (known := self.at(id) or entry) != entry:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
 
-from .chats import FORM, Chat, Chats, Listener, letter
+from .chats import FORM, Chat, Chats, Entry, Listener, letter
 from .observer import Wrong
 from .program import to_bytes
 from .task import Make, _named, _says_nothing
@@ -52,7 +53,6 @@ def once(chat: Chat) -> None:
         chat.say("Ada", words, key)
         for _ in range(chat.draw.randrange(1, 3)):
             chat.say("Ada", words, key, " that came again, since its answer was lost,")
-    chat.strange = "two posts with the same words: it is the key that tells a retry from a repetition"
     chat.hear()
     for key in keys[:2]:
         chat.strange = "for how long a page may try: a key holds, whatever was said since"
@@ -60,7 +60,7 @@ def once(chat: Chat) -> None:
     chat.strange = "each `await` between the look at the key and the moment when it is written down"
     for times in (2, 2, 3, 2):
         said = (chat.key(), "Ada", chat.text())
-        chat.talk(*[said] * times, over=times, when=f" that came {times} times at the same moment")
+        chat.talk(*[said] * times, when=f" that came {times} times at the same moment")
     chat.hear()
 
 
@@ -102,7 +102,7 @@ def verbatim(chat: Chat) -> None:
     chat.when = ", when somebody had posted half of a character (\"\\ud83d\")"
     [answer] = chat.post(letter(key := chat.key(), "Ada", "\ud83d"), when=chat.when)
     if answer.status < 300:
-        chat.say("Ada", "\ud83d", key)
+        chat.answered(answer, key, Entry("said", "Ada", "\ud83d"), chat.when)
     chat.join(next(chat.names))
     chat.hear()
 
@@ -189,17 +189,20 @@ def leaves(chat: Chat) -> None:
     for turns in range(10):
         stream = chat.join(name)
         chat.hear()
-        chat.during(turns, stream.leave)
+        said = chat.key(), "Ada", chat.text()
+        chat.between(partial(chat.line().post, letter(*said)), turns, stream.leave)
+        chat.answered(*chat.answers(chat.line()), said[0], Entry("said", *said[1:]), "")
         chat.settle(LEFT_S)
         company(chat, _GHOST)
 
 
 def comes_in(chat: Chat) -> None:
-    """Somebody comes in while others speak, in one turn of the loop after the other."""
-    for _ in range(6):
-        chat.hold()
-        chat.join(next(chat.names), len(chat.log), "a client that came in while others spoke", _BETWEEN)
-        chat.talk(*((chat.key(), "Ada", chat.text()) for _ in range(9)), over=3)
+    """Somebody comes in while another speaks, in one turn of the loop after the other."""
+    for turns in range(8):
+        who, said = "a client that came in while others spoke", (chat.key(), "Ada", chat.text())
+        join = partial(chat.join, next(chat.names), len(chat.log), who, _BETWEEN)
+        chat.between(join, turns, partial(chat.line().post, letter(*said)))
+        chat.answered(*chat.answers(chat.line()), said[0], Entry("said", *said[1:]), "")
         chat.hear()
 
 
@@ -214,7 +217,7 @@ def slow(chat: Chat) -> None:
             chat.hear()  # of the second, too, that it is here
             stuck[0].stalled = True
         if n == 30:
-            stuck.append(chat.join(next(chat.names), 1, "a client that had read little of a long log", _SLOW))
+            stuck.append(chat.join(next(chat.names), 1, "a client that had read little of a long log", _BETWEEN))
             stuck[1].stalled = True
         if n % 10 == 0:
             chat.hear()
@@ -237,7 +240,7 @@ def crowd(chat: Chat) -> None:
             chat.settle()
         else:
             said = (chat.key(), name, chat.text())
-            chat.talk(*[said] * draw.choice([1, 1, 2, 3]), over=draw.choice([1, 2]))
+            chat.talk(*[said] * draw.choice([1, 1, 2, 3]))
         if turn == 59 or draw.random() < 0.4:
             chat.hear()
             chat.settle(draw.choice([0, draw.uniform(0, 3)]))

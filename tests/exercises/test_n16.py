@@ -1,0 +1,627 @@
+"""The task of notebook 16: a whole chat, which a crowd of robots tries."""
+
+import itertools
+import random
+
+import pytest
+from cells import assert_caught, assert_harmless, assert_hinted, edited, is_right, made, verdict
+
+from lpws.exercises import n16
+from lpws.exercises.chats import Chat, Chats
+from lpws.exercises.observer import Wrong
+from lpws.exercises.program import Program, to_bytes
+
+CHAT = """
+import asyncio
+import json
+
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, RequestHandler
+
+
+def chat():
+    log, ids, here, news = [], {}, [], asyncio.Event()
+
+    def tell(kind, name, **more):
+        log.append(json.dumps({"kind": kind, "name": name} | more))
+        news.set(), news.clear()  # wakes all who wait just now
+        return len(log)
+
+    def checked(text, most):
+        if not isinstance(text, str) or not 0 < len(text) <= most:
+            raise HTTPError(400)
+        return text
+
+    class Post(RequestHandler):
+        def post(self):
+            try:
+                said = json.loads(self.request.body)
+                key, name, text = said["key"], said["name"], said["text"]
+            except (ValueError, TypeError, KeyError):
+                raise HTTPError(400) from None
+            checked(key, 64), checked(name, 24), checked(text, 1000)
+            if key not in ids:  # and no `await` until it is
+                ids[key] = tell("said", name, text=text)
+            self.write({"id": ids[key]})
+
+    class Stream(RequestHandler):
+        async def get(self):
+            name = checked(self.get_query_argument("name", ""), 24)
+            last = self.get_query_argument("cursor", "")
+            last = self.request.headers.get("Last-Event-ID", last)
+            cursor = int(last) if last in map(str, range(len(log) + 1)) else 0
+            self.set_header("Content-Type", "text/event-stream")
+            here.append(name)
+            if here.count(name) == 1:
+                tell("came", name)
+            try:
+                while True:
+                    for data in log[cursor:]:
+                        cursor += 1
+                        self.write(f"id: {cursor}\\ndata: {data}\\n\\n")
+                    await self.flush()  # as fast as this client reads
+                    if cursor == len(log):  # nothing came meanwhile
+                        await news.wait()
+            except StreamClosedError:
+                here.remove(name)
+                if name not in here:
+                    tell("left", name)
+
+        def on_connection_close(self):
+            news.set(), news.clear()  # now `flush` finds it closed
+
+    return {"/post": Post, "/stream": Stream}
+"""
+ENDS = edited(CHAT[CHAT.index("            except StreamClosedError"):CHAT.index("        def on_connection")])
+LOOP = CHAT[CHAT.index("            try:\n                while"):CHAT.index("        def on_connection")]
+SAYS = 'ids[key] = tell("said", name, text=text)'
+LOOK = f"            if key not in ids:  # and no `await` until it is\n                {SAYS}\n"
+READS = CHAT[CHAT.index("            try:\n                said"):CHAT.index("            checked(key")]
+CHECKS = "checked(key, 64), checked(name, 24), checked(text, 1000)"
+DATA = 'self.write(f"id: {cursor}\\ndata: {data}\\n\\n")'
+CURSOR = "int(last) if last in map(str, range(len(log) + 1)) else 0"
+CAME = """            if here.count(name) == 1:
+                tell("came", name)
+"""
+LEFT = """                if name not in here:
+                    tell("left", name)
+"""
+NEWS = """                    if cursor == len(log):  # nothing came meanwhile
+                        await news.wait()
+"""
+#: Streams with a queue each, which is filled where the log grows.
+QUEUES = edited(
+    CHAT,
+    ("here, news = [], {}, [], asyncio.Event()", "here, queues = [], {}, [], []"),
+    ("        news.set(), news.clear()  # wakes all who wait just now\n",
+     "        for queue in queues:\n            queue.put_nowait((len(log), log[-1]))\n"),
+    (LOOP, """            self.queue = asyncio.Queue()
+            for number, data in enumerate(log, 1):
+                if number > cursor:
+                    self.queue.put_nowait((number, data))
+            queues.append(self.queue)
+            try:
+                while got := await self.queue.get():
+                    self.write("id: {}\\ndata: {}\\n\\n".format(*got))
+                    await self.flush()
+            except StreamClosedError:
+                pass
+            finally:
+                queues.remove(self.queue)
+                here.remove(name)
+                if name not in here:
+                    tell("left", name)
+
+"""),
+    ("news.set(), news.clear()  # now `flush` finds it closed", "self.queue.put_nowait(None)"),
+)  # fmt: skip
+FILLS = QUEUES[QUEUES.index("            for number, data in enumerate"):QUEUES.index("            queues.append")]
+LISTENS = "            queues.append(self.queue)\n"
+#: A chat that writes to all streams wherever something is said.
+WRITES = edited(
+    CHAT,
+    ("here, news = [], {}, [], asyncio.Event()", "here, streams = [], {}, [], []"),
+    ("        news.set(), news.clear()  # wakes all who wait just now\n", """        for stream in list(streams):
+            stream.send(len(log))
+"""),
+    (LOOP, """            self.gone = asyncio.Event()
+            for number in range(cursor + 1, len(log) + 1):
+                self.send(number)
+            streams.append(self)
+            await self.gone.wait()
+            streams.remove(self)
+            here.remove(name)
+            if name not in here:
+                tell("left", name)
+
+        def send(self, number):
+            self.write(f"id: {number}\\ndata: {log[number - 1]}\\n\\n")
+            self.flush()
+
+"""),
+    ("news.set(), news.clear()  # now `flush` finds it closed", "self.gone.set()"),
+)  # fmt: skip
+#: As one writes it first: whoever goes is crossed off where Tornado says so.
+BOOKS = edited(
+    CHAT,
+    ("            try:\n                while True", "            self.name = name\n            try:\n                while name in here"),
+    (ENDS, "            except StreamClosedError:\n                pass\n\n"),
+    ("news.set(), news.clear()  # now `flush` finds it closed",
+     """here.remove(self.name)
+            if self.name not in here:
+                tell("left", self.name)"""),
+)  # fmt: skip
+ROOM = """
+import asyncio, json
+from tornado.iostream import StreamClosedError
+from tornado.web import RequestHandler
+
+class Room:
+    def __init__(self):
+        self.entries, self.numbers, self.tabs = [], {}, {}
+        self.grown = asyncio.Event()
+
+    def wake(self):
+        self.grown.set()
+        self.grown = asyncio.Event()
+
+    def append(self, **entry):
+        self.entries.append(entry)
+        self.wake()
+        return len(self.entries)
+
+    def comes(self, name):
+        self.tabs[name] = self.tabs.get(name, 0) + 1
+        if self.tabs[name] == 1:
+            self.append(kind="came", name=name)
+
+    def goes(self, name):
+        self.tabs[name] -= 1
+        if not self.tabs[name]:
+            del self.tabs[name]
+            self.append(name=name, kind="left")
+
+def is_good(text, most):
+    return isinstance(text, str) and 1 <= len(text) <= most
+
+class Handler(RequestHandler):
+    def initialize(self, room):
+        self.room = room
+
+class Post(Handler):
+    def post(self):
+        try:
+            letter = json.loads(self.request.body.decode())
+        except ValueError:
+            letter = None
+        if not isinstance(letter, dict):
+            self.set_status(400)
+            return
+        key, name, text = (letter.get(field) for field in ("key", "name", "text"))
+        if not (is_good(key, 64) and is_good(name, 24) and is_good(text, 1000)):
+            self.send_error(400)
+            return
+        if (number := self.room.numbers.get(key)) is None:
+            number = self.room.numbers[key] = self.room.append(kind="said", name=name, text=text)
+        self.finish(json.dumps({"id": number, "said": text}))
+
+class Stream(Handler):
+    async def get(self):
+        name = self.get_query_argument("name", None)
+        if not is_good(name, 24):
+            self.send_error(400)
+            return
+        try:
+            cursor = int(self.request.headers.get("Last-Event-ID") or self.get_query_argument("cursor", 0))
+        except ValueError:
+            cursor = 0
+        if not 0 <= cursor <= len(self.room.entries):
+            cursor = 0
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("Cache-Control", "no-cache")
+        self.write("retry: 500\\n\\n")
+        self.room.comes(name)
+        try:
+            while not self.request.connection.stream.closed():
+                while cursor < len(self.room.entries):
+                    data = json.dumps(self.room.entries[cursor])
+                    cursor += 1
+                    self.write(f"data: {data}\\r\\nid: {cursor}\\r\\n\\r\\n")
+                    await self.flush()
+                try:
+                    await asyncio.wait_for(self.room.grown.wait(), 15)
+                except asyncio.TimeoutError:
+                    self.write(": still here\\n\\n")
+                    await self.flush()
+        except StreamClosedError:
+            pass
+        finally:
+            self.room.goes(name)
+
+    def on_connection_close(self):
+        self.room.wake()
+
+def chat():
+    room = Room()
+    return [("/post", Post, {"room": room}), ("/stream", Stream, dict(room=room))]
+"""
+#: Global names, and an application of Tornado's.
+GLOBAL = edited(
+    ROOM, ("    def initialize(self, room):\n        self.room = room\n", "    room = Room()\n"),
+    (ROOM[ROOM.index("def chat"):], "from tornado.web import Application\n\ndef chat():\n"
+     "    return Application([('/post', Post), (r'/stream', Stream)], debug=False)\n"),
+)  # fmt: skip
+GOOD = {
+    "the solution": CHAT,
+    "queues": QUEUES,
+    "writes to all, and waits for nobody": WRITES,
+    "a room, rules and heartbeats": ROOM,
+    "global names in an application": GLOBAL,
+    "waits before it says that somebody left": edited(
+        CHAT, (LEFT, """                asyncio.get_running_loop().call_later(5, leaves, name)
+"""), (CAME, """            if name not in present:
+                present.add(name)
+                tell("came", name)
+"""), ("    class Post", """    present = set()
+
+    def leaves(name):
+        if name not in here and name in present:
+            present.discard(name)
+            tell("left", name)
+
+    class Post"""),
+    ),
+    "hangs up on whoever does not read": edited(
+        CHAT, ("await self.flush()  # as", "await asyncio.wait_for(self.flush(), 0.25)  # as"),
+        ("except StreamClosedError:\n", "except (StreamClosedError, asyncio.TimeoutError):\n"
+         "                self.request.connection.stream.close()\n"),
+        ("if cursor == len(log):", "if cursor == len(log) and not self.request.connection.stream.closed():"),
+    ),
+    "writes into a store, with the key noted before": edited(
+        CHAT, (LOOK, """            if key not in ids:
+                ids[key] = asyncio.get_running_loop().create_future()
+                await asyncio.sleep(0.01)
+                ids[key].set_result(tell("said", name, text=text))
+            self.write({"id": await ids[key]})
+            return
+"""), ("        def post", "        async def post"),
+    ),
+    "a lock around it all": edited(
+        CHAT, (LOOK, """            async with lock:
+                if key not in ids:
+                    await asyncio.sleep(0)
+                    ids[key] = tell("said", name, text=text)
+"""), ("        def post", "        async def post"), ("    class Post", "    lock = asyncio.Lock()\n\n    class Post"),
+    ),
+    "says more than it has to": edited(
+        CHAT, ("| more)", "| more | {'at': 12.5, 'n': len(log) + 1})"), ('self.write({"id": ids[key]})',
+        'self.set_status(201)\n            self.write({"id": ids[key], "here": sorted(here)})'),
+    ),
+    "UTF-8, and no half of a character": edited(
+        CHAT, ("| more)", "| more, ensure_ascii=False)"), (READS, READS.replace("\n            except",
+        "\n                text.encode()\n            except").replace("KeyError", "KeyError, AttributeError")),
+    ),
+    "looks twenty times per second": edited(
+        CHAT, ("await news.wait()", "await asyncio.sleep(0.05)"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
+def test_a_good_chat_passes(source, capsys):
+    lines = verdict("16.chat", made(source, "chat"), capsys)
+    assert is_right(lines), lines
+    assert len(lines) == len(BEHAVIORS)
+
+
+BEHAVIORS = [behavior for stage in n16.CHAT.stages for _, behavior in stage]
+
+
+def tried(source, seeds, behaviors=tuple(BEHAVIORS)):
+    """What is wrong with a chat, behavior by behavior, for each of these seeds."""
+    wrong = []
+    with Program(Chats(to_bytes(made(source, "chat")))) as program:
+        for seed, behavior in itertools.product(seeds, behaviors):
+            try:
+                with Chat(program, random.Random(seed)) as chat:
+                    behavior(chat)
+            except Wrong as what:
+                wrong.append((behavior.__name__, seed, f"{what}"))
+    return wrong
+
+
+@pytest.mark.parametrize("five", range(4))
+def test_the_solution_passes_whatever_is_drawn(five):
+    assert tried(CHAT, range(5 * five, 5 * five + 5)) == []
+
+
+#: What is changed; the behavior that fails first, and what is said of it.
+WRONG = {
+    "numbers from 0": ([("return len(log)", "return len(log) - 1")], "numbers that begin with 1"),
+    "no number in the answer": ([('self.write({"id": ids[key]})', 'self.write("ok")')], "what the page wants to know"),
+    "the method of a form": ([("def post", "def put")], "which method takes it"),
+    "two wrong names": ([("/post", "/posts")], "with status 404"),
+    "no keys": ([("if key not in ids:", "if True:")], "the answer is the old one"),
+    "an answer of its own for a retry": (
+        [(SAYS, SAYS + "\n            else:\n                raise HTTPError(409)")], "the answer is the old one",
+    ),
+    "nothing for a retry": (
+        [(SAYS, SAYS + "\n            else:\n                return")], "what the page wants to know",
+    ),
+    "by the words": (
+        [(CHECKS, CHECKS + "\n            key = name + text")], "it is the key that tells a retry",
+    ),
+    "the last key only": ([(SAYS, "ids.clear()\n                " + SAYS)], "for how long a page may try"),
+    "an await between": (
+        [(SAYS, "await asyncio.sleep(0)\n                " + SAYS), ("def post", "async def post")],
+        "each `await` between the look at the key",
+    ),
+    "a store, and then the key": (
+        [(SAYS, "await asyncio.sleep(0.05)\n                " + SAYS), ("def post", "async def post")],
+        "each `await` between the look at the key",
+    ),
+    "the key before the checks": (
+        [(CHECKS, "checked(key, 64)\n            known = key in ids\n            ids.setdefault(key, len(log) + 1)\n"
+          "            checked(name, 24), checked(text, 1000)"),
+         (LOOK, "            if not known:\n                tell('said', name, text=text)\n")],
+        "what is checked before anybody is told",
+    ),
+    "the message before the checks": (
+        [(f"            {CHECKS}\n", ""), (LOOK, LOOK + f"            {CHECKS}\n")], "what is checked before anybody is told",
+    ),
+    "no try around the JSON": (
+        [(READS, '            said = json.loads(self.request.body)\n'
+          '            key, name, text = said["key"], said["name"], said["text"]\n')], "raised ",
+    ),
+    "broken JSON only": ([("(ValueError, TypeError, KeyError)", "ValueError")], ", when somebody posted b'"),
+    "an error of the server": ([("HTTPError(400) from", "HTTPError(500) from")], "what anybody may post"),
+    "no limits": ([("raise HTTPError(400)\n        return text", "pass\n        return text")], "what anybody may post"),
+    "no limit on texts": ([(", checked(text, 1000)", "")], "what anybody may post"),
+    "no limit on names": ([(", checked(name, 24)", "")], "what anybody may post"),
+    "counts bytes": ([("len(text) <= most", "len(text.encode()) <= most")], "with a key of 64 characters"),
+    "one too few": ([("len(text) <= most", "len(text) < most")], "with a key of 64 characters"),
+    "one too many": ([("len(text) <= most", "len(text) <= most + 1")], "what anybody may post"),
+    "no look at the kind": ([("not isinstance(text, str) or not", "not")], "when somebody posted"),
+    "cuts": ([(CHECKS, CHECKS.replace("checked(text, 1000)", "1") + "\n            text = str(text)[:1000]")],
+             "what anybody may post"),
+    "strips": ([("text=text", "text=text.strip()")], "between the post and the stream: nothing"),
+    "escapes": (
+        [("text=text", "text=xhtml_escape(text)"), ("import json\n", "import json\nfrom tornado.escape import xhtml_escape\n")],
+        "`textContent`",
+    ),
+    "JSON by hand": (
+        [('json.dumps({"kind": kind, "name": name} | more)',
+          '\'{"kind": "%s", "name": "%s", "text": "%s"}\' % (kind, name, more.get("text")) if more else '
+          'json.dumps({"kind": kind, "name": name})')], "what `json.dumps` makes of a line end",
+    ),
+    "Python instead of JSON": ([('json.dumps({"kind"', 'str({"kind"')], "who makes the JSON"),
+    "half of a character stays": (
+        [("| more)", "| more, ensure_ascii=False)")], "when somebody had posted half of a character",
+    ),
+    "no kind of stream": ([('            self.set_header("Content-Type", "text/event-stream")\n', "")], "an EventSource gives up"),
+    "no flush": ([("await self.flush()  # as", "pass  # as")], "until there is a `flush`"),
+    "one line end": ([('{data}\\n\\n"', '{data}\\n"')], "the empty line that ends an event"),
+    "no ids": ([('f"id: {cursor}\\ndata', 'f"data')], "what an EventSource is to name"),
+    "a type": ([('f"id:', 'f"event: said\\nid:')], "`onmessage` gets"),
+    "it ends": ([("while True:", "while cursor < len(log):"), (NEWS, "")], "what keeps an answer open"),
+    "it begins with what is new": ([(CURSOR, "len(log)")], "the first message *after* the cursor"),
+    "no cursor": ([(CURSOR, "0")], "the first message *after* the cursor"),
+    "the cursor again": (
+        [("for data in log[cursor:]", "cursor = max(cursor - 1, 0)\n                    for data in log[cursor:]")],
+        "sent message",
+    ),
+    "as texts": (
+        [("for data in log[cursor:]", "for number, data in [*enumerate(log, 1)][cursor:]"),
+         ("                while True:\n", "                while True:\n                    begin = last if first else '0'\n")],
+        "",
+    ),
+    "no Last-Event-ID": ([('self.request.headers.get("Last-Event-ID", last)', "last")], "which is newer"),
+    "the old address first": (
+        [('last = self.request.headers.get("Last-Event-ID", last)',
+          'last = last or self.request.headers.get("Last-Event-ID", "")')], "which is newer",
+    ),
+    "whole numbers only": ([(CURSOR, "min(int(last), len(log))")], "raised ValueError"),
+    "a cursor ahead": ([(CURSOR, "int(last) if last.isdecimal() else 0")], "a cursor that cannot be"),
+    "a cursor ahead is the end": ([(CURSOR, "min(int(last) if last.isdecimal() else 0, len(log))")], "a cursor that cannot be"),
+    "a cursor below 0": (
+        [(CURSOR, "int(last) if last.lstrip('-').isdecimal() and int(last) <= len(log) else 0")], "a cursor that cannot be",
+    ),
+    "refuses a cursor": (
+        [("            here.append(name)\n", "            if last not in map(str, range(len(log) + 1)): raise HTTPError(400)\n"
+          "            here.append(name)\n")], "it gives up for good",
+    ),
+    "nobody is named": ([('name = checked(self.get_query_argument("name", ""), 24)', 'name = self.get_query_argument("name", "?")')],
+                        "let somebody listen"),
+    "nobody comes": ([(CAME, ""), (LEFT, "")], "whom to tell that somebody is here"),
+    "each tab comes": ([("if here.count(name) == 1:", "if True:")], "with the first they come"),
+    "one tab leaves, and all do": ([("if name not in here:", "if True:")], "two tabs of one person, of which one is closed"),
+    "nobody leaves": ([(LEFT, "")], "how Tornado tells a handler"),
+    "who speaks has come": ([(SAYS, 'tell("came", name)\n                ' + SAYS)], "who is here: whoever listens"),
+    "it shows at the next message": (
+        [("        def on_connection_close(self):\n            news.set(), news.clear()  # now `flush` finds it closed\n", "")],
+        "how Tornado tells a handler",
+    ),
+    "asks every half second": ([("await news.wait()", "await asyncio.sleep(0.5)")], "who could wake each stream"),
+    "asks all the time": ([("await news.wait()", "await asyncio.sleep(0)")], "looks again and again"),
+    "stands still": ([(SAYS, "__import__('time').sleep(0.2)\n                " + SAYS)], "sleeping and awaiting"),
+    "does not look again": ([("if cursor == len(log):  # nothing came meanwhile", "if True:")], "a long log"),
+    "an error": ([("log.append(", "log.apend(")], "raised AttributeError"),
+    "no handlers": ([('return {"/post": Post, "/stream": Stream}', "")], "returned None"),
+    "an error at the start": ([("log, ids, here", "log, ids = here")], "raised "),
+}  # fmt: skip
+del WRONG["as texts"]
+
+
+@pytest.mark.parametrize(("changes", "hint"), WRONG.values(), ids=WRONG)
+def test_a_wrong_chat_gets_the_hint_that_fits(changes, hint, capsys):
+    assert_hinted("16.chat", made(edited(CHAT, *changes), "chat"), hint, capsys)
+
+
+#: Of streams with queues.
+WRONG_QUEUES = {
+    "it listens too late": (
+        [(LISTENS, "            await asyncio.sleep(0)\n" + LISTENS)], "what may be said at each `await`",
+    ),
+    "it listens after a long log": (
+        [(FILLS, """            for number, data in list(enumerate(log, 1))[cursor:]:
+                self.write(f"id: {number}\\ndata: {data}\\n\\n")
+                await self.flush()
+""")], "what may be said at each `await`",
+    ),
+    "it listens too early": (
+        [(LISTENS, ""), (FILLS, LISTENS + "            await asyncio.sleep(0)\n" + FILLS)],
+        "what may be said at each `await`",
+    ),
+    "drops what does not fit": (
+        [("asyncio.Queue()", "asyncio.Queue(40)"), ("queue.put_nowait((len(log), log[-1]))",
+          "queue.full() or queue.put_nowait((len(log), log[-1]))")], "who waits for a client that does not read",
+    ),
+    "a queue for a name": (
+        [("    def tell", "    names = {}\n\n    def tell"),
+         (LISTENS, "            if name in names: queues.remove(names[name])\n"
+                   "            names[name] = self.queue\n" + LISTENS),
+         ("queues.remove(self.queue)", "if names.get(name) is self.queue: queues.remove(names.pop(name))")],
+        "two tabs",
+    ),
+    "keeps the queues": (
+        [("        def on_connection", "            kept.append(self)\n\n        def on_connection"),
+         ("    class Post", "    kept = []\n\n    class Post")], "who still knows a stream",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "hint"), WRONG_QUEUES.values(), ids=WRONG_QUEUES)
+def test_a_wrong_chat_with_queues_gets_the_hint_that_fits(changes, hint, capsys):
+    assert_hinted("16.chat", made(edited(QUEUES, *changes), "chat"), hint, capsys)
+
+
+WRONG_WRITES = {
+    "everybody waits for the slow": (
+        [("    def tell", "    async def tell"), (" = tell(", " = await tell("), ("  tell(", "  await tell("),
+         ("def post", "async def post"), ("            stream.send", "            await stream.send"),
+         ("                self.send", "                await self.send"), ("        def send", "        async def send"),
+         ("            self.flush()", "            await self.flush()")],
+        "what `post` waits for, and who waits with it",
+    ),
+    "the new one does not hear that it has come": (
+        [(CAME, ""), ("            streams.append(self)\n", CAME + "            streams.append(self)\n")],
+        "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "hint"), WRONG_WRITES.values(), ids=WRONG_WRITES)
+def test_a_wrong_chat_that_writes_to_all_gets_the_hint_that_fits(changes, hint, capsys):
+    assert_hinted("16.chat", made(edited(WRITES, *changes), "chat"), hint, capsys)
+
+
+def test_who_goes_while_somebody_speaks_is_a_ghost_in_books_that_tornado_is_to_close(capsys):
+    for _ in range(3):
+        lines = verdict("16.chat", made(BOOKS, "chat"), capsys)
+        [wrong] = [line for line in lines if line.startswith("✗")]
+        assert "calls no `on_connection_close`" in wrong
+
+
+HOSTILE = {
+    "an endless loop": ("while True: pass", "did not come back within 2 s"),
+    "a long sleep": ("__import__('time').sleep(60)", "sleeping and awaiting"),
+    "an exit": ("__import__('os')._exit(0)", "ended its own process"),
+    "sys.exit": ("raise SystemExit", "ended its own process"),
+    "an interrupt": ("raise KeyboardInterrupt", ""),
+    "a gigabyte": ("b'x' * 10**9", "raised MemoryError"),
+    "a coroutine that is never awaited": ("asyncio.sleep(1)", "was never awaited"),
+    "an end of the loop": ("asyncio.get_running_loop().stop()", "ended its own process"),
+    "no connection": ("self.request.connection.stream.close()", ""),
+    "a canceled task": ("asyncio.current_task().cancel()", ""),
+    "no end of an answer": ("self.set_header('Content-Length', '5')", ""),
+}  # fmt: skip
+HARMLESS = {
+    "much output": "print('x' * 10_000_000)",
+    "a thread that does not end": (
+        "__import__('threading').Thread(target=__import__('threading').Event().wait).start()"
+    ),
+    "a task that does not end": "asyncio.get_running_loop().create_task(asyncio.sleep(1e9))",
+    "a process that does not end": "__import__('subprocess').Popen(['sleep', '30'])",
+    "a fake verdict": "print('✓ everything is right')",
+}
+
+
+def doing(what, where="key not in ids"):
+    """A good chat that does something else first whenever somebody says something new."""
+    return made(edited(CHAT, (f"            if {where}:", f"            {what}\n            if {where}:")), "chat")
+
+
+@pytest.mark.parametrize(("what", "hint"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_chat_gets_a_verdict_and_leaves_nothing(what, hint, capsys):
+    assert_caught("16.chat", doing(what), hint, made(CHAT, "chat"), capsys)
+
+
+@pytest.mark.parametrize("what", HARMLESS.values(), ids=HARMLESS)
+def test_what_a_chat_does_besides_does_no_harm(what, capsys):
+    assert_harmless("16.chat", doing(what), made(CHAT, "chat"), capsys)
+
+
+@pytest.mark.parametrize("where", ["here.count(name) == 1", "cursor == len(log)"])
+@pytest.mark.parametrize("what", ["while True: pass", "1 / 0", "raise SystemExit"])
+def test_a_hostile_stream_gets_a_verdict_and_leaves_nothing(what, where, capsys):
+    source = CHAT.replace("            if cursor", "            if cursor")
+    thing = made(edited(source, (f"if {where}:", f"if {where} and [{what}]:" if what == "1 / 0" else f"if bad():")),
+                 "chat") if what == "1 / 0" else made("def bad():\n    " + what + "\n" + edited(
+                     source, (f"if {where}:", "if bad():")), "chat")  # fmt: skip
+    assert_caught("16.chat", thing, "", made(CHAT, "chat"), capsys)
+
+
+STUB = """
+import asyncio, json
+from tornado.web import HTTPError, RequestHandler
+
+def chat():
+    log, ids, here = [], {}, []
+
+    class Post(RequestHandler):
+        def post(self):
+            ...  # self.request.body, HTTPError(400), self.write({"id": 7})
+
+    class Stream(RequestHandler):
+        async def get(self):
+            ...
+
+        def on_connection_close(self):
+            ...
+
+    return {"/post": Post, "/stream": Stream}
+"""
+
+
+@pytest.mark.parametrize("source", [STUB, edited(STUB, ("            ...\n", "            pass\n")),
+                                    "def chat():\n    ..."])  # fmt: skip
+def test_a_stub_is_told_how_to_begin(source, capsys):
+    [line] = verdict("16.chat", made(source, "chat"), capsys)
+    assert line.startswith("… the methods are still empty: begin with `post`")
+
+
+def test_whoever_has_begun_hears_of_the_first_step_and_of_the_next(capsys):
+    begun = edited(CHAT, (CHAT[CHAT.index("            name = checked"):CHAT.index("        def on_conn")],
+                          "            ...\n\n"))  # fmt: skip
+    first, second = verdict("16.chat", made(begun, "chat"), capsys)
+    assert first == "✓ takes a post, and answers with its number"
+    assert second.startswith("✗ sent a stream as text/html")
+
+
+@pytest.mark.parametrize(
+    ("thing", "said"),
+    [(None, "expected a function `chat()`"), ({"/post": 1}, "expected a function `chat()`"),
+     (Chat, "got the class Chat"), (lambda one: one, "called with nothing"),
+     (lambda: {"/post": 5}, "raised "), (lambda: [], "returned []"), (lambda: 7, "returned 7"),
+     (lambda: {}, "returned {}")],
+)  # fmt: skip
+def test_what_is_no_chat_is_told_what_is_expected(thing, said, capsys):
+    [line] = verdict("16.chat", thing, capsys)
+    assert line.startswith("✗ ")
+    assert said in line
+
+
+def test_the_same_program_gets_the_same_verdict(capsys):
+    source = edited(CHAT, ("checked(text, 1000)", "checked(text, 2000)"))
+    first, second = (verdict("16.chat", made(source, "chat"), capsys) for _ in range(2))
+    assert first == second
