@@ -21,6 +21,11 @@ SIDES = (
 )  # fmt: skip
 
 
+#: Cells of 16: on the train, and in its tunnels.
+TRAIN = "guess-copies", "post", "train", "once", "claim-once"
+TUNNELS = "guess-copies", "post", "train", "once", "stream", "robots", "from-now", "tunnels", "claim-grids"
+
+
 #: Cells of 11 that run whatever the table of headers holds.
 POLLS = "page", "guess-tab", "tabs", "fields", "kitchen", "over-http2", "polls", "claim-bytes"
 
@@ -353,6 +358,20 @@ LESSONS = {
             Mutation("bill", "phones / back_s", "phones / 600", "By the bill, a return spread"),
             Mutation("bill", "servers * copy_s / within_s", "phones * copy_s", "To tell everyone"),
             Mutation("sweep", "first_s=10", "first_s=40", "Every simulation lay", live=("swept",)),
+        ),
+    ),
+    "16_build_a_chat": Lesson(
+        mutations=(
+            Mutation("once", "if key not in ids:", "if True:", "With a key, three tries", only=TRAIN),
+            Mutation(
+                "robots", '{"Last-Event-ID": last}', '{"Last-Event-ID": "0"}', "With a key and a cursor",
+                only=TUNNELS,
+            ),
+            Mutation("from-now", "len(self.room.messages)", "0", "Without a cursor, every", only=TUNNELS),
+            Mutation("tunnels", "lost=n % 4 == 2, ", "", "With a cursor alone", only=TUNNELS),
+            Mutation("present", "patience_s = 1.0", "patience_s = 0.0", "With patience, Ada"),
+            Mutation("tell", "patience_s = 0.0", "patience_s = 1.0", "Without patience, Ada"),
+            Mutation("felt", "Robots(server, ways, link)", "Robots(server, ways)", "No message reached"),
         ),
     ),
     "A_the_instrument": Lesson(

@@ -1180,3 +1180,14 @@ def test_where_nobody_watches_there_is_a_picture_and_no_address(opened, monkeypa
     assert str(opened.server.port) not in re.sub('base64,[^"]*', "", str(stored))
     assert stored == lpws.open_chat()._repr_mimebundle_(), "the same each time"
     assert len(str(stored)) < 100_000  # its picture is in it twice: for HTML, and a small one for others
+
+
+def test_the_clock_is_off_by_at_most_half_of_the_round_trip(chat):
+    """Both read the same clock here, so that the truth is known."""
+    for _ in range(8):
+        asked = lpws.clock()
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", chat.port, timeout=5)) as line:
+            line.request("GET", f"{chat.prefix}/clock")
+            theirs = json.loads(line.getresponse().read())["now"]
+        answered = lpws.clock()
+        assert abs(theirs - (asked + answered) / 2) <= (answered - asked) / 2

@@ -1385,3 +1385,80 @@ def test_the_published_rates_follow_from_what_was_published():
     for who, rates_hz in published.items():
         found = [float(row["deliveries_hz"]) for row in rows if row["who"] == who]
         assert found == pytest.approx(rates_hz, abs=1)
+
+
+# --------------------------------------------------------------------------------- 16: what it builds
+
+CHAT = booklet.NOTEBOOKS / "16_build_a_chat.ipynb"
+
+
+@pytest.fixture(scope="module")
+def chat():
+    """The names of the notebook on the chat."""
+    return booklet.read_through(CHAT)
+
+
+def test_two_posts_with_a_key_at_the_same_time_make_two_messages(chat):
+    """The colleague of the exercise: between the look at the key and its note stands an `await`."""
+    both = threading.Barrier(2)
+    ids = {}
+
+    class Slow(chat["Post"]):
+        async def post(self):
+            said = json.loads(self.request.body)
+            if said["key"] not in ids:
+                await asyncio.to_thread(both.wait, 5)  # until the other one waits, too
+                ids[said["key"]] = self.publish(said)
+            self.write({"id": ids[said["key"]]})
+
+    with lpws.Server(handlers={"/post": Slow}) as server:
+        said = {"key": "k7", "name": "Ada", "text": "tea is ready"}
+        posts = [threading.Thread(target=chat["send"], args=[server], kwargs=said) for _ in range(2)]
+        for each in posts:
+            each.start()
+        for each in posts:
+            each.join(10)
+        assert [json.loads(message.text)["text"] for message in server.room.messages] == ["tea is ready"] * 2
+
+
+def test_four_transits_from_typed_to_read(chat):
+    """The unluckiest message by long polling, and its way to the server before."""
+    work = lpws.Workload(clients=1, rate_hz=2, duration_s=1.0, pattern="bursts", burst=2, spacing_s=1e-4)
+    told = lpws.deliveries(lpws.simulate(lpws.LongPolling(), work, lpws.Link(delay_s=0.04)))
+    assert 1 + told.latency_s.max() / 0.04 == pytest.approx(4, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["Stream", "Present"])
+def test_a_client_that_goes_while_its_stream_is_written_to_leaves_nothing(chat, kind):
+    """A `flush` that fails ends the handler, and Tornado says nothing to `on_connection_close`."""
+    with lpws.Server(handlers={"/stream": chat[kind]}) as server:
+        for n in range(20):
+            client = http.client.HTTPConnection(server.host, timeout=5)
+            client.request("GET", "/stream?name=Ada")
+            client.getresponse()
+
+            def close_and_publish(n=n):
+                for stream in list(server._streams):
+                    stream.socket.shutdown(socket.SHUT_RDWR)  # the client is gone, and nobody has been told
+                server.room.publish(json.dumps({"kind": "said", "name": "Bob", "text": str(n)}))
+
+            server.thread.call(close_and_publish)
+            client.close()
+            chat["until"](lambda: not server.room.listeners)
+            assert not server.room.listeners
+        assert not server.log
+
+
+def test_a_stream_sends_what_is_after_its_cursor_now_and_later(chat):
+    with lpws.Server(handlers={"/stream": chat["Stream"]}) as server:
+        for n in range(1, 6):
+            server.publish(str(n))
+        client = http.client.HTTPConnection(server.host, timeout=5)
+        client.request("GET", "/stream", headers={"Last-Event-ID": "3"})
+        answer = client.getresponse()
+        server.publish("6")
+        assert answer.headers["Content-Type"] == "text/event-stream"
+        assert answer.read(len(b"id: 4\ndata: 4\n\n") * 3) == b"".join(
+            b"id: %d\ndata: %d\n\n" % (n, n) for n in (4, 5, 6)
+        )
+        client.close()
