@@ -1,4 +1,4 @@
-"""A chat as its robots see it: they speak by posts, listen by streams, and keep the books of what was said."""
+"""A chat as its robots see it: they speak by posts, listen by streams, and keep books of what was said."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ _NAMES = ["Ada", "Ben", "Zoë", "Li Na", "Tom & Jo", "Ömer", "Eve", "Ida", "Max
 _AGAIN = "what is different when a key comes again: nothing is said, and the answer is the old one"
 _COUNT = "how messages are numbered: 1, 2, 3 …, those that say who came and left among them"
 _CURSOR = "the first message *after* the cursor"
+#: What to think about if a stream brings nothing of a message, or another one first.
+BETWEEN = "what may be said at each `await` between the look at the log and the moment when a stream listens"
+_WHOSE = "whose error it is: to write to a client that has gone raises StreamClosedError, in whoever writes"
 _FIRST = "how many streams somebody has: with the first they come, with the last they leave"
 _WAKE = "who could wake each stream at the moment when something is said"
 
@@ -87,7 +90,8 @@ class Line(Client):
     def post(self, body: bytes) -> None:
         """Send a letter, and wait for nothing."""
         self.requests += 1
-        self.request(f"POST /post HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}", body)
+        kind = "Content-Type: application/json"
+        self.request(f"POST /post HTTP/1.1\r\n{kind}\r\nContent-Length: {len(body)}", body)
 
 
 class Listener(Client):
@@ -151,7 +155,8 @@ class Listener(Client):
             if not found:
                 return
             first, *lines = head.decode("latin-1").split("\r\n")
-            self.head = {name.lower(): value.strip() for name, _, value in (row.partition(":") for row in lines)}
+            fields = [line.partition(":") for line in lines]
+            self.head = {name.lower(): value.strip() for name, _, value in fields}
             self.status, self.data = int(first.split()[1]), rest
         if self.head.get("transfer-encoding") != "chunked":
             self.body, self.data = self.body + self.data, b""
@@ -168,6 +173,8 @@ class Listener(Client):
         if not self.head:
             raise Wrong(f"sent nothing to {self.who}, not even the head of a stream",
                         "what `write` does with its bytes until there is a `flush`")  # fmt: skip
+        if self.status >= 500:
+            raise Wrong(f"answered {self.who} with status {self.status}", _WHOSE)
         if self.status != 200:
             raise Wrong(f"answered {self.who} with status {self.status}",
                         "what an EventSource does then: it gives up for good")  # fmt: skip
@@ -213,13 +220,14 @@ def entry(data: str) -> Entry:
     with suppress(ValueError, TypeError, AttributeError):
         given = json.loads(data)
         found = Entry(given.get("kind"), given.get("name"), given.get("text"))
-        said = found.kind == "said"
-        if (said or found.kind in ("came", "left")) and type(found.name) is str and (type(found.text) is str) == said:
+        known = found.kind in ("said", "came", "left") and type(found.name) is str
+        if known and (type(found.text) is str) == (found.kind == "said"):
             return found
     cut = data.startswith("{") and not data.endswith("}")
     raise Wrong(
         f"sent {data!r:.90} as the data of an event, where a page expects JSON such as {EXAMPLE}",
-        "what ends a `data:` line, and what `json.dumps` makes of a line end" if cut
+        "what ends a `data:` line, and what `json.dumps` makes of a line end"
+        if cut
         else "who makes the JSON: `json.dumps`, of all that the page is to know",
     )
 
@@ -267,7 +275,7 @@ class Chat(Scene):
         self._heed(self.program.tell("hold"))
 
     def between(self, first: Callable[[], Any], turns: int, then: Callable[[], Any]) -> None:
-        """Do something that sends a request, and something else so many turns of the loop after it arrived."""
+        """Do what sends a request, and something else so many turns of the loop after it has arrived."""
         self.hold()
         first()
         told = self.program.tell("pause", turns)
@@ -333,7 +341,13 @@ class Chat(Scene):
     def answered(self, answer: Answer, key: str, entry: Entry, when: str) -> int:
         """Id in the answer to a post, entered in the books."""
         if not 200 <= answer.status < 300:
-            think = self.strange if key in self._keys else "what a good post is, and which method takes it"
+            think = (
+                _WHOSE
+                if answer.status >= 500
+                else self.strange
+                if key in self._keys
+                else "what a good post is, and which method takes it"
+            )
             raise Wrong(f"answered a post of {entry}{when} with status {answer.status}", think)
         try:
             id = json.loads(answer.body)["id"]
@@ -344,7 +358,7 @@ class Chat(Scene):
                         'what the page wants to know: {"id": 7}, the number of its message')  # fmt: skip
         if key not in self._keys and id in self._keys.values():
             raise Wrong(f"answered a post of {entry} with id {id}, as another with another key",
-                        "two posts with the same words: it is the key that tells a retry from a repetition")  # fmt: skip
+                        "two posts with the same words: a retry is known by its key alone")  # fmt: skip
         if (before := self._keys.setdefault(key, id)) != id:
             raise Wrong(f"answered a post{when} with id {id}, and before with {before}", self.strange)
         if (known := self.at(id) or entry) != entry:
@@ -356,9 +370,9 @@ class Chat(Scene):
 
     def join(self, name: str, begin: int = 0, who: str = "", think: str = "", last: Any = None,
              **query: Any) -> Listener:  # fmt: skip
-        """One more stream, which is to begin after this message, and asks for that if nothing else is said."""
+        """One more stream, to begin after this message; it asks for that if nothing else is said."""
         who = who or f"a client that came with cursor={begin}"
-        listener = Listener(self, name, query or {"cursor": begin}, last, begin, who, think or _CURSOR)
+        listener = Listener(self, name, query or {"cursor": begin}, last, begin, who, think)
         self.clients[listener.address] = listener
         self.guests.add(name)
         return listener
@@ -411,7 +425,8 @@ class Chat(Scene):
                                 "the empty line that ends an event")  # fmt: skip
                 if listener.cursor < newest:
                     due = listener.cursor + 1
-                    raise Wrong(f"did not send message {due} ({self.at(due)}) to {listener.who}", listener.think)
+                    what = f"message {due} ({self.at(due)})"
+                    raise Wrong(f"did not send {what} to {listener.who}", listener.think or BETWEEN)
                 raise Wrong(f"sent message {due} to {listener.who} more than {LATE_S:g} s late", _WAKE)
 
     def follow(self) -> None:
@@ -431,13 +446,14 @@ class Chat(Scene):
 
     def _enter(self, listener: Listener, id: int, entry: Entry) -> None:
         due = listener.cursor + 1
-        if not self.log and id != due:
-            raise Wrong(f"gave the number {id} to the first message", _COUNT)
+        if id == 0:
+            raise Wrong("gave the number 0 to a message", _COUNT)
         if id < due:
             how = "again " if id > listener.begin else ""
-            raise Wrong(f"sent message {id} {how}to {listener.who}", listener.think)
+            raise Wrong(f"sent message {id} {how}to {listener.who}", listener.think or _CURSOR)
         if id > due:
-            raise Wrong(f"sent message {id} to {listener.who}, where {due} was due", listener.think)
+            think = listener.think or (f"{_CURSOR}, and {BETWEEN}" if due == listener.begin + 1 else BETWEEN)
+            raise Wrong(f"sent message {id} to {listener.who}, where {due} was due", think)
         if (known := self.at(id) or entry) != entry:
             raise Wrong(f"sent {entry} as message {id}, which was {known}", _verbatim(entry, known))
         if id > len(self.log):

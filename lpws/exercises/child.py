@@ -139,6 +139,8 @@ class Child:
         else:
             handlers = self.program.rules()
         sockets = bind_sockets(0, "127.0.0.1")
+        if not isinstance(self.program, type):  # so that a client that does not read is soon felt
+            sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
         self.server = _Server(_Application(self, handlers, log_function=self.answered))
         self.server.add_sockets(sockets)
         self.result = sockets[0].getsockname()[1]

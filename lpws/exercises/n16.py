@@ -8,30 +8,40 @@ from functools import partial
 from types import CodeType, FunctionType
 from typing import Any
 
-from .chats import FORM, Chat, Chats, Entry, Listener, letter
+from .chats import BETWEEN, FORM, Chat, Chats, Entry, Listener, letter
 from .observer import Wrong
 from .program import to_bytes
-from .task import Make, _named, _says_nothing
+from .task import Make, Quick, _named, _says_nothing
 
 #: The longest key, name and text, in characters.
 MOST = {"key": 64, "name": 24, "text": 1000}
+#: What a page may be told: nothing of it is to change on its way.
+TEXTS = [
+    *("one line\nand another", "a\r\nb\rc", "x\n\nid: 99\ndata: {}\n\n", " spaces, and a tab\t"),
+    *("</script><script>alert(1)</script>", "\"quoted\" \\ and 'quoted'", "&amp; <b>tea</b>", "{}", "null"),
+    "déjà vu ☕ 日本 \N{WOMAN}\N{ZERO WIDTH JOINER}\N{PERSONAL COMPUTER}\u2028\x00",
+]
 #: Until when [s] all know that somebody has left: ten seconds, and some room for a timer.
 LEFT_S = 10.5
 _ANYBODY = "what anybody may post: the checks come first, and what they find is a 400"
 _FIRST = "what is checked before anybody is told, and before a key is written down"
 _NONSENSE = "a cursor that cannot be counts as 0, as if the client had nothing yet"
 _HEADER = "which is newer: the address that an EventSource keeps, or the header it adds when it comes back"
-_BETWEEN = "what may be said at each `await` between the look at the log and the moment when the stream listens"
-_GHOST = ("a client that goes just when its stream is written to: then `flush` raises a StreamClosedError, and "
-          "Tornado calls no `on_connection_close`")  # fmt: skip
-_SLOW = "who waits for a client that does not read, and what is kept for it: a cursor is enough"
+_GHOST = (
+    "a client that goes just when its stream is written to: then `flush` raises StreamClosedError, and Tornado "
+    "calls no `on_connection_close`"
+)
+_SLOW = "what is said while `flush` waits for a client that does not read: its cursor finds it in the log"
 _BACK = "what a client that comes back names, and how its stream goes on: all after that, and nothing twice"
 
 
 def speaks(chat: Chat) -> None:
     for number in (1, 2, 3):
         if (id := chat.say("Ada", chat.text())) != number:
-            raise Wrong(f"answered post {number} of a new chat with id {id}", "numbers that begin with 1")
+            raise Wrong(
+                f"answered post {number} of a new chat with id {id}",
+                "what has been told before, and with which number a log begins",
+            )
 
 
 def listens(chat: Chat) -> None:
@@ -72,10 +82,10 @@ def resumes(chat: Chat) -> None:
         chat.join(next(chat.names), begin)
         chat.hear()
     last = len(chat.log) - chat.draw.randrange(4)
-    chat.join(next(chat.names), last, f"a client that came back with Last-Event-ID: {last} to its old cursor=2",
-              _HEADER, last, cursor=2)  # fmt: skip
+    who = f"a client that came back with Last-Event-ID: {last} to its old cursor=2"
+    chat.join(next(chat.names), last, who, _HEADER, last, cursor=2)
     chat.hear()
-    for nonsense in (len(chat.log) + chat.draw.randrange(5, 50), "abc", "", -1, -chat.draw.randrange(2, 9)):
+    for nonsense in ("abc", "", -1, -chat.draw.randrange(2, 9), len(chat.log) + chat.draw.randrange(9, 50)):
         chat.when = f", when a client came with cursor={nonsense}"
         who = f"a client that came with cursor={nonsense} to a log of {len(chat.log)} messages"
         chat.join(next(chat.names), 0, who, _NONSENSE, cursor=nonsense)
@@ -92,14 +102,12 @@ def resumes(chat: Chat) -> None:
 
 def verbatim(chat: Chat) -> None:
     chat.join(next(chat.names))
-    texts = ["one line\nand another", "</script><script>alert(1)</script>", '"quoted" \\ and \'quoted\'', "a\r\nb\rc",
-             "x\n\nid: 99\ndata: {}\n\n", " spaces, and a tab\t", "déjà vu ☕ 日本 👩‍💻\u2028\x00", "{}", "null"]  # fmt: skip
-    for text in texts:
+    for text in TEXTS:
         chat.when = f", when somebody said {text!r}"
         chat.say(chat.draw.choice(['"Ben"\n', "<Ada>", "Zoë"]), text)
         chat.hear()
     # Half of a character, which JSON can name and UTF-8 cannot: it may be refused, but not stay in the log.
-    chat.when = ", when somebody had posted half of a character (\"\\ud83d\")"
+    chat.when = ', when somebody had posted half of a character ("\\ud83d")'
     [answer] = chat.post(letter(key := chat.key(), "Ada", "\ud83d"), when=chat.when)
     if answer.status < 300:
         chat.answered(answer, key, Entry("said", "Ada", "\ud83d"), chat.when)
@@ -108,14 +116,16 @@ def verbatim(chat: Chat) -> None:
 
 
 def refuses(chat: Chat) -> None:
-    chat.join(next(chat.names))
+    chat.join(next(chat.names), think=_FIRST)
     chat.strange, good = _FIRST, {"key": chat.key(), "name": "Ada", "text": chat.text()}
     for field, most in MOST.items():
-        chat.say(**{"name": "Ada", "text": "☕", "key": chat.key()} | {field: chat.key()[:1] + (most - 1) * "é"},
-                 when=f" with a {field} of {most} characters")  # fmt: skip
-    wrong = [good | {field: value} for field, most in MOST.items()
-             for value in ((most + 1) * "é", "", 7, None, ["tea"], True, {"a": 1}, 30 * most * "x")]  # fmt: skip
-    wrong += [{each: good[each] for each in good if each != field} for field in good] + [[], "tea", 7, None, [good]]
+        letters = {"name": "Ada", "text": "☕", "key": chat.key()} | {field: chat.key()[0] + (most - 1) * "é"}
+        chat.say(**letters, when=f" with a {field} of {most} characters")
+    wrong: list[Any] = [[], "tea", 7, None, [good]]
+    for field, most in MOST.items():
+        values = ((most + 1) * "é", 30 * most * "x", "", 7, None, True, ["tea"], {"a": 1})
+        wrong += [good | {field: value} for value in values]
+        wrong.append({name: value for name, value in good.items() if name != field})
     bodies = [json.dumps(body).encode() for body in wrong]
     bodies += [b"", b"tea", json.dumps(good).encode()[:-2], b"\xff\xfe", b"key=1&name=Ada&text=tea"]
     chat.draw.shuffle(bodies)
@@ -145,11 +155,11 @@ def company(chat: Chat, think: str) -> None:
     for name in listening:
         if name not in here:
             left = any((entry.kind, entry.name) == ("left", name) for entry in chat.log)
-            raise Wrong(f"said that {name} left, who still listened" if left else f"did not say that {name} came",
-                        think)  # fmt: skip
+            how = f"said that {name} left, who still listened" if left else f"did not say that {name} came"
+            raise Wrong(how, think)
     for name in here:
         if name not in listening:
-            raise Wrong(f"had not said that {name} left, {LEFT_S - 0.5:g} s after the last stream had ended", think)
+            raise Wrong(f"had not said that {name} left, 10 s after the last stream had ended", think)
 
 
 def presence(chat: Chat) -> None:
@@ -157,18 +167,21 @@ def presence(chat: Chat) -> None:
     chat.join(ada)
     chat.say("somebody", chat.text())
     company(chat, "whom to tell that somebody is here: everybody, in the log")
-    first, second = chat.join(ben), chat.join(ben)
-    company(chat, "two tabs of one person")
+    tabs = "two tabs of one person, who both listen"
+    first, second = (chat.join(ben, 0, f"{ben}'s {tab} tab", tabs) for tab in ("first", "second"))
+    company(chat, tabs)
+    chat.say(ben, chat.text())
+    chat.hear()
     first.leave()
     chat.settle(LEFT_S)
     company(chat, "two tabs of one person, of which one is closed")
     gone = second
-    for pause_s in (0.0, chat.draw.uniform(0.2, 2), LEFT_S):
+    for pause_s in (LEFT_S, 0.0, chat.draw.uniform(0.2, 2)):
         chat.hear()
         gone.leave()
         chat.settle(pause_s)
         if pause_s == LEFT_S:
-            company(chat, "how Tornado tells a handler that its client has gone, even if it never writes again")
+            company(chat, "how Tornado tells a handler that its client has gone, even if it writes nothing")
         gone = chat.back(gone, _BACK)
         chat.settle(LEFT_S)
         company(chat, "somebody who is cut off and comes back")
@@ -200,7 +213,7 @@ def comes_in(chat: Chat) -> None:
     """Somebody comes in while another speaks, in one turn of the loop after the other."""
     for turns in range(8):
         who, said = "a client that came in while others spoke", (chat.key(), "Ada", chat.text())
-        join = partial(chat.join, next(chat.names), len(chat.log), who, _BETWEEN)
+        join = partial(chat.join, next(chat.names), len(chat.log), who, BETWEEN)
         chat.between(join, turns, partial(chat.line().post, letter(*said)))
         chat.answered(*chat.answers(chat.line()), said[0], Entry("said", *said[1:]), "")
         chat.hear()
@@ -217,7 +230,8 @@ def slow(chat: Chat) -> None:
             chat.hear()  # of the second, too, that it is here
             stuck[0].stalled = True
         if n == 30:
-            stuck.append(chat.join(next(chat.names), 1, "a client that had read little of a long log", _BETWEEN))
+            who = "a client that had read little of a long log"
+            stuck.append(chat.join(next(chat.names), 1, who, BETWEEN))
             stuck[1].stalled = True
         if n % 10 == 0:
             chat.hear()
@@ -244,7 +258,7 @@ def crowd(chat: Chat) -> None:
         if turn == 59 or draw.random() < 0.4:
             chat.hear()
             chat.settle(draw.choice([0, draw.uniform(0, 3)]))
-    for name, stream in streams.items():
+    for stream in streams.values():
         if stream and stream not in chat.streams:
             chat.back(stream, _BACK)
     chat.settle(LEFT_S)
@@ -266,7 +280,7 @@ def forgets(chat: Chat) -> None:
     chat.hear()
     if (left := chat.waiting(kept + 1) - kept) > 1:
         raise Wrong(f"keeps {left} handlers in memory, of {count} streams that have ended",
-                    "who still knows a stream whose client has gone, and whether its `get` ever ends")  # fmt: skip
+                    "who still knows a stream whose client is gone, and whether its `get` ends")  # fmt: skip
 
 
 def a_chat(thing: Any) -> str | None:
@@ -282,7 +296,7 @@ def a_chat(thing: Any) -> str | None:
         pass  # a function of C that does not say
     classes = [part for part in _parts(thing) if not part.co_flags & inspect.CO_OPTIMIZED]
     methods = [part for kind in classes for part in kind.co_consts if isinstance(part, CodeType)]
-    if methods and not any(part.co_freevars or not _says_nothing(FunctionType(part, {})) for part in methods):
+    if methods and all(not part.co_freevars and _says_nothing(FunctionType(part, {})) for part in methods):
         return f"… {STUB}"
     return None
 
@@ -319,4 +333,23 @@ CHAT = Make(
     scene=Chat,
 )
 
-TASKS = {"chat": CHAT}
+TASKS = {
+    "chat": CHAT,
+    "keys": Quick(
+        2,
+        {
+            1: "what does the second post find in `ids` while the first one waits for the disk?",
+            0: "does anything turn a post away?",
+            3: "how many posts are there?",
+        },
+    ),
+    "typed": Quick(
+        4,
+        {
+            3: "from when do the three transits of notebook 03 count? The message was typed before that",
+            2: "that is true of a stream, or of a request that is being held; here the answer has just left",
+            1: "the message first has to get to the server",
+            5: "how often does the message itself cross? And what does it wait for in between?",
+        },
+    ),
+}

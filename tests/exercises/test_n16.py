@@ -4,7 +4,7 @@ import itertools
 import random
 
 import pytest
-from cells import assert_caught, assert_harmless, assert_hinted, edited, is_right, made, verdict
+from cells import assert_caught, assert_harmless, assert_hinted, assert_says, edited, is_right, made, verdict
 
 from lpws.exercises import n16
 from lpws.exercises.chats import Chat, Chats
@@ -72,11 +72,13 @@ def chat():
 
     return {"/post": Post, "/stream": Stream}
 """
-ENDS = edited(CHAT[CHAT.index("            except StreamClosedError"):CHAT.index("        def on_connection")])
-LOOP = CHAT[CHAT.index("            try:\n                while"):CHAT.index("        def on_connection")]
+ENDS = edited(
+    CHAT[CHAT.index("            except StreamClosedError") : CHAT.index("        def on_connection")]
+)
+LOOP = CHAT[CHAT.index("            try:\n                while") : CHAT.index("        def on_connection")]
 SAYS = 'ids[key] = tell("said", name, text=text)'
 LOOK = f"            if key not in ids:  # and no `await` until it is\n                {SAYS}\n"
-READS = CHAT[CHAT.index("            try:\n                said"):CHAT.index("            checked(key")]
+READS = CHAT[CHAT.index("            try:\n                said") : CHAT.index("            checked(key")]
 CHECKS = "checked(key, 64), checked(name, 24), checked(text, 1000)"
 DATA = 'self.write(f"id: {cursor}\\ndata: {data}\\n\\n")'
 CURSOR = "int(last) if last in map(str, range(len(log) + 1)) else 0"
@@ -115,7 +117,9 @@ QUEUES = edited(
 """),
     ("news.set(), news.clear()  # now `flush` finds it closed", "self.queue.put_nowait(None)"),
 )  # fmt: skip
-FILLS = QUEUES[QUEUES.index("            for number, data in enumerate"):QUEUES.index("            queues.append")]
+FILLS = QUEUES[
+    QUEUES.index("            for number, data in enumerate") : QUEUES.index("            queues.append")
+]
 LISTENS = "            queues.append(self.queue)\n"
 #: A chat that writes to all streams wherever something is said.
 WRITES = edited(
@@ -135,8 +139,11 @@ WRITES = edited(
                 tell("left", name)
 
         def send(self, number):
-            self.write(f"id: {number}\\ndata: {log[number - 1]}\\n\\n")
-            self.flush()
+            try:
+                self.write(f"id: {number}\\ndata: {log[number - 1]}\\n\\n")
+                self.flush()
+            except StreamClosedError:
+                pass
 
 """),
     ("news.set(), news.clear()  # now `flush` finds it closed", "self.gone.set()"),
@@ -337,7 +344,7 @@ def test_the_solution_passes_whatever_is_drawn(five):
 
 #: What is changed; the behavior that fails first, and what is said of it.
 WRONG = {
-    "numbers from 0": ([("return len(log)", "return len(log) - 1")], "numbers that begin with 1"),
+    "numbers from 0": ([("return len(log)", "return len(log) - 1")], "with which number a log begins"),
     "no number in the answer": ([('self.write({"id": ids[key]})', 'self.write("ok")')], "what the page wants to know"),
     "the method of a form": ([("def post", "def put")], "which method takes it"),
     "two wrong names": ([("/post", "/posts")], "with status 404"),
@@ -349,7 +356,7 @@ WRONG = {
         [(SAYS, SAYS + "\n            else:\n                return")], "what the page wants to know",
     ),
     "by the words": (
-        [(CHECKS, CHECKS + "\n            key = name + text")], "it is the key that tells a retry",
+        [(CHECKS, CHECKS + "\n            key = name + text")], "known by its key alone",
     ),
     "the last key only": ([(SAYS, "ids.clear()\n                " + SAYS)], "for how long a page may try"),
     "an await between": (
@@ -421,7 +428,7 @@ WRONG = {
           'last = last or self.request.headers.get("Last-Event-ID", "")')], "which is newer",
     ),
     "whole numbers only": ([(CURSOR, "min(int(last), len(log))")], "raised ValueError"),
-    "a cursor ahead": ([(CURSOR, "int(last) if last.isdecimal() else 0")], "a cursor that cannot be"),
+    "a cursor ahead": ([(CURSOR, "int(last) if last.isdecimal() else 0"), ("== len(log)", ">= len(log)")], "a cursor that cannot be"),
     "a cursor ahead is the end": ([(CURSOR, "min(int(last) if last.isdecimal() else 0, len(log))")], "a cursor that cannot be"),
     "a cursor below 0": (
         [(CURSOR, "int(last) if last.lstrip('-').isdecimal() and int(last) <= len(log) else 0")], "a cursor that cannot be",
@@ -436,7 +443,7 @@ WRONG = {
     "each tab comes": ([("if here.count(name) == 1:", "if True:")], "with the first they come"),
     "one tab leaves, and all do": ([("if name not in here:", "if True:")], "two tabs of one person, of which one is closed"),
     "nobody leaves": ([(LEFT, "")], "how Tornado tells a handler"),
-    "who speaks has come": ([(SAYS, 'tell("came", name)\n                ' + SAYS)], "who is here: whoever listens"),
+    "who speaks has come": ([(SAYS, 'tell("came", name)\n                ' + SAYS)], "what has been told before"),
     "it shows at the next message": (
         [("        def on_connection_close(self):\n            news.set(), news.clear()  # now `flush` finds it closed\n", "")],
         "how Tornado tells a handler",
@@ -444,7 +451,7 @@ WRONG = {
     "asks every half second": ([("await news.wait()", "await asyncio.sleep(0.5)")], "who could wake each stream"),
     "asks all the time": ([("await news.wait()", "await asyncio.sleep(0)")], "looks again and again"),
     "stands still": ([(SAYS, "__import__('time').sleep(0.2)\n                " + SAYS)], "sleeping and awaiting"),
-    "does not look again": ([("if cursor == len(log):  # nothing came meanwhile", "if True:")], "a long log"),
+    "does not look again": ([("if cursor == len(log):  # nothing came meanwhile", "if True:")], "while `flush` waits for a client"),
     "an error": ([("log.append(", "log.apend(")], "raised AttributeError"),
     "no handlers": ([('return {"/post": Post, "/stream": Stream}', "")], "returned None"),
     "an error at the start": ([("log, ids, here", "log, ids = here")], "raised "),
@@ -474,7 +481,7 @@ WRONG_QUEUES = {
     ),
     "drops what does not fit": (
         [("asyncio.Queue()", "asyncio.Queue(40)"), ("queue.put_nowait((len(log), log[-1]))",
-          "queue.full() or queue.put_nowait((len(log), log[-1]))")], "who waits for a client that does not read",
+          "queue.full() or queue.put_nowait((len(log), log[-1]))")], "while `flush` waits for a client",
     ),
     "a queue for a name": (
         [("    def tell", "    names = {}\n\n    def tell"),
@@ -548,7 +555,9 @@ HARMLESS = {
 
 def doing(what, where="key not in ids"):
     """A good chat that does something else first whenever somebody says something new."""
-    return made(edited(CHAT, (f"            if {where}:", f"            {what}\n            if {where}:")), "chat")
+    return made(
+        edited(CHAT, (f"            if {where}:", f"            {what}\n            if {where}:")), "chat"
+    )
 
 
 @pytest.mark.parametrize(("what", "hint"), HOSTILE.values(), ids=HOSTILE)
@@ -561,14 +570,19 @@ def test_what_a_chat_does_besides_does_no_harm(what, capsys):
     assert_harmless("16.chat", doing(what), made(CHAT, "chat"), capsys)
 
 
+@pytest.mark.parametrize("what", ["while True: pass", "1 / 0", "raise SystemExit", "raise KeyboardInterrupt"])
 @pytest.mark.parametrize("where", ["here.count(name) == 1", "cursor == len(log)"])
-@pytest.mark.parametrize("what", ["while True: pass", "1 / 0", "raise SystemExit"])
 def test_a_hostile_stream_gets_a_verdict_and_leaves_nothing(what, where, capsys):
-    source = CHAT.replace("            if cursor", "            if cursor")
-    thing = made(edited(source, (f"if {where}:", f"if {where} and [{what}]:" if what == "1 / 0" else f"if bad():")),
-                 "chat") if what == "1 / 0" else made("def bad():\n    " + what + "\n" + edited(
-                     source, (f"if {where}:", "if bad():")), "chat")  # fmt: skip
-    assert_caught("16.chat", thing, "", made(CHAT, "chat"), capsys)
+    source = f"def act():\n    {what}\n" + edited(CHAT, (f"if {where}:", f"if {where} and not act():"))
+    assert_caught("16.chat", made(source, "chat"), "", made(CHAT, "chat"), capsys)
+
+
+@pytest.mark.parametrize(
+    "what", ["while True: pass", "raise SystemExit", "__import__('time').sleep(60)", "return chat"]
+)
+def test_a_hostile_start_gets_a_verdict_and_leaves_nothing(what, capsys):
+    source = edited(CHAT, ("def chat():\n", f"def chat():\n    {what}\n"))
+    assert_caught("16.chat", made(source, "chat"), "", made(CHAT, "chat"), capsys)
 
 
 STUB = """
@@ -612,8 +626,8 @@ def test_whoever_has_begun_hears_of_the_first_step_and_of_the_next(capsys):
     ("thing", "said"),
     [(None, "expected a function `chat()`"), ({"/post": 1}, "expected a function `chat()`"),
      (Chat, "got the class Chat"), (lambda one: one, "called with nothing"),
-     (lambda: {"/post": 5}, "raised "), (lambda: [], "returned []"), (lambda: 7, "returned 7"),
-     (lambda: {}, "returned {}")],
+     (lambda: {"/post": 5}, "with status 404"), (lambda: [], "returned []"), (lambda: 7, "returned 7"),
+     (lambda: {}, "returned {}"), (lambda: {"/post": "x y"}, "✗"), (lambda: ["/post"], "raised")],
 )  # fmt: skip
 def test_what_is_no_chat_is_told_what_is_expected(thing, said, capsys):
     [line] = verdict("16.chat", thing, capsys)
@@ -625,3 +639,14 @@ def test_the_same_program_gets_the_same_verdict(capsys):
     source = edited(CHAT, ("checked(text, 1000)", "checked(text, 2000)"))
     first, second = (verdict("16.chat", made(source, "chat"), capsys) for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "said"),
+    [("keys", 2, "✓"), ("keys", 1, "✗ not 1: what does the second post find"), ("keys", 0, "✗ not 0: does anything"),
+     ("keys", 3, "✗ not 3: how many posts"), ("keys", "two", "✗ expected a number"), ("typed", 4, "✓"),
+     ("typed", 3, "✗ not 3: from when"), ("typed", 2, "✗ not 2: that is true of a stream"),
+     ("typed", 1, "✗ not 1: the message first"), ("typed", 5, "✗ not 5: how often"), ("typed", -1, "✗ not -1")],
+)  # fmt: skip
+def test_quick_questions(task, answer, said, capsys):
+    assert_says(f"16.{task}", answer, said, capsys)
