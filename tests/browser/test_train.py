@@ -26,7 +26,7 @@ def say(page, text):
 
 def lines(page):
     """What the page shows, oldest first."""
-    return page.locator("#log").inner_text().split("\n")[::-1]
+    return [line for line in page.locator("#log").inner_text().split("\n")[::-1] if line]
 
 
 def test_a_post_is_repeated_until_there_is_an_answer_and_shown_once(names, page):
