@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from html import unescape
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -92,6 +94,19 @@ class Line(Client):
         self.requests += 1
         kind = "Content-Type: application/json"
         self.request(f"POST /post HTTP/1.1\r\n{kind}\r\nContent-Length: {len(body)}", body)
+
+    def is_closed(self) -> bool:
+        """True if the server has closed the connection."""
+        before = self.socket.gettimeout()
+        self.socket.setblocking(False)
+        try:
+            return not self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        finally:
+            self.socket.settimeout(before)
 
 
 class Listener(Client):
@@ -274,14 +289,18 @@ class Chat(Scene):
         """Let the server stand still until the next order: what is done by then comes at the same moment."""
         self._heed(self.program.tell("hold"))
 
-    def between(self, first: Callable[[], Any], turns: int, then: Callable[[], Any]) -> None:
-        """Do what sends a request, and something else so many turns of the loop after it has arrived."""
+    def amid(self, other: Callable[[], Any], turns: int, first: bool = False) -> None:
+        """Say something, and do something else so many turns of the server's loop later, or before."""
+        said = self.key(), "Ada", self.text()
+        line = self.line()
+        acts = [partial(line.post, letter(*said)), other]
         self.hold()
-        first()
+        acts.pop(first)()
         told = self.program.tell("pause", turns)
-        then()
+        acts.pop()()
         self._heed(told)
         self.settle()
+        self.answered(*self.answers(line), said[0], Entry("said", *said[1:]), "")
 
     def settle(self, seconds: float = 0.0) -> None:
         # Who looks again and again, but not all the time, does no more than a loop may in one step.
@@ -298,6 +317,7 @@ class Chat(Scene):
 
     def line(self, number: int = 0) -> Line:
         """A connection to post on; it is kept for the next time."""
+        self._lines = [line for line in self._lines if not line.is_closed()]
         while len(self._lines) <= number:
             line = Line(self, len(self.clients) + 1)
             self.clients[line.address] = line
@@ -321,10 +341,8 @@ class Chat(Scene):
                 self.settle(patience_s)
         if any(line.requests > len(line.answers) for line in lines):
             raise Wrong(f"did not answer a post{self.when}", "what `post` waits for, and who waits with it")
-        self.when, answers = "", [line.answers[-1] for line in lines]
-        if any(answer.headers.get("connection", "").lower() == "close" for answer in answers):
-            self._lines = []
-        return answers
+        self.when = ""
+        return [line.answers[-1] for line in lines]
 
     def talk(self, *said: tuple[str, str, str], when: str = "") -> list[int]:
         """Ids of what is said at the same moment, each a key, a name and a text."""

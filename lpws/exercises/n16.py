@@ -11,7 +11,7 @@ from typing import Any
 from .chats import BETWEEN, FORM, Chat, Chats, Entry, Listener, letter
 from .observer import Wrong
 from .program import to_bytes
-from .task import Make, Quick, _named, _says_nothing
+from .task import Make, Quick, named, says_nothing
 
 #: The longest key, name and text, in characters.
 MOST = {"key": 64, "name": 24, "text": 1000}
@@ -28,8 +28,8 @@ _FIRST = "what is checked before anybody is told, and before a key is written do
 _NONSENSE = "a cursor that cannot be counts as 0, as if the client had nothing yet"
 _HEADER = "which is newer: the address that an EventSource keeps, or the header it adds when it comes back"
 _GHOST = (
-    "a client that goes just when its stream is written to: then `flush` raises StreamClosedError, and Tornado "
-    "calls no `on_connection_close`"
+    "a client that goes just when its stream is written to: then `flush` raises StreamClosedError, and "
+    "Tornado calls no `on_connection_close`"
 )
 _SLOW = "what is said while `flush` waits for a client that does not read: its cursor finds it in the log"
 _BACK = "what a client that comes back names, and how its stream goes on: all after that, and nothing twice"
@@ -38,10 +38,8 @@ _BACK = "what a client that comes back names, and how its stream goes on: all af
 def speaks(chat: Chat) -> None:
     for number in (1, 2, 3):
         if (id := chat.say("Ada", chat.text())) != number:
-            raise Wrong(
-                f"answered post {number} of a new chat with id {id}",
-                "what has been told before, and with which number a log begins",
-            )
+            raise Wrong(f"answered post {number} of a new chat with id {id}",
+                        "what has been told before, and with which number a log begins")  # fmt: skip
 
 
 def listens(chat: Chat) -> None:
@@ -92,8 +90,8 @@ def resumes(chat: Chat) -> None:
         chat.hear()
     last = len(chat.log) + chat.draw.randrange(5, 50)
     chat.when = f", when an EventSource came back with Last-Event-ID: {last}"
-    chat.join(next(chat.names), 0, f"an EventSource that came back with Last-Event-ID: {last} to a log of "
-              f"{len(chat.log)} messages", _NONSENSE, last, cursor=2)  # fmt: skip
+    who = f"an EventSource that came back with Last-Event-ID: {last} to a log of {len(chat.log)} messages"
+    chat.join(next(chat.names), 0, who, _NONSENSE, last, cursor=2)
     chat.hear()
     chat.when = ""
     chat.say("Ada", chat.text())
@@ -140,9 +138,8 @@ def refuses(chat: Chat) -> None:
         chat.when = f", when a stream came with {query or 'no name'}"
         stranger = Listener(chat, None, query, None, 0, "", "")
         chat.clients[stranger.address] = stranger
-        chat.settle()
-        stranger.stalled = True
-        if not stranger.ended:
+        chat.read()
+        if not 400 <= stranger.status < 500:
             raise Wrong(f"let somebody listen{chat.when.removeprefix(', when a stream came')}", _ANYBODY)
         stranger.leave()
     chat.hear()
@@ -202,9 +199,7 @@ def leaves(chat: Chat) -> None:
     for turns in range(10):
         stream = chat.join(name)
         chat.hear()
-        said = chat.key(), "Ada", chat.text()
-        chat.between(partial(chat.line().post, letter(*said)), turns, stream.leave)
-        chat.answered(*chat.answers(chat.line()), said[0], Entry("said", *said[1:]), "")
+        chat.amid(stream.leave, turns)
         chat.settle(LEFT_S)
         company(chat, _GHOST)
 
@@ -212,10 +207,8 @@ def leaves(chat: Chat) -> None:
 def comes_in(chat: Chat) -> None:
     """Somebody comes in while another speaks, in one turn of the loop after the other."""
     for turns in range(8):
-        who, said = "a client that came in while others spoke", (chat.key(), "Ada", chat.text())
-        join = partial(chat.join, next(chat.names), len(chat.log), who, BETWEEN)
-        chat.between(join, turns, partial(chat.line().post, letter(*said)))
-        chat.answered(*chat.answers(chat.line()), said[0], Entry("said", *said[1:]), "")
+        who = "a client that came in while somebody spoke"
+        chat.amid(partial(chat.join, next(chat.names), len(chat.log), who, BETWEEN), turns, first=True)
         chat.hear()
 
 
@@ -287,7 +280,7 @@ def a_chat(thing: Any) -> str | None:
     """What is wrong with a chat at first sight, or missing."""
     wanted = f"expected a function `chat()` that returns {FORM}"
     if isinstance(thing, type) or not callable(thing):
-        return f"{wanted}, got {_named(thing)}"
+        return f"{wanted}, got {named(thing)}"
     try:
         inspect.signature(thing).bind()
     except TypeError as error:
@@ -296,7 +289,7 @@ def a_chat(thing: Any) -> str | None:
         pass  # a function of C that does not say
     classes = [part for part in _parts(thing) if not part.co_flags & inspect.CO_OPTIMIZED]
     methods = [part for kind in classes for part in kind.co_consts if isinstance(part, CodeType)]
-    if methods and all(not part.co_freevars and _says_nothing(FunctionType(part, {})) for part in methods):
+    if methods and all(not part.co_freevars and says_nothing(FunctionType(part, {})) for part in methods):
         return f"… {STUB}"
     return None
 

@@ -119,7 +119,7 @@ def a_handler(module: str = "tornado.web", name: str = "RequestHandler") -> Call
         kind = getattr(import_module(module), name)
         if isinstance(thing, type) and issubclass(thing, kind):
             return None
-        return f"expected a class that derives from {name}, got {_named(thing)}"
+        return f"expected a class that derives from {name}, got {named(thing)}"
 
     return problem
 
@@ -130,7 +130,7 @@ def a_function(arguments: str) -> Callable[[Any], str | None]:
     def problem(thing: Any) -> str | None:
         count = len(arguments.split(", "))
         if not callable(thing):
-            return f"expected a function of ({arguments}), got {_named(thing)}"
+            return f"expected a function of ({arguments}), got {named(thing)}"
         try:
             inspect.signature(thing).bind(*range(count))
         except TypeError as error:
@@ -142,7 +142,7 @@ def a_function(arguments: str) -> Callable[[Any], str | None]:
     return problem
 
 
-def _named(thing: Any) -> str:
+def named(thing: Any) -> str:
     return f"the class {thing.__name__}" if isinstance(thing, type) else f"{thing!r:.60}"
 
 
@@ -163,10 +163,10 @@ def _is_empty(thing: Any) -> bool:
     parts: Iterable[Any] = [part for kind in own for part in vars(kind).values()] or [thing]
     parts = [getattr(part, "fget", part) for part in parts]  # of a property
     functions = [part for part in parts if inspect.isfunction(part) and part.__name__ not in _SETUP]
-    return bool(functions) and all(map(_says_nothing, functions))
+    return bool(functions) and all(map(says_nothing, functions))
 
 
-def _says_nothing(function: FunctionType) -> bool:
+def says_nothing(function: FunctionType) -> bool:
     """True if the body of the function is nothing but words, dots and ``pass``."""
     consts = set(map(repr, function.__code__.co_consts)) - {"None", "Ellipsis", repr(function.__doc__)}
     return not consts and _steps(function) in (_steps(_empty), _steps(_empty_too))
