@@ -465,7 +465,7 @@ class Chat(Scene):
     def _enter(self, listener: Listener, id: int, entry: Entry) -> None:
         due = listener.cursor + 1
         if id == 0:
-            raise Wrong("gave the number 0 to a message", _COUNT)
+            raise Wrong(f"sent message 0 to {listener.who}", listener.think or _COUNT)
         if id < due:
             how = "again " if id > listener.begin else ""
             raise Wrong(f"sent message {id} {how}to {listener.who}", listener.think or _CURSOR)
