@@ -6,6 +6,7 @@ A configuration is run by a real nginx (`location`), with a server behind it and
 A decoder of header blocks is told those of a peer (`headers`).
 A function that lets people in is asked about strangers and friends (`visitors`).
 A number of servers is tried in virtual time (`farm`).
+A whole chat is tried by robots (`chats`), which speak, listen, leave and come back at any moment.
 """
 
 from __future__ import annotations

@@ -51,6 +51,13 @@ def _verbatim(got: Entry, known: Entry) -> str:
     return "what happens to a text between the post and the stream: nothing"
 
 
+def _status(status: int, think: str) -> str:
+    """What to think about if an answer has a status that it should not have."""
+    if status == 404:
+        return f"the addresses in what `chat` returns: {FORM}"
+    return _WHOSE if status >= 500 else think
+
+
 class Chats:
     """A reader's function, as it is sent: each time that it is served, it is another copy.
 
@@ -188,11 +195,9 @@ class Listener(Client):
         if not self.head:
             raise Wrong(f"sent nothing to {self.who}, not even the head of a stream",
                         "what `write` does with its bytes until there is a `flush`")  # fmt: skip
-        if self.status >= 500:
-            raise Wrong(f"answered {self.who} with status {self.status}", _WHOSE)
         if self.status != 200:
-            raise Wrong(f"answered {self.who} with status {self.status}",
-                        "what an EventSource does then: it gives up for good")  # fmt: skip
+            think = _status(self.status, "what an EventSource does then: it gives up for good")
+            raise Wrong(f"answered {self.who} with status {self.status}", think)
         if not (kind := self.head.get("content-type", "nothing")).startswith("text/event-stream"):
             raise Wrong(f"sent a stream as {kind}", "the Content-Type without which an EventSource gives up")
 
@@ -359,13 +364,8 @@ class Chat(Scene):
     def answered(self, answer: Answer, key: str, entry: Entry, when: str) -> int:
         """Id in the answer to a post, entered in the books."""
         if not 200 <= answer.status < 300:
-            think = (
-                _WHOSE
-                if answer.status >= 500
-                else self.strange
-                if key in self._keys
-                else "what a good post is, and which method takes it"
-            )
+            think = self.strange if key in self._keys else "what a good post is, and which method takes it"
+            think = _status(answer.status, think)
             raise Wrong(f"answered a post of {entry}{when} with status {answer.status}", think)
         try:
             id = json.loads(answer.body)["id"]

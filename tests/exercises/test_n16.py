@@ -408,7 +408,7 @@ WRONG = {
         "what the page wants to know",
     ),
     "the method of a form": ([("def post", "def put")], "which method takes it"),
-    "two wrong names": ([("/post", "/posts")], "with status 404"),
+    "two wrong names": ([("/post", "/posts")], "the addresses in what"),
     "no keys": ([("if key not in ids:", "if True:")], "the answer is the old one"),
     "an answer of its own for a retry": (
         [(SAYS, SAYS + "\n            else:\n                raise HTTPError(409)")],
