@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from .program import Program
+from .program import ENDED, Program, Unfit
 
 #: How long [s] bytes may take that the server says it has written.
 _LOOPBACK_S = 1.0
@@ -79,7 +79,10 @@ class Client:
         self.requests = 0
         self.answers: list[Answer] = []
         self.data = b""
-        self.socket = socket.create_connection(("127.0.0.1", scene.port), timeout=_LOOPBACK_S)
+        try:
+            self.socket = socket.create_connection(("127.0.0.1", scene.port), timeout=_LOOPBACK_S)
+        except ConnectionError:
+            raise Unfit(ENDED) from None
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.address = self.socket.getsockname()[1]
 

@@ -9,7 +9,7 @@ from cells import assert_caught, assert_harmless, assert_hinted, assert_says, ed
 from lpws.exercises import n16
 from lpws.exercises.chats import Chat, Chats
 from lpws.exercises.observer import Wrong
-from lpws.exercises.program import Program, to_bytes
+from lpws.exercises.program import Program, Unfit, to_bytes
 
 CHAT = """
 import asyncio
@@ -761,6 +761,19 @@ def test_a_hostile_stream_gets_a_verdict_and_leaves_nothing(what, where, capsys)
 def test_a_hostile_start_gets_a_verdict_and_leaves_nothing(what, capsys):
     source = edited(CHAT, ("def chat():\n", f"def chat():\n    {what}\n"))
     assert_caught("16.chat", made(source, "chat"), "", made(CHAT, "chat"), capsys)
+
+
+@pytest.mark.parametrize("act", ["join", "line"])
+def test_nobody_can_connect_to_a_program_that_has_ended(act):
+    ended = pytest.raises(Unfit, match="ended its own process")
+    with (
+        Program(Chats(to_bytes(made(CHAT, "chat")))) as program,
+        ended,
+        Chat(program, random.Random(1)) as chat,
+    ):
+        program._process.kill()
+        program._process.wait()
+        chat.join("Ada") if act == "join" else chat.line()
 
 
 STUB = """
