@@ -43,7 +43,7 @@ def letter(key: Any, name: Any, text: Any) -> bytes:
 
 
 def _verbatim(got: Entry, known: Entry) -> str:
-    """What to think about if a message is not what was said."""
+    """A hint for whoever brings something else than what was said."""
     if (got.kind, got.name) != (known.kind, known.name) or got.text is None or known.text is None:
         return _COUNT
     if unescape(got.text) == known.text:
@@ -52,7 +52,7 @@ def _verbatim(got: Entry, known: Entry) -> str:
 
 
 def _status(status: int, think: str) -> str:
-    """What to think about if an answer has a status that it should not have."""
+    """A hint for an answer with a status that it should not have."""
     if status == 404:
         return f"the addresses in what `chat` returns: {FORM}"
     return _WHOSE if status >= 500 else think
@@ -407,7 +407,7 @@ class Chat(Scene):
         return [stream for stream in streams if not stream.stalled]
 
     def here(self) -> list[str]:
-        """Who is here by the log."""
+        """Names of all who are here, by the log."""
         last = {entry.name: entry.kind for entry in self.log if entry.kind != "said"}
         return [name for name, kind in last.items() if kind == "came"]
 

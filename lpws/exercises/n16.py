@@ -280,7 +280,7 @@ def forgets(chat: Chat) -> None:
 
 
 def a_chat(thing: Any) -> str | None:
-    """What is wrong with a chat at first sight, or missing."""
+    """The problem with a chat at first sight, if there is one, or what is missing."""
     wanted = f"expected a function `chat()` that returns {FORM}"
     if isinstance(thing, type) or not callable(thing):
         return f"{wanted}, got {named(thing)}"
