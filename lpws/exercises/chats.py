@@ -27,14 +27,14 @@ STEP_S = 2.0
 #: How long [s] bytes may take, on a busy machine, to a client that reads.
 _DRAIN_S = 5.0
 _NAMES = ["Ada", "Ben", "Zoë", "Li Na", "Tom & Jo", "Ömer", "Eve", "Ida", "Max", "O'Hara", "50%", "Bo+Lu"]
-_AGAIN = "what is different when a key comes again: nothing is said, and the answer is the old one"
-_COUNT = "how messages are numbered: 1, 2, 3 …, those that say who came and left among them"
+_AGAIN = "what changes when a key is repeated: nothing new is said, and the answer is the old one"
+_COUNT = "how messages are numbered: 1, 2, 3 …, including those that say who came and left"
 _CURSOR = "the first message *after* the cursor"
 #: What to think about if a stream brings nothing of a message, or another one first.
-BETWEEN = "what may be said at each `await` between the look at the log and the moment when a stream listens"
-_WHOSE = "whose error it is: to write to a client that has gone raises StreamClosedError, in whoever writes"
+BETWEEN = "what may be said at each `await` between reading the log and starting to listen"
+_WHOSE = "whose error it is: writing to a client that has gone raises StreamClosedError, in the writer"
 _FIRST = "how many streams somebody has: with the first they come, with the last they leave"
-_WAKE = "who could wake each stream at the moment when something is said"
+_WAKE = "who could wake each stream when something is said"
 
 
 def letter(key: Any, name: Any, text: Any) -> bytes:
@@ -47,7 +47,7 @@ def _verbatim(got: Entry, known: Entry) -> str:
     if (got.kind, got.name) != (known.kind, known.name) or got.text is None or known.text is None:
         return _COUNT
     if unescape(got.text) == known.text:
-        return "where a text becomes a part of a page: in the browser, with `textContent`"
+        return "where a text becomes part of a page: in the browser, with `textContent`"
     return "what happens to a text between the post and the stream: nothing"
 
 
@@ -224,7 +224,7 @@ class Listener(Client):
                             "which events a page's `onmessage` gets: those without a type")  # fmt: skip
             if id is None or not id.isdecimal():
                 raise Wrong(f"sent an event {'without an id' if id is None else f'with the id {id!r:.20}'}",
-                            "what an EventSource is to name when it comes back: a number")  # fmt: skip
+                            "what an EventSource is to name when it reconnects: a number")  # fmt: skip
             found.append((int(id), entry(data)))
         return found
 
@@ -246,9 +246,9 @@ def entry(data: str) -> Entry:
     cut = data.startswith("{") and not data.endswith("}")
     raise Wrong(
         f"sent {data!r:.90} as the data of an event, where a page expects JSON such as {EXAMPLE}",
-        "what ends a `data:` line, and what `json.dumps` makes of a line end"
+        "what ends a `data:` line, and what `json.dumps` makes of a line break"
         if cut
-        else "who makes the JSON: `json.dumps`, of all that the page is to know",
+        else "who makes the JSON: `json.dumps`, from all the page should know",
     )
 
 
@@ -364,7 +364,7 @@ class Chat(Scene):
     def answered(self, answer: Answer, key: str, entry: Entry, when: str) -> int:
         """Id in the answer to a post, entered in the books."""
         if not 200 <= answer.status < 300:
-            think = self.strange if key in self._keys else "what a good post is, and which method takes it"
+            think = self.strange if key in self._keys else "what a valid post is, and which method handles it"
             think = _status(answer.status, think)
             raise Wrong(f"answered a post of {entry}{when} with status {answer.status}", think)
         try:
@@ -375,10 +375,10 @@ class Chat(Scene):
             raise Wrong(f"answered a post with {answer.body[:60]!r}",
                         'what the page wants to know: {"id": 7}, the number of its message')  # fmt: skip
         if key not in self._keys and id in self._keys.values():
-            raise Wrong(f"answered a post of {entry} with id {id}, as another with another key",
+            raise Wrong(f"answered a post of {entry} with id {id}, which has another key",
                         "two posts with the same words: a retry is known by its key alone")  # fmt: skip
         if (before := self._keys.setdefault(key, id)) != id:
-            raise Wrong(f"answered a post{when} with id {id}, and before with {before}", self.strange)
+            raise Wrong(f"answered a post{when} with id {id}, but before with {before}", self.strange)
         if (known := self.at(id) or entry) != entry:
             raise Wrong(f"answered a post of {entry} with id {id}, which is {known}", _COUNT)
         self.said[id] = entry
@@ -439,7 +439,7 @@ class Chat(Scene):
             self.follow()
             for listener, due in behind.items():
                 if listener.body:
-                    raise Wrong(f"wrote {listener.body[:60]!r}, which is no whole event",
+                    raise Wrong(f"wrote {listener.body[:60]!r}, which is half an event",
                                 "the empty line that ends an event")  # fmt: skip
                 if listener.cursor < newest:
                     due = listener.cursor + 1
@@ -460,7 +460,7 @@ class Chat(Scene):
                 self.back(listener, listener.think)
             elif listener.ended:
                 raise Wrong(f"ended the stream of {listener.who}, after message {listener.cursor}",
-                            "what keeps an answer open: `get` has not come to its end")  # fmt: skip
+                            "what keeps an answer open: `get` has not returned")  # fmt: skip
 
     def _enter(self, listener: Listener, id: int, entry: Entry) -> None:
         due = listener.cursor + 1

@@ -15,31 +15,31 @@ from .task import Make, Quick, named, says_nothing
 
 #: The longest key, name and text, in characters.
 MOST = {"key": 64, "name": 24, "text": 1000}
-#: What a page may be told: nothing of it is to change on its way.
+#: Texts for a page: none may change on the way.
 TEXTS = [
     *("one line\nand another", "a\r\nb\rc", "x\n\nid: 99\ndata: {}\n\n", " spaces, and a tab\t"),
     *("</script><script>alert(1)</script>", "\"quoted\" \\ and 'quoted'", "&amp; <b>tea</b>", "{}", "null"),
     "déjà vu ☕ 日本 \N{WOMAN}\N{ZERO WIDTH JOINER}\N{PERSONAL COMPUTER}\u2028\x00",
 ]
-#: Until when [s] all know that somebody has left: ten seconds, and some room for a timer.
+#: By when [s] all know that somebody left: ten seconds, and slack for a timer.
 LEFT_S = 10.5
-_ANYBODY = "what anybody may post: the checks come first, and what they find is a 400"
+_ANYBODY = "what anybody may post: the checks come first, and whatever fails them gets a 400"
 _FIRST = "what is checked before anybody is told, and before a key is written down"
-_NONSENSE = "a cursor that cannot be counts as 0, as if the client had nothing yet"
+_NONSENSE = "an impossible cursor counts as 0, as if the client had nothing yet"
 _HEADER = "which is newer: the address that an EventSource keeps, or the header it adds when it comes back"
 _GHOST = (
-    "a client that goes just when its stream is written to: then `flush` raises StreamClosedError, and "
-    "Tornado calls no `on_connection_close`"
+    "a client that hangs up just as you write: `flush` raises StreamClosedError, and Tornado never calls "
+    "`on_connection_close`"
 )
-_SLOW = "what is said while `flush` waits for a client that does not read: its cursor finds it in the log"
-_BACK = "what a client that comes back names, and how its stream goes on: all after that, and nothing twice"
+_SLOW = "what is said while `flush` waits for a client: it stays in the log, where the cursor finds it"
+_BACK = "which id a returning client names, and how its stream resumes: after that id, with nothing twice"
 
 
 def speaks(chat: Chat) -> None:
     for number in (1, 2, 3):
         if (id := chat.say("Ada", chat.text())) != number:
             raise Wrong(f"answered post {number} of a new chat with id {id}",
-                        "what has been told before, and with which number a log begins")  # fmt: skip
+                        "what was told before, and which number a log begins with")  # fmt: skip
 
 
 def listens(chat: Chat) -> None:
@@ -63,9 +63,9 @@ def once(chat: Chat) -> None:
             chat.say("Ada", words, key, " that came again, since its answer was lost,")
     chat.hear()
     for key in keys[:2]:
-        chat.strange = "for how long a page may try: a key holds, whatever was said since"
+        chat.strange = "for how long a page may retry: a key stays valid whatever is said"
         chat.say("Ada", words, key, " that came again after others")
-    chat.strange = "each `await` between the look at the key and the moment when it is written down"
+    chat.strange = "each `await` between looking up the key and writing it down"
     for times in (2, 2, 3, 2):
         said = (chat.key(), "Ada", chat.text())
         chat.talk(*[said] * times, when=f" that came {times} times at the same moment")
@@ -80,7 +80,7 @@ def resumes(chat: Chat) -> None:
         chat.join(next(chat.names), begin)
         chat.hear()
     last = len(chat.log) - chat.draw.randrange(4)
-    who = f"a client that came back with Last-Event-ID: {last} to its old cursor=2"
+    who = f"a client that came back with Last-Event-ID: {last} and its old cursor=2"
     chat.join(next(chat.names), last, who, _HEADER, last, cursor=2)
     chat.hear()
     for nonsense in ("abc", "", -1, -chat.draw.randrange(2, 9), len(chat.log) + chat.draw.randrange(9, 50)):
@@ -105,7 +105,7 @@ def verbatim(chat: Chat) -> None:
         chat.say(chat.draw.choice(['"Ben"\n', "<Ada>", "Zoë"]), text)
         chat.hear()
     # Half of a character, which JSON can name and UTF-8 cannot: it may be refused, but not stay in the log.
-    chat.when = ', when somebody had posted half of a character ("\\ud83d")'
+    chat.when = ', when somebody had posted half a character ("\\ud83d")'
     [answer] = chat.post(letter(key := chat.key(), "Ada", "\ud83d"), when=chat.when)
     if answer.status < 300:
         chat.answered(answer, key, Entry("said", "Ada", "\ud83d"), chat.when)
@@ -149,17 +149,17 @@ def refuses(chat: Chat) -> None:
 
 
 def company(chat: Chat, think: str) -> None:
-    """Raise `Wrong` unless the log says of everybody whether they are here."""
+    """Raise `Wrong` unless the log says who is here."""
     chat.hear()
     here, listening = chat.here(), [listener.name for listener in chat.streams]
     for name in listening:
         if name not in here:
             left = any((entry.kind, entry.name) == ("left", name) for entry in chat.log)
-            how = f"said that {name} left, who still listened" if left else f"did not say that {name} came"
+            how = f"said that {name} left, who was listening" if left else f"did not say that {name} came"
             raise Wrong(how, think)
     for name in here:
         if name not in listening:
-            raise Wrong(f"had not said that {name} left, 10 s after the last stream had ended", think)
+            raise Wrong(f"had not said that {name} left, 10 s after the last stream ended", think)
 
 
 def presence(chat: Chat) -> None:
@@ -167,21 +167,23 @@ def presence(chat: Chat) -> None:
     chat.join(ada)
     chat.say("somebody", chat.text())
     company(chat, "whom to tell that somebody is here: everybody, in the log")
-    tabs = "two tabs of one person, who both listen"
+    tabs = "two tabs of one person, both listening"
     first, second = (chat.join(ben, 0, f"{ben}'s {tab} tab", tabs) for tab in ("first", "second"))
     company(chat, tabs)
     chat.say(ben, chat.text())
     chat.hear()
     first.leave()
     chat.settle(LEFT_S)
-    company(chat, "two tabs of one person, of which one is closed")
+    company(chat, "two tabs of one person, one of them closed")
     gone = second
     for pause_s in (LEFT_S, 0.0, chat.draw.uniform(0.2, 2)):
         chat.hear()
         gone.leave()
         chat.settle(pause_s)
         if pause_s == LEFT_S:
-            company(chat, "how Tornado tells a handler that its client has gone, even if it writes nothing")
+            company(
+                chat, "how Tornado tells a handler that its client has gone, even if `get` writes nothing"
+            )
         gone = chat.back(gone, _BACK)
         chat.settle(LEFT_S)
         company(chat, "somebody who is cut off and comes back")
@@ -195,7 +197,7 @@ def presence(chat: Chat) -> None:
 
 
 def leaves(chat: Chat) -> None:
-    """Somebody leaves while another speaks, in one turn of the loop after the other."""
+    """Somebody leaves while another speaks, a few turns of the loop later."""
     chat.join(next(chat.names))
     chat.say("Ada", chat.text())
     name = next(chat.names)
@@ -208,9 +210,9 @@ def leaves(chat: Chat) -> None:
 
 
 def comes_in(chat: Chat) -> None:
-    """Somebody comes in while another speaks, in one turn of the loop after the other."""
+    """Somebody joins while another speaks, a few turns of the loop earlier."""
     for turns in range(8):
-        who = "a client that came in while somebody spoke"
+        who = "a client that joined while somebody spoke"
         chat.amid(partial(chat.join, next(chat.names), len(chat.log), who, BETWEEN), turns, first=True)
         chat.hear()
 
@@ -223,7 +225,7 @@ def slow(chat: Chat) -> None:
     for n in range(60):
         chat.say("Ada", f"{n} " + 990 * "👩", when=while_)
         if n == 0:
-            chat.hear()  # of the second, too, that it is here
+            chat.hear()  # that the second is here
             stuck[0].stalled = True
         if n == 30:
             who = "a client that had read little of a long log"
@@ -275,8 +277,8 @@ def forgets(chat: Chat) -> None:
     chat.say("Ada", chat.text())
     chat.hear()
     if (left := chat.waiting(kept + 1) - kept) > 1:
-        raise Wrong(f"keeps {left} handlers in memory, of {count} streams that have ended",
-                    "who still knows a stream whose client is gone, and whether its `get` ends")  # fmt: skip
+        raise Wrong(f"keeps {left} handlers in memory, after {count} streams have ended",
+                    "what still holds a stream whose client is gone, and whether its `get` ends")  # fmt: skip
 
 
 def a_chat(thing: Any) -> str | None:
@@ -287,9 +289,9 @@ def a_chat(thing: Any) -> str | None:
     try:
         inspect.signature(thing).bind()
     except TypeError as error:
-        return f"{wanted}; it is called with nothing, and that does not fit: {error}"
+        return f"{wanted}; it is called without arguments, which fails: {error}"
     except ValueError:
-        pass  # a function of C that does not say
+        pass  # a C function without a signature
     classes = [part for part in _parts(thing) if not part.co_flags & inspect.CO_OPTIMIZED]
     methods = [part for kind in classes for part in kind.co_consts if isinstance(part, CodeType)]
     if methods and all(not part.co_freevars and says_nothing(FunctionType(part, {})) for part in methods):
@@ -303,27 +305,27 @@ def _parts(function: Any) -> list[CodeType]:
     return [part for part in getattr(code, "co_consts", ()) if isinstance(part, CodeType)]
 
 
-STUB = "the methods are still empty: begin with `post`, which reads a letter and answers with its number"
+STUB = "the methods are still empty: begin with `post`, which reads a message and answers with its number"
 CHAT = Make(
     stub=STUB,
     expected=a_chat,
     wrap=lambda thing: Chats(to_bytes(thing)),
     stages=[
-        [("takes a post, and answers with its number", speaks)],
-        [("brings every message to everybody, at once and in order", listens)],
+        [("accepts a post, and answers with its number", speaks)],
+        [("brings every message to everybody, promptly and in order", listens)],
         [
-            ("makes one message of a post that comes again, and gives the same answer", once),
-            ("goes on after the cursor, and from the beginning if the cursor cannot be", resumes),
-            ("brings every text as it was typed", verbatim),
-            ("refuses what is no message, and nobody hears of it", refuses),
+            ("makes one message from a repeated post, and repeats its answer", once),
+            ("resumes after the cursor, or from the start if the cursor is impossible", resumes),
+            ("delivers every text as typed", verbatim),
+            ("refuses whatever is not a message, and tells nobody", refuses),
             ("says who comes and who leaves, with two tabs and after a cut", presence),
         ],
         [
-            ("loses and doubles nothing of what is said while somebody comes in", comes_in),
-            ("has no ghosts: who leaves while others speak is gone, too", leaves),
-            ("lets nobody wait for a client that does not read, which loses nothing", slow),
-            ("keeps its books in a crowd that speaks twice, is cut off and comes back", crowd),
-            ("keeps nothing of a stream that has ended", forgets),
+            ("loses and repeats nothing said while somebody joins", comes_in),
+            ("has no ghosts: whoever leaves while others speak is gone", leaves),
+            ("keeps nobody waiting for a slow reader, who loses nothing", slow),
+            ("keeps count in a crowd that posts twice, is cut off and comes back", crowd),
+            ("keeps nothing of an ended stream", forgets),
         ],
     ],
     scene=Chat,
@@ -342,10 +344,10 @@ TASKS = {
     "typed": Quick(
         4,
         {
-            3: "from when do the three transits of notebook 03 count? The message was typed before that",
-            2: "that is true of a stream, or of a request that is being held; here the answer has just left",
+            3: "where do the three transits of notebook 03 start? The message was typed before that",
+            2: "that is true of a stream, or of a held request; here the answer has just left",
             1: "the message first has to get to the server",
-            5: "how often does the message itself cross? And what does it wait for in between?",
+            5: "how many times does the message cross? And what does it wait for in between?",
         },
     ),
 }

@@ -355,7 +355,7 @@ GOOD = {
             'self.set_status(201)\n            self.write({"id": ids[key], "here": sorted(here)})',
         ),
     ),
-    "UTF-8, and no half of a character": edited(
+    "UTF-8, and no half a character": edited(
         CHAT,
         ("| more)", "| more, ensure_ascii=False)"),
         (
@@ -402,12 +402,12 @@ def test_the_solution_passes_whatever_is_drawn(five):
 
 #: What is changed; the behavior that fails first, and what is said of it.
 WRONG = {
-    "numbers from 0": ([("return len(log)", "return len(log) - 1")], "with which number a log begins"),
+    "numbers from 0": ([("return len(log)", "return len(log) - 1")], "which number a log begins with"),
     "no number in the answer": (
         [('self.write({"id": ids[key]})', 'self.write("ok")')],
         "what the page wants to know",
     ),
-    "the method of a form": ([("def post", "def put")], "which method takes it"),
+    "the method of a form": ([("def post", "def put")], "which method handles it"),
     "two wrong names": ([("/post", "/posts")], "the addresses in what"),
     "no keys": ([("if key not in ids:", "if True:")], "the answer is the old one"),
     "an answer of its own for a retry": (
@@ -422,14 +422,14 @@ WRONG = {
         [(CHECKS, CHECKS + "\n            key = name + text")],
         "known by its key alone",
     ),
-    "the last key only": ([(SAYS, "ids.clear()\n                " + SAYS)], "for how long a page may try"),
+    "the last key only": ([(SAYS, "ids.clear()\n                " + SAYS)], "for how long a page may retry"),
     "an await between": (
         [(SAYS, "await asyncio.sleep(0)\n                " + SAYS), ("def post", "async def post")],
-        "each `await` between the look at the key",
+        "each `await` between looking up the key",
     ),
     "a store, and then the key": (
         [(SAYS, "await asyncio.sleep(0.05)\n                " + SAYS), ("def post", "async def post")],
-        "each `await` between the look at the key",
+        "each `await` between looking up the key",
     ),
     "the key before the checks": (
         [
@@ -489,12 +489,12 @@ WRONG = {
                 'json.dumps({"kind": kind, "name": name})',
             )
         ],
-        "what `json.dumps` makes of a line end",
+        "what `json.dumps` makes of a line break",
     ),
     "Python instead of JSON": ([('json.dumps({"kind"', 'str({"kind"')], "who makes the JSON"),
-    "half of a character stays": (
+    "half a character stays": (
         [("| more)", "| more, ensure_ascii=False)")],
-        "when somebody had posted half of a character",
+        "when somebody had posted half a character",
     ),
     "no kind of stream": (
         [('            self.set_header("Content-Type", "text/event-stream")\n', "")],
@@ -539,15 +539,15 @@ WRONG = {
     "whole numbers only": ([(CURSOR, "min(int(last), len(log))")], "raised ValueError"),
     "a cursor ahead": (
         [(CURSOR, "int(last) if last.isdecimal() else 0"), ("== len(log)", ">= len(log)")],
-        "a cursor that cannot be",
+        "an impossible cursor",
     ),
     "a cursor ahead is the end": (
         [(CURSOR, "min(int(last) if last.isdecimal() else 0, len(log))")],
-        "a cursor that cannot be",
+        "an impossible cursor",
     ),
     "a cursor below 0": (
         [(CURSOR, "int(last) if last.lstrip('-').isdecimal() and int(last) <= len(log) else 0")],
-        "a cursor that cannot be",
+        "an impossible cursor",
     ),
     "refuses a cursor": (
         [
@@ -572,12 +572,12 @@ WRONG = {
     "each tab comes": ([("if here.count(name) == 1:", "if True:")], "with the first they come"),
     "one tab leaves, and all do": (
         [("if name not in here:", "if True:")],
-        "two tabs of one person, of which one is closed",
+        "two tabs of one person, one of them closed",
     ),
     "nobody leaves": ([(LEFT, "")], "how Tornado tells a handler"),
     "who speaks has come": (
         [(SAYS, 'tell("came", name)\n                ' + SAYS)],
-        "what has been told before",
+        "what was told before",
     ),
     "it shows at the next message": (
         [
@@ -663,7 +663,7 @@ WRONG_QUEUES = {
             ("        def on_connection", "            kept.append(self)\n\n        def on_connection"),
             ("    class Post", "    kept = []\n\n    class Post"),
         ],
-        "who still knows a stream",
+        "what still holds a stream",
     ),
 }
 
@@ -703,7 +703,7 @@ def test_who_goes_while_somebody_speaks_is_a_ghost_in_books_that_tornado_is_to_c
     for _ in range(3):
         lines = verdict("16.chat", made(BOOKS, "chat"), capsys)
         [wrong] = [line for line in lines if line.startswith("✗")]
-        assert "calls no `on_connection_close`" in wrong
+        assert "never calls `on_connection_close`" in wrong
 
 
 HOSTILE = {
@@ -809,7 +809,7 @@ def test_whoever_has_begun_hears_of_the_first_step_and_of_the_next(capsys):
     begun = edited(CHAT, (CHAT[CHAT.index("            name = checked"):CHAT.index("        def on_conn")],
                           "            ...\n\n"))  # fmt: skip
     first, second = verdict("16.chat", made(begun, "chat"), capsys)
-    assert first == "✓ takes a post, and answers with its number"
+    assert first == "✓ accepts a post, and answers with its number"
     assert second.startswith("✗ sent a stream as text/html")
 
 
@@ -819,7 +819,7 @@ def test_whoever_has_begun_hears_of_the_first_step_and_of_the_next(capsys):
         (None, "expected a function `chat()`"),
         ({"/post": 1}, "expected a function `chat()`"),
         (Chat, "got the class Chat"),
-        (lambda one: one, "called with nothing"),
+        (lambda one: one, "called without arguments"),
         (lambda: {"/post": 5}, "with status 404"),
         (lambda: [], "returned []"),
         (lambda: 7, "returned 7"),
@@ -849,10 +849,10 @@ def test_the_same_program_gets_the_same_verdict(capsys):
         ("keys", 3, "✗ not 3: how many posts"),
         ("keys", "two", "✗ expected a number"),
         ("typed", 4, "✓"),
-        ("typed", 3, "✗ not 3: from when"),
+        ("typed", 3, "✗ not 3: where do"),
         ("typed", 2, "✗ not 2: that is true of a stream"),
         ("typed", 1, "✗ not 1: the message first"),
-        ("typed", 5, "✗ not 5: how often"),
+        ("typed", 5, "✗ not 5: how many times"),
         ("typed", -1, "✗ not -1"),
     ],
 )
