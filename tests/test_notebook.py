@@ -22,6 +22,7 @@ from PIL import Image
 import lpws
 import lpws.services
 from lpws import notebook
+from lpws.exercises.answer import verdict
 
 matplotlib.use("Agg")
 
@@ -74,7 +75,7 @@ def test_a_latency_that_is_left_out_is_not_on_the_ecdf():
 
 
 @pytest.mark.parametrize(
-    ("answer", "verdict"),
+    ("answer", "begin"),
     [
         (100, "✓"),
         (100.9, "✓"),
@@ -84,34 +85,33 @@ def test_a_latency_that_is_left_out_is_not_on_the_ecdf():
         (None, "✗ expected"),
     ],
 )
-def test_an_answer_may_be_a_little_off(answer, verdict, capsys):
-    lpws.check(answer, 100.0, within=0.01)
-    assert capsys.readouterr().out.startswith(verdict)
+def test_an_answer_may_be_a_little_off(answer, begin):
+    assert verdict(answer, 100.0, within=0.01).startswith(begin)
 
 
 @pytest.mark.parametrize(("answer", "right"), [(True, 1), (False, 0.0), (1, True), ("1", 1), ([1], (1,))])
-def test_an_answer_of_another_kind_is_not_right(answer, right, capsys):
-    lpws.check(answer, right)
-    assert capsys.readouterr().out.startswith("✗ expected a")
+def test_an_answer_of_another_kind_is_not_right(answer, right):
+    assert verdict(answer, right).startswith("✗ expected a")
 
 
-def test_an_answer_that_is_not_there_yet_is_asked_for(capsys):
-    lpws.check(..., 1)
-    assert capsys.readouterr().out.startswith("… put your answer")
+def test_an_answer_that_is_not_there_yet_is_asked_for():
+    assert verdict(..., 1).startswith("… put your answer")
 
 
-def test_a_wrong_answer_has_its_hint(capsys):
-    for answer in (2, 3):
-        lpws.check(answer, 1, hints={2: "that is twice as many"})
-    assert capsys.readouterr().out == "✗ not 2: that is twice as many\n✗ not 3\n"
+def test_a_wrong_answer_has_its_hint():
+    said = [verdict(answer, 1, hints={2: "that is twice as many"}) for answer in (2, 3)]
+    assert said == ["✗ not 2: that is twice as many", "✗ not 3"]
 
 
-def test_an_answer_that_the_judge_cannot_take_is_no_error(capsys):
-    lpws.check("abc", lambda answer: answer > 1)
-    lpws.check(2, lambda answer: answer > 1)
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("✗ '>' not supported")
-    assert second == "✓ that is right"
+def test_an_answer_that_the_judge_cannot_take_is_no_error():
+    assert verdict("abc", lambda answer: answer > 1).startswith("✗ '>' not supported")
+    assert verdict(2, lambda answer: answer > 1) == "✓ that is right"
+
+
+@pytest.mark.parametrize("task", [3, None, "3.hold", "hold", ..., ["03.hold"]])
+def test_a_task_has_a_name(task):
+    with pytest.raises(ValueError, match=r"expected the name of a task, such as '03\.hold', got "):
+        lpws.check(task, 1)
 
 
 @pytest.mark.parametrize("relation", ["==", "!=", "<", "<=", ">", ">="])

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any
 
 
-def check(task: Any, answer: Any, **old: Any) -> None:
+def check(task: str, answer: Any) -> None:
     """Print whether the answer to a task is right; if it is a program, what it does right and wrong.
 
     Parameters
@@ -38,8 +38,7 @@ def check(task: Any, answer: Any, **old: Any) -> None:
     ✗ not 1: that is the luckiest message, the one that finds a request waiting
     """
     if not (isinstance(task, str) and re.fullmatch(r"(\d\d|[A-Z])\.\w+", task)):
-        _old_check(task, answer, **old)
-        return
+        raise ValueError(f"expected the name of a task, such as '03.hold', got {task!r}")
     notebook, name = task.split(".")
     home = f"{__name__}.n{notebook}"
     tasks = import_module(home).TASKS if find_spec(home) else {}
@@ -50,10 +49,3 @@ def check(task: Any, answer: Any, **old: Any) -> None:
         print("… put your answer in place of the three dots, and run the cell again")
         return
     print("\n".join(tasks[name].judge(answer)))
-
-
-# To be deleted with the last notebook whose exercises hold their own answers.
-def _old_check(answer: Any, right: Any, hints: dict | None = None, within: float = 0.0) -> None:
-    from .answer import verdict
-
-    print(verdict(answer, right, hints, within))
