@@ -23,7 +23,7 @@ EXAMPLE = '{"kind": "said", "name": "Ada", "text": "tea is ready"}'
 #: How late [s] a message may be, on a clock on which work takes no time; how long the robots wait for one.
 LATE_S, WAIT_S = 0.1, 3.0
 #: The longest time [s] that passes between two looks at the server.
-STEP_S = 2.0
+STEP_S = 4.0
 #: How long [s] bytes may take, on a busy machine, to a client that reads.
 _DRAIN_S = 5.0
 _NAMES = ["Ada", "Ben", "Zoë", "Li Na", "Tom & Jo", "Ömer", "Eve", "Ida", "Max", "O'Hara", "50%", "Bo+Lu"]
@@ -413,15 +413,14 @@ class Chat(Scene):
 
     def read(self) -> None:
         """Let each stream read all that the server writes."""
-        end_s = time.monotonic() + _DRAIN_S
-        more = True
+        end_s, more = time.monotonic() + _DRAIN_S, True
         while more and time.monotonic() < end_s:
-            self.settle()
             self._heed(told := self.program.tell("written"))
-            for listener in self.streams:
-                count, _, closed = told["result"][listener.address]
-                listener.read(count, closed)
-            more = any(told["result"][listener.address][1] for listener in self.streams)
+            connections = {stream: told["result"][stream.address] for stream in self.streams}
+            for stream, (count, _, closed) in connections.items():
+                stream.read(count, closed)
+            if more := any(waits for _, waits, _ in connections.values()):
+                self.settle()
 
     def hear(self) -> None:
         """Let everybody hear what is new.

@@ -51,7 +51,7 @@ def listens(chat: Chat) -> None:
         for name in names:
             chat.say(name, chat.text())
             chat.hear()
-        chat.settle(chat.draw.uniform(20, 60))
+        chat.settle(chat.draw.uniform(5, 20))
 
 
 def once(chat: Chat) -> None:
@@ -141,6 +141,7 @@ def refuses(chat: Chat) -> None:
         chat.when = f", when a stream came with {query or 'no name'}"
         stranger = Listener(chat, None, query, None, 0, "", "")
         chat.clients[stranger.address] = stranger
+        chat.settle()
         chat.read()
         if not 400 <= stranger.status < 500:
             raise Wrong(f"let somebody listen{chat.when.removeprefix(', when a stream came')}", _ANYBODY)
