@@ -12,6 +12,7 @@ from html import unescape
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
 from .observer import Answer, Client, Scene, Wrong, raised
@@ -71,15 +72,26 @@ class Chats:
         self.data = data
 
     def rules(self) -> list:
-        """Tornado's rules of a new chat, which shares nothing with those before, not even global names."""
-        made = alone(self.data)()
-        if isinstance(made, Application):
-            return made.wildcard_router.rules
-        if isinstance(made, dict) and made:
-            return list(made.items())
-        if isinstance(made, list | tuple) and made:
-            return list(made)
-        raise TypeError(f"your function returned {made!r:.60}, where {FORM} is expected")
+        """Tornado's rules of a new chat, which shares nothing with those before, not even global names.
+
+        Another one, which was made before it by the same function, has its addresses after ``/before``.
+        """
+        chat = alone(self.data)
+        before = [
+            Rule(PathMatches(f"/before{rule.matcher.regex.pattern}"), rule.target, rule.target_kwargs)
+            for rule in _rules(chat())
+            if isinstance(rule.matcher, PathMatches)
+        ]
+        return before + _rules(chat())
+
+
+def _rules(made: Any) -> list:
+    """The rules in what the reader's function has returned."""
+    if not isinstance(made, Application):
+        if not (isinstance(made, dict | list | tuple) and made):
+            raise TypeError(f"your function returned {made!r:.60}, where {FORM} is expected")
+        made = Application([*made.items()] if isinstance(made, dict) else [*made])
+    return made.wildcard_router.rules
 
 
 class Entry(NamedTuple):
@@ -96,11 +108,11 @@ class Entry(NamedTuple):
 class Line(Client):
     """A connection on which somebody posts."""
 
-    def post(self, body: bytes) -> None:
+    def post(self, body: bytes, path: str = "/post") -> None:
         """Send a letter, and wait for nothing."""
         self.requests += 1
         kind = "Content-Type: application/json"
-        self.request(f"POST /post HTTP/1.1\r\n{kind}\r\nContent-Length: {len(body)}", body)
+        self.request(f"POST {path} HTTP/1.1\r\n{kind}\r\nContent-Length: {len(body)}", body)
 
     def is_closed(self) -> bool:
         """True if the server has closed the connection."""
@@ -198,8 +210,12 @@ class Listener(Client):
         if self.status != 200:
             think = _status(self.status, "what an EventSource does then: it gives up for good")
             raise Wrong(f"answered {self.who} with status {self.status}", think)
-        if not (kind := self.head.get("content-type", "nothing")).startswith("text/event-stream"):
-            raise Wrong(f"sent a stream as {kind}", "the Content-Type without which an EventSource gives up")
+        if (kind := self.head.get("content-type", "nothing")).startswith("text/event-stream"):
+            return
+        if self.ended and not self.body:
+            raise Wrong(f"ended the answer to {self.who} at once, with nothing in it",
+                        "what `get` is to write, and what keeps an answer open")  # fmt: skip
+        raise Wrong(f"sent a stream as {kind}", "the Content-Type without which an EventSource gives up")
 
     def events(self) -> list[tuple[int, Entry]]:
         """The messages that have come since the last time (HTML standard §9.2.6).
@@ -378,7 +394,8 @@ class Chat(Scene):
             raise Wrong(f"answered a post of {entry} with id {id}, which has another key",
                         "two posts with the same words: a retry is known by its key alone")  # fmt: skip
         if (before := self._keys.setdefault(key, id)) != id:
-            raise Wrong(f"answered a post{when} with id {id}, but before with {before}", self.strange)
+            other = f"one with the same key with id {before}"
+            raise Wrong(f"answered a post{when} with id {id}, and {other}", self.strange)
         if (known := self.at(id) or entry) != entry:
             raise Wrong(f"answered a post of {entry} with id {id}, which is {known}", _COUNT)
         self.said[id] = entry
@@ -443,7 +460,9 @@ class Chat(Scene):
                 if listener.cursor < newest:
                     due = listener.cursor + 1
                     what = f"message {due} ({self.at(due)})"
-                    raise Wrong(f"did not send {what} to {listener.who}", listener.think or BETWEEN)
+                    others = "" if due in self.said else ", and whether `came` and `left` wake a stream"
+                    think = listener.think or f"{BETWEEN}{others}"
+                    raise Wrong(f"did not send {what} to {listener.who}", think)
                 raise Wrong(f"sent message {due} to {listener.who} more than {LATE_S:g} s late", _WAKE)
 
     def follow(self) -> None:

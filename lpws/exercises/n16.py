@@ -23,10 +23,16 @@ TEXTS = [
 ]
 #: By when [s] all know that somebody left: ten seconds, and slack for a timer.
 LEFT_S = 10.5
+_KEPT = "for how long a page may retry: a key stays valid whatever is said"
 _ANYBODY = "what anybody may post: the checks come first, and whatever fails them gets a 400"
 _FIRST = "what is checked before anybody is told, and before a key is written down"
+_FIELDS = "which fields of a post go into the log: its name and its text, and nothing else that anybody sends"
 _NONSENSE = "an impossible cursor counts as 0, as if the client had nothing yet"
 _HEADER = "which is newer: the address that an EventSource keeps, or the header it adds when it comes back"
+_GONE = (
+    "how Tornado tells a handler that its client has gone, even if `get` writes nothing, and how soon `left` "
+    "is to follow"
+)
 _GHOST = (
     "a client that hangs up just as you write: `flush` raises StreamClosedError, and Tornado never calls "
     "`on_connection_close`"
@@ -63,8 +69,15 @@ def once(chat: Chat) -> None:
             chat.say("Ada", words, key, " that came again, since its answer was lost,")
     chat.hear()
     for key in keys[:2]:
-        chat.strange = "for how long a page may retry: a key stays valid whatever is said"
+        chat.strange = _KEPT
         chat.say("Ada", words, key, " that came again after others")
+    chat.strange, when = (
+        "what a key stands for: one message, whatever comes with it later",
+        " with a known key",
+    )
+    [answer] = chat.post(letter(keys[0], "Bob", "something else"), when=when)
+    chat.answered(answer, keys[0], Entry("said", "Ada", words), when)
+    chat.hear()
     chat.strange = "each `await` between looking up the key and writing it down"
     for times in (2, 2, 3, 2):
         said = (chat.key(), "Ada", chat.text())
@@ -83,7 +96,14 @@ def resumes(chat: Chat) -> None:
     who = f"a client that came back with Last-Event-ID: {last} and its old cursor=2"
     chat.join(next(chat.names), last, who, _HEADER, last, cursor=2)
     chat.hear()
-    for nonsense in ("abc", "", -1, -chat.draw.randrange(2, 9), len(chat.log) + chat.draw.randrange(9, 50)):
+    for nonsense in (
+        "abc",
+        "",
+        "²",
+        -1,
+        -chat.draw.randrange(2, 9),
+        len(chat.log) + chat.draw.randrange(9, 50),
+    ):
         chat.when = f", when a client came with cursor={nonsense}"
         who = f"a client that came with cursor={nonsense} to a log of {len(chat.log)} messages"
         chat.join(next(chat.names), 0, who, _NONSENSE, cursor=nonsense)
@@ -104,6 +124,13 @@ def verbatim(chat: Chat) -> None:
         chat.when = f", when somebody said {text!r}"
         chat.say(chat.draw.choice(['"Ben"\n', "<Ada>", "Zoë"]), text)
         chat.hear()
+    said = chat.key(), "Ada", chat.text()
+    further = json.loads(letter(*said)) | {"kind": "left", "id": 99, "log": []}
+    try:
+        chat.answered(*chat.post(json.dumps(further).encode()), said[0], Entry("said", *said[1:]), "")
+        chat.hear()
+    except Wrong as wrong:
+        raise Wrong(f"{wrong.happened}, when the post had further fields, such as a kind", _FIELDS) from None
     # Half of a character, which JSON can name and UTF-8 cannot: it may be refused, but not stay in the log.
     chat.when = ', when somebody had posted half a character ("\\ud83d")'
     [answer] = chat.post(letter(key := chat.key(), "Ada", "\ud83d"), when=chat.when)
@@ -118,22 +145,28 @@ def refuses(chat: Chat) -> None:
     chat.strange, good = _FIRST, {"key": chat.key(), "name": "Ada", "text": chat.text()}
     for field, most in MOST.items():
         letters = {"name": "Ada", "text": "☕", "key": chat.key()} | {field: chat.key()[0] + (most - 1) * "é"}
-        chat.say(**letters, when=f" with a {field} of {most} characters")
-    wrong: list[Any] = [[], "tea", 7, None, [good]]
-    for field, most in MOST.items():
-        values = ((most + 1) * "é", 30 * most * "x", "", 7, None, True, ["tea"], {"a": 1})
-        wrong += [good | {field: value} for value in values]
-        wrong.append({name: value for name, value in good.items() if name != field})
-    bodies = [json.dumps(body).encode() for body in wrong]
-    bodies += [b"", b"tea", json.dumps(good).encode()[:-2], b"\xff\xfe", b"key=1&name=Ada&text=tea"]
-    chat.draw.shuffle(bodies)
-    for body in bodies:
-        shown = f", when somebody posted {body[:70]!r}{'…' * (len(body) > 70)}"
         try:
-            [answer] = chat.post(body, when=shown)
+            chat.say(**letters, when=f" with a {field} of {most} characters")
+        except Wrong as wrong:
+            longest = f"what is the longest allowed: 1 to {most} characters include {most}, and are not bytes"
+            raise Wrong(wrong.happened, longest) from None
+    wrong_ones: dict[str, Any] = {f"the JSON {json.dumps(body)}": body for body in ([], "tea", 7, None)}
+    for field, most in MOST.items():
+        for size in (most + 1, 30 * most):
+            wrong_ones[f"a {field} of {size:,} characters"] = good | {field: size * "é"}
+        for value in ("", 7, None, True, ["tea"], {"a": 1}):
+            wrong_ones[f"the {field} {json.dumps(value)}"] = good | {field: value}
+        wrong_ones[f"no {field}"] = {name: value for name, value in good.items() if name != field}
+    bodies = {what: json.dumps(body).encode() for what, body in wrong_ones.items()}
+    broken = b"", b"tea", json.dumps(good).encode()[:-2], b"\xff\xfe", b"key=1&name=Ada&text=tea"
+    bodies |= {f"{body!r:.60}, which is no JSON": body for body in broken}
+    for what in chat.draw.sample([*bodies], len(bodies)):
+        shown = f", when somebody posted {what}"
+        try:
+            [answer] = chat.post(bodies[what], when=shown)
         except Wrong as wrong:
             raise Wrong(wrong.happened, _ANYBODY) from None
-        if not 400 <= answer.status < 500:
+        if answer.status != 400:
             raise Wrong(f"answered with status {answer.status}{shown}", _ANYBODY)
     chat.hear()
     chat.say(**good, when=" that was refused before, and is good now,")
@@ -143,8 +176,9 @@ def refuses(chat: Chat) -> None:
         chat.clients[stranger.address] = stranger
         chat.settle()
         chat.read()
-        if not 400 <= stranger.status < 500:
-            raise Wrong(f"let somebody listen{chat.when.removeprefix(', when a stream came')}", _ANYBODY)
+        if stranger.status != 400:
+            how = f"with status {stranger.status}" if stranger.ended else "with a stream"
+            raise Wrong(f"answered somebody {how}{chat.when}", _ANYBODY)
         stranger.leave()
     chat.hear()
 
@@ -182,9 +216,7 @@ def presence(chat: Chat) -> None:
         gone.leave()
         chat.settle(pause_s)
         if pause_s == LEFT_S:
-            company(
-                chat, "how Tornado tells a handler that its client has gone, even if `get` writes nothing"
-            )
+            company(chat, _GONE)
         gone = chat.back(gone, _BACK)
         chat.settle(LEFT_S)
         company(chat, "somebody who is cut off and comes back")
@@ -194,7 +226,7 @@ def presence(chat: Chat) -> None:
     for listener in chat.streams[1:]:
         listener.leave()
     chat.settle(LEFT_S)
-    company(chat, "several who leave at the same moment")
+    company(chat, "several who leave at the same moment, and how soon `left` is to follow")
 
 
 def leaves(chat: Chat) -> None:
@@ -234,6 +266,8 @@ def slow(chat: Chat) -> None:
             stuck[1].stalled = True
         if n % 10 == 0:
             chat.hear()
+    chat.join(next(chat.names))  # a newcomer to a long log
+    chat.hear()
     for client in stuck:
         client.stalled, client.may_end = False, True
     chat.follow()
@@ -242,6 +276,8 @@ def slow(chat: Chat) -> None:
 
 def crowd(chat: Chat) -> None:
     chat.strange, draw = "a key that comes again", chat.draw
+    first = chat.key(), "Ada", chat.text()
+    chat.talk(first)
     streams: dict[str, Listener | None] = dict.fromkeys([next(chat.names) for _ in range(5)])
     for turn in range(60):
         name = draw.choice([*streams])
@@ -260,8 +296,24 @@ def crowd(chat: Chat) -> None:
     for stream in streams.values():
         if stream and stream not in chat.streams:
             chat.back(stream, _BACK)
+    chat.strange = _KEPT
+    chat.talk(first, when=" that came again at the very end")
     chat.settle(LEFT_S)
     company(chat, "somebody who is cut off and comes back")
+
+
+def begins_anew(chat: Chat) -> None:
+    line = chat.line()
+    for _ in range(2):
+        line.post(letter(chat.key(), "Ada", chat.text()), "/before/post")
+        chat.answers(line)
+    think = "where log and keys live: in the function, or beside it"
+    if (id := chat.say("Ada", chat.text())) != 1:
+        raise Wrong(
+            f"called a message {id} that was the first of a chat, after two posts in another one", think
+        )
+    chat.join(next(chat.names), think=think)
+    chat.hear()
 
 
 def forgets(chat: Chat) -> None:
@@ -326,7 +378,8 @@ CHAT = Make(
             ("has no ghosts: whoever leaves while others speak is gone", leaves),
             ("keeps nobody waiting for a slow reader, who loses nothing", slow),
             ("keeps count in a crowd that posts twice, is cut off and comes back", crowd),
-            ("keeps nothing of an ended stream", forgets),
+            ("keeps no handler of an ended stream", forgets),
+            ("makes a new chat each time that it is called", begins_anew),
         ],
     ],
     scene=Chat,

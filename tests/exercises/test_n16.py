@@ -268,7 +268,7 @@ def chat():
     room = Room()
     return [("/post", Post, {"room": room}), ("/stream", Stream, dict(room=room))]
 """
-#: Global names, and an application of Tornado's.
+#: A chat that is no new one: its state is global.
 GLOBAL = edited(
     ROOM,
     ("    def initialize(self, room):\n        self.room = room\n", "    room = Room()\n"),
@@ -283,7 +283,15 @@ GOOD = {
     "queues": QUEUES,
     "writes to all, and waits for nobody": WRITES,
     "a room, rules and heartbeats": ROOM,
-    "global names in an application": GLOBAL,
+    "an application": edited(
+        ROOM,
+        (
+            ROOM[ROOM.index("    return [(") :],
+            "    from tornado.web import Application\n"
+            "    rules = [('/post', Post, {'room': room}), (r'/stream', Stream, {'room': room})]\n"
+            "    return Application(rules, debug=False)\n",
+        ),
+    ),
     "waits before it says that somebody left": edited(
         CHAT,
         (
@@ -409,6 +417,58 @@ WRONG = {
     ),
     "the method of a form": ([("def post", "def put")], "which method handles it"),
     "two wrong names": ([("/post", "/posts")], "the addresses in what"),
+    "further fields go on": (
+        [(SAYS, 'ids[key] = tell(**{"kind": "said", **said})')],
+        "which fields of a post go into the log",
+    ),
+    "further fields are refused": (
+        [(CHECKS, CHECKS + "\n            if len(said) > 3: raise HTTPError(400)")],
+        "which fields of a post go into the log",
+    ),
+    "another status": (
+        [("raise HTTPError(400)\n        return text", "raise HTTPError(403)\n        return text")],
+        "answered with status 403",
+    ),
+    "a key is compared with the text": (
+        [("if key not in ids:", "if (key, text) not in ids:"), ("ids[key]", "ids[key, text]")],
+        "what a key stands for",
+    ),
+    "a key with another text": (
+        [
+            (
+                SAYS,
+                SAYS
+                + "\n            elif text not in log[ids[key] - 1]:\n                raise HTTPError(409)",
+            )
+        ],
+        "what a key stands for",
+    ),
+    "ten keys": (
+        [(SAYS, SAYS + "\n                for old in list(ids)[:-10]: del ids[old]")],
+        "for how long a page may retry",
+    ),
+    "the last fifty only": (
+        [
+            (
+                "            self.set_header",
+                "            cursor = cursor or max(0, len(log) - 50)\n            self.set_header",
+            )
+        ],
+        "the first message *after* the cursor",
+    ),
+    "digits": (
+        [(CURSOR, "int(last) if last.isdigit() and int(last) <= len(log) else 0")],
+        "when a client came with cursor=²",
+    ),
+    "only what is said wakes": (
+        [
+            (
+                "        news.set(), news.clear()  # wakes all who wait just now\n",
+                "        kind == 'said' and (news.set(), news.clear())\n",
+            )
+        ],
+        "whether `came` and `left` wake a stream",
+    ),
     "no keys": ([("if key not in ids:", "if True:")], "the answer is the old one"),
     "an answer of its own for a retry": (
         [(SAYS, SAYS + "\n            else:\n                raise HTTPError(409)")],
@@ -457,7 +517,10 @@ WRONG = {
         ],
         "raised ",
     ),
-    "broken JSON only": ([("(ValueError, TypeError, KeyError)", "ValueError")], ", when somebody posted b'"),
+    "broken JSON only": (
+        [("(ValueError, TypeError, KeyError)", "ValueError")],
+        ", when somebody posted",
+    ),
     "an error of the server": ([("HTTPError(400) from", "HTTPError(500) from")], "what anybody may post"),
     "no limits": (
         [("raise HTTPError(400)\n        return text", "pass\n        return text")],
@@ -566,7 +629,7 @@ WRONG = {
                 'name = self.get_query_argument("name", "?")',
             )
         ],
-        "let somebody listen",
+        "answered somebody with a stream",
     ),
     "nobody comes": ([(CAME, ""), (LEFT, "")], "whom to tell that somebody is here"),
     "each tab comes": ([("if here.count(name) == 1:", "if True:")], "with the first they come"),
@@ -638,7 +701,7 @@ WRONG_QUEUES = {
     ),
     "drops what does not fit": (
         [
-            ("asyncio.Queue()", "asyncio.Queue(40)"),
+            ("asyncio.Queue()", "asyncio.Queue(len(log) + 25)"),
             (
                 "queue.put_nowait((len(log), log[-1]))",
                 "queue.full() or queue.put_nowait((len(log), log[-1]))",
@@ -704,6 +767,18 @@ def test_who_goes_while_somebody_speaks_is_a_ghost_in_books_that_tornado_is_to_c
         lines = verdict("16.chat", made(BOOKS, "chat"), capsys)
         [wrong] = [line for line in lines if line.startswith("✗")]
         assert "never calls `on_connection_close`" in wrong
+
+
+@pytest.mark.parametrize("source", [GLOBAL, "log, ids, here = [], {}, []\n" + edited(
+    CHAT, ("log, ids, here, news = [], {}, [], ", "news = "))])  # fmt: skip
+def test_a_chat_that_is_the_same_each_time_is_no_new_one(source, capsys):
+    [wrong] = [line for line in verdict("16.chat", made(source, "chat"), capsys) if line.startswith("✗")]
+    assert wrong.endswith("where log and keys live: in the function, or beside it")
+
+
+def test_left_may_not_come_too_late(capsys):
+    late = edited(GOOD["waits before it says that somebody left"], ("call_later(5,", "call_later(12,"))
+    assert_hinted("16.chat", made(late, "chat"), "how soon `left` is to follow", capsys)
 
 
 HOSTILE = {
@@ -810,7 +885,9 @@ def test_whoever_has_begun_hears_of_the_first_step_and_of_the_next(capsys):
                           "            ...\n\n"))  # fmt: skip
     first, second = verdict("16.chat", made(begun, "chat"), capsys)
     assert first == "✓ accepts a post, and answers with its number"
-    assert second.startswith("✗ sent a stream as text/html")
+    assert second.startswith(
+        "✗ ended the answer to a client that came with cursor=0 at once, with nothing in it"
+    )
 
 
 @pytest.mark.parametrize(
