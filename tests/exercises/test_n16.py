@@ -680,7 +680,7 @@ def test_a_wrong_chat_gets_the_hint_that_fits(changes, hint, capsys):
 #: Of streams with queues.
 WRONG_QUEUES = {
     "it listens too late": (
-        [(LISTENS, "            await asyncio.sleep(0)\n" + LISTENS)],
+        [(LISTENS, "            await asyncio.sleep(0.01)\n" + LISTENS)],
         "what may be said at each `await`",
     ),
     "it listens after a long log": (
@@ -696,7 +696,7 @@ WRONG_QUEUES = {
         "what may be said at each `await`",
     ),
     "it listens too early": (
-        [(LISTENS, ""), (FILLS, LISTENS + "            await asyncio.sleep(0)\n" + FILLS)],
+        [(LISTENS, ""), (FILLS, LISTENS + "            await asyncio.sleep(0.01)\n" + FILLS)],
         "what may be said at each `await`",
     ),
     "drops what does not fit": (
