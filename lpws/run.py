@@ -74,6 +74,8 @@ class Run:
     def __post_init__(self) -> None:
         # Recorded as plain tuples; from here on their fields have names.
         if self.events and type(self.events[0]) is not Event:
+            if not isinstance(self.events, list):  # such as the trace of a server that no run owns
+                object.__setattr__(self, "events", list(self.events))
             _name_fields(self.events)
 
     @property

@@ -1,7 +1,7 @@
 """The simulation against the closed forms, against a few lines by hand, and against what must always hold."""
 
 import gc
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import FrozenInstanceError
 from itertools import pairwise
 
@@ -711,6 +711,14 @@ def test_plain_tuples_become_events(number):
     assert run.events == plain
     assert {type(event) for event in run.events} == {Event}
     assert run.events[-1].message == number - 1
+
+
+@pytest.mark.parametrize("kind", [tuple, deque])
+def test_events_need_not_come_in_a_list(kind):
+    plain = 2 * FEW * [(0.0, "due", "publisher", -1, -1, -1, 1, -1)]
+    run = Run(SSE(), Workload(), None, kind(plain))
+    assert run.events == plain
+    assert {type(event) for event in run.events} == {Event}
 
 
 @pytest.mark.parametrize("odd", [(), (0.0, "due"), (0.0, "due", "publisher", -1, -1, -1, 1, -1, -1)])

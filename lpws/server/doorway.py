@@ -152,9 +152,11 @@ class Doorway:
         leaving.result()
 
     def _answered(self, handler: RequestHandler) -> None:
-        stream = handler.request.connection.stream
-        # RFC 9112 §9.6: who has said that an answer is the last one on its connection closes that.
-        if self.room.draining and handler.get_status() != 101 and not stream.writing():
+        stream, head = handler.request.connection.stream, handler._headers
+        # RFC 9112 §9.6: who has said that an answer is the last one on its connection closes that. Not if
+        # the head was on its way before the goodbyes: the client may have asked again. But a stream is over.
+        last = head.get("Connection") == "close" or "Content-Length" not in head
+        if self.room.draining and last and handler.get_status() != 101 and not stream.writing():
             stream.close()
 
     def drop(self, hangs_s: float = 0.0) -> int:

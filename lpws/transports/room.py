@@ -62,6 +62,7 @@ class Room:
         self.origin = origin
         self.prefix = prefix
         self.draining = False  # whether the server lets everybody go, before it restarts
+        self.goodbye_s = 0.0  # when all will have been told to go, on `lpws.clock`
         self.proxied = False  # whether requests come through Jupyter's proxy, too: see `lpws.address`
         self.followers: dict[object, Callable[[Message], None]] = {}  # key → what takes each message
         self.streams: set[Any] = set()  # the `StreamHandler`s at present: SSE and WebSocket
@@ -162,6 +163,8 @@ class Room:
         hold_s
             The longest time [s] to hold the request; the answer is then empty.
         """
+        if self.draining:  # who comes now goes with the others
+            hold_s = min(hold_s, random.uniform(0, max(0, self.goodbye_s - clock())))
         news = self.mailbox.ask(who, cursor, hold_s, clock())
         if news is not None:
             return news
@@ -209,6 +212,7 @@ class Room:
 
         Each at a random time within the jitter [s], if there is one.
         """
+        self.goodbye_s = clock() + jitter_s
         ends = [partial(self.leave, who) for who in self.waiting]
         for end in [*ends, *(stream.end for stream in self.streams), *self.goodbyes]:
             if jitter_s:

@@ -6,11 +6,12 @@ from contextlib import ExitStack
 
 import pytest
 from tornado.web import RequestHandler
-from wire import HANDSHAKE, POLL, SOCKET, STREAM, Peer, Wire, ask, hold, stream, until
+from wire import HANDSHAKE, HOLD, POLL, SOCKET, STREAM, Peer, Wire, ask, hold, stream, until
 
 import lpws
 from lpws.server.doorway import Doorway
 from lpws.server.server import Server
+from lpws.transports import room
 
 
 def refused(server):
@@ -188,6 +189,36 @@ def test_a_drain_spreads_its_goodbyes(server):
     said_s = [event[0] for event in server.trace if event[1] == "response_sent"][1:]  # without the 101
     assert len(said_s) == 20
     assert max(said_s) - min(said_s) > 0.1
+
+
+@pytest.mark.parametrize("jitter_s", [0.0, 0.2])
+def test_a_drain_hangs_up_on_nobody_who_does_not_know_of_it(monkeypatch, server, jitter_s):
+    """Of those whom a message releases, some have their answer by then, and ask again."""
+
+    async def drain():
+        server.room.publish("news")
+        for _ in range(30):  # turns of the loop
+            await asyncio.sleep(0)
+        server._doorway.drain(jitter_s)
+
+    monkeypatch.setattr(room, "AT_ONCE", 1)
+    told = 0
+    with ExitStack() as stack:
+        held = [stack.enter_context(hold(server)) for _ in range(60)]
+        server.thread.run(drain)
+        for wire in held:
+            status, head = wire.take_head()
+            assert (status, wire.take(7)) == (200, b"1 news\n")
+            if "connection: close" in head:
+                told += 1
+            else:
+                wire.request(f"{HOLD}?hold=60&cursor=1")
+                status, head = wire.take_head()
+                assert status == 204
+                assert "connection: close" in head
+            assert wire.take_all() == b""
+    assert 10 < told < 50
+    until(lambda: server.open == 0)
 
 
 def test_an_outage_comes_at_its_time(server):
