@@ -163,6 +163,7 @@ class Room:
         hold_s
             The longest time [s] to hold the request; the answer is then empty.
         """
+        self.released.pop(who, None)  # what an earlier request with this key did not wait for
         if self.draining:  # who comes now goes with the others
             hold_s = min(hold_s, random.uniform(0, max(0, self.goodbye_s - clock())))
         news = self.mailbox.ask(who, cursor, hold_s, clock())

@@ -215,6 +215,25 @@ def test_a_request_that_is_cancelled_before_its_turn_keeps_it_from_nobody():
     assert held_by(room) == [{}, {}, {}]
 
 
+def test_what_a_cancelled_request_did_not_wait_for_is_not_told_the_next_one_with_its_key():
+    async def answers():
+        room = Room(lambda _event: None, set())
+        others = [asyncio.create_task(poll(room)) for poll in polls(3 * AT_ONCE)]
+        first = asyncio.create_task(room.ask("who", 0, 60.0))
+        await asyncio.sleep(0)
+        room.publish("news")
+        first.cancel()
+        await asyncio.sleep(0)
+        again = asyncio.create_task(room.ask("who", 1, 60.0))
+        await asyncio.gather(*others)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        room.publish("more")
+        return await again
+
+    assert asyncio.run(answers()) == [MORE]
+
+
 def test_messages_that_come_before_all_have_the_first_come_once_and_in_order():
     async def read_two(room, who):
         first = await room.ask(who, 0, 60.0)
