@@ -68,6 +68,22 @@ def test_a_connection_that_ends_too_early_says_so(answers):
         connected(lambda connection: connection.get("", request=1), answers)
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["with the other", "after it"])
+def test_an_answer_that_nobody_has_asked_for_is_a_failure(together):
+    async def act(connection):
+        if together:
+            return await connection.get("", request=1)
+        response = await connection.get("", request=1)
+        connection.data_received(ANSWER)
+        return response
+
+    _, seen = connected(act, [ANSWER + together * ANSWER])
+    assert [event[1:] for event in seen["events"] if event[1] == "failed"] == [
+        ("failed", "client", 3, 5, -1, -1, 200)
+    ]
+    assert not seen["failures"]
+
+
 def test_a_connection_that_has_ended_is_not_asked():
     async def act(connection):
         connection.transport.abort()

@@ -182,7 +182,7 @@ def test_a_circle_is_noticed():
 
 #: Lines of code at most, without blank lines, comments and docstrings. The core is all that has no bound of
 #: its own: from the trace to the tables and models, the notebook's few calls, the doctor.
-MOST_LINES = {"core": 5349, "figures": 1800, "chat": 900, "services": 430}  # 30 of them for HTTP/2
+MOST_LINES = {"core": 5353, "figures": 1800, "chat": 900, "services": 430}  # 30 of them for HTTP/2
 #: The exercises grow with the lessons.
 UNBOUNDED = {"exercises"}
 HAVE_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

@@ -167,9 +167,14 @@ class Connection(asyncio.Protocol):
             self.broken(error)
 
     def on_message_complete(self) -> None:
-        if self.answer is not None and not self.answer.done():
-            status, last = self.parser.get_status_code(), not self.parser.should_keep_alive()
-            self.answer.set_result(Response(status, b"".join(self.body), self.size_bytes, clock(), last))
+        status, answer = self.parser.get_status_code(), self.answer
+        if answer is not None and not answer.done():
+            last = not self.parser.should_keep_alive()
+            answer.set_result(Response(status, b"".join(self.body), self.size_bytes, clock(), last))
+        elif answer is None or not (answer.cancelled() or answer.exception()):
+            # Nobody has asked for it, nor given it up (RFC 9112 §9.2: it is no answer).
+            self.record((clock(), "failed", "client", self.client, self.number, NONE, NONE, status))
+            self.close()
 
     def eof_received(self) -> None:
         """Let the transport close. A body without a length would end here; ours all have a length."""
