@@ -1040,6 +1040,17 @@ def test_a_robot_that_the_server_does_not_take_says_so(chat):
         pass
 
 
+def test_a_chat_that_drains_comes_back():
+    with ChatServer(times=Times().faster(50)) as chat, Robots(chat, {"Ada": lpws.LongPolling()}) as robots:
+        chat.drain(0.01)
+        chat.come_back()
+        robots.say("Ada", "still here")
+        until(lambda: any(message["text"] == "still here" for message in chat.said))
+        beat = chat.room.timer.when()
+        until(lambda: chat.room.timer.when() > beat)
+
+
+
 def test_a_server_that_stops_takes_its_robots_along(nothing_left):
     chat = ChatServer().start()
     with Robots(chat, EACH) as robots:

@@ -199,9 +199,10 @@ class ChatRoom(Room):
             stream.beat()
         self.timer = self.loop.call_later(self.times.beat_s, self.beat)
 
-    def close(self) -> None:
-        self.timer.cancel()
-        super().close()
+    def close(self, jitter_s: float = 0.0) -> None:
+        if not self.draining:  # else it comes back
+            self.timer.cancel()
+        super().close(jitter_s)
 
 
 def clean(text: str, most: int) -> str:
