@@ -261,15 +261,14 @@ def test(arguments):
     if arguments:
         become(PYTHON, "-m", "pytest", *(cache + arguments))
     # Most tests wait, for a timer or a browser, and notebooks wait for their runs (they compute for a fifth
-    # of their time): so many files at a time as two processors carry. With more, runs that are measured are
-    # late. One has all that drive a browser, and a fourth has the lessons, which measure nothing
-    # (tests/conftest.py).
-    pytest = ["pytest", "--dist", "loadfile", "--no-loadscope-reorder"] + cache
-    steps = [["ruff", "check"] + ruff_cache + ["."], pytest + ["-n", "4", "-p", "no:nbval", "tests"]]
+    # of their time): so many files at a time as two processors carry. With four, runs that are measured are
+    # late. One of the three has all that drive a browser (tests/conftest.py).
+    pytest = ["pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"] + cache
+    steps = [["ruff", "check"] + ruff_cache + ["."], pytest + ["-p", "no:nbval", "tests"]]
     if glob.glob(os.path.join("notebooks", "*.ipynb")):
         nbval = ["--nbval", "--nbval-sanitize-with=" + os.path.join("tests", "sanitize.cfg")]
         nbval += ["--nbval-current-env", "--nbval-cell-timeout=120"]
-        steps.append(pytest + ["-n", "3"] + nbval + ["notebooks"])
+        steps.append(pytest + nbval + ["notebooks"])
     # Hundreds of processes begin: whoever may not store what it compiles (some containers forbid it) would
     # compile all that it imports, for a kernel two thirds of its start.
     stores = {name: os.environ[name] for name in os.environ if name != "PYTHONDONTWRITEBYTECODE"}

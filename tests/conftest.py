@@ -11,10 +11,8 @@ from leaks import nothing_left_behind
 #: The folder of the tests that drive a browser.
 BROWSER = "tests/browser/"
 LESSONS = "tests/test_lessons.py"
-#: The worker that has lessons and nothing else.
-WAITS = "gw3"
 #: What takes longest begins first, so that no worker is left alone with it at the end.
-FIRST = (BROWSER, "tests/test_environments.py")
+FIRST = (BROWSER, "tests/test_through.py", "tests/test_planted_faults.py", "tests/test_environments.py")
 #: Those that are about the processes of the laboratory, or measure them from outside: they start new ones.
 ABOUT_PROCESSES = {"test_faults.py", "test_checking.py", "truth"}
 
@@ -41,8 +39,7 @@ def pytest_xdist_make_scheduler(config, log):
     """A file at a time, as with ``--dist loadfile``, but all of the browser together, and lessons one by one.
 
     They wait most of the time: for pages and kernels, for what a lesson lets happen. Two workers that drive a
-    browser at once would leave the processors idle. Lessons compute for a quarter of their time: a worker of
-    their own takes them, beside as many others as two processors carry.
+    browser at once would leave the processors idle, and so would one that has all lessons to the end.
     """
     if config.option.dist != "loadfile":
         return None
@@ -57,19 +54,10 @@ def pytest_xdist_make_scheduler(config, log):
             return f"{file} {lesson[1]}" if file == LESSONS and lesson else file
 
         def _assign_work_unit(self, node):
-            waits = node.gateway.id == WAITS
-            for scope in [scope for scope in self.workqueue if scope.startswith(LESSONS)]:
-                self.workqueue.move_to_end(scope, last=not waits)
-            for scope in () if waits else reversed(FIRST):
+            for scope in reversed(FIRST):
                 if scope in self.workqueue:
                     self.workqueue.move_to_end(scope, last=False)
             super()._assign_work_unit(node)
-
-        def _reschedule(self, node):
-            if node.gateway.id == WAITS and not any(scope.startswith(LESSONS) for scope in self.workqueue):
-                node.shutdown()
-            else:
-                super()._reschedule(node)
 
     return Files(config, log)
 

@@ -1182,18 +1182,22 @@ async def until_it_works(ask, patience_s=20.0):
 def test_the_lesson_runs_on_a_cluster_of_three_brokers(many):
     """The very code of the notebook; each server and the speaker at a broker of its own."""
 
+    async def numbered(server, urls):
+        server.enter(many["numbered"](server.room, urls))
+
     async def lesson():
         async with await many["connect"](urls) as speaker:
             stream = speaker.jetstream()
             add = functools.partial(stream.add_stream, name="tea", subjects=["tea"], num_replicas=3)
             await until_it_works(add)
             with many["two_servers"]({"/room": many["Poll"]}) as (address, a, b):
-                a.enter(many["numbered"](a.room, urls[:1]))
+                # A consumer has its own leader, too.
+                await until_it_works(functools.partial(numbered, a, urls[:1]))
                 for n in range(1, 31):
                     ack = await stream.publish("tea", str(n).encode(), headers={"Nats-Msg-Id": f"{n}"})
                     again = await stream.publish("tea", str(n).encode(), headers={"Nats-Msg-Id": f"{n}"})
                     assert (ack.seq, again.seq) == (n, n)
-                b.enter(many["numbered"](b.room, urls[1:]))
+                await until_it_works(functools.partial(numbered, b, urls[1:]))
                 got = []
                 a.crash()
                 await many["read"](address, 10, got, b, "30")
@@ -1287,11 +1291,13 @@ def test_behind_each_nginx_polls_move_and_websockets_stay(scale, program, monkey
     moved, count = scale["moved"].__wrapped__, scale["how_often"]
     sockets, polls = moved("WebSocket", 0), moved("short polling", 0)
     assert [count(sockets["opened"], n, 0.5, 2) for n in range(3)] == [0, 0, 0]
-    assert count(sockets["closed"], 0, 2, 9) == 15  # A's, when it is drained
+    at_a = count(sockets["opened"], 0, -9, 2) - count(sockets["closed"], 0, -9, 2)
+    assert 10 < at_a < 20
+    assert count(sockets["closed"], 0, 2, 9) == at_a  # when it is drained
     back = [count(sockets["opened"], n, 2, 9) for n in range(3)]
     assert back[0] == 0
-    assert back[1] + back[2] == 15
-    assert min(back[1:]) >= 5
+    assert back[1] + back[2] == at_a
+    assert min(back[1:]) > at_a / 4
     came = [count(polls["request_received"], n, 1.25, 2) for n in range(3)]
     assert min(came) > sum(came) / 4
     kept = count(polls["opened"], 0, -9, 2) - count(polls["closed"], 0, -9, 2)
