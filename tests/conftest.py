@@ -12,7 +12,7 @@ from leaks import nothing_left_behind
 BROWSER = "tests/browser/"
 LESSONS = "tests/test_lessons.py"
 #: What takes longest begins first, so that no worker is left alone with it at the end.
-FIRST = (BROWSER, "tests/test_through.py", "tests/test_planted_faults.py", "tests/test_environments.py")
+FIRST = (BROWSER, "tests/test_environments.py")
 #: Those that are about the processes of the laboratory, or measure them from outside: they start new ones.
 ABOUT_PROCESSES = {"test_faults.py", "test_checking.py", "truth"}
 
