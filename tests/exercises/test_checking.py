@@ -74,7 +74,9 @@ def test_a_hostile_program_gets_a_verdict_and_leaves_nothing(handler, hint, caps
 
 
 @pytest.mark.parametrize("handler", HARMLESS.values(), ids=HARMLESS)
-def test_what_a_program_does_besides_does_no_harm(handler, capsys):
+def test_what_a_program_does_besides_does_no_harm(handler, capsys, monkeypatch):
+    # A thread that computes makes all of it slow.
+    monkeypatch.setitem(program.Program.tell.__kwdefaults__, "within_s", 10.0)
     assert_harmless("03.hold", handler, made(HELD, "Held"), capsys)
 
 
