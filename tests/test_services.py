@@ -860,6 +860,7 @@ with {start.text} as running:
         os.closerange(1, 3)
         time.sleep(60)
 os.kill(child, signal.SIGKILL)
+os.waitpid(child, 0)
 """
     with kernel(code) as process:
         assert process.stdout.read() == ""
