@@ -173,8 +173,12 @@ SEE = """async (number) => {
     await drawn();
     // A film plays in a frame, in place of its picture, and has the same words as its title.
     const film = node.querySelector("iframe");
-    // JupyterLab draws what is scrolled to when it gets to it: within 1,200 frames, or twenty seconds.
-    for (let n = 0; n < 600 && (picture || film) && !box(picture) && !box(film); n++) await drawn();
+    // JupyterLab draws what is scrolled to when it gets to it: within 1,200 frames, or twenty seconds. What
+    // it draws above may push this out of sight meanwhile.
+    for (let n = 0; n < 600 && (picture || film) && !box(picture) && !box(film); n++) {
+      node.scrollIntoView({ block: "nearest" });
+      await drawn();
+    }
     const [words, described] = [node.innerText, picture?.alt ?? film?.title ?? ""];
     seen.push({ words, described, picture: box(picture), frame: box(node.querySelector("iframe, object")) });
   }
