@@ -35,14 +35,14 @@ def wait_for_clients(spec: Run, serving: Serving, clients: RemoteFleet, limit_s:
     def here() -> bool:
         # Performance: their own word first. A look at ten thousand that arrive holds the lock (GIL) that the
         # server's loop needs as well; all the looks took 0.5 s of the 4 s until everybody was connected.
-        if not serving.proxy and "ready" not in clients.said:
+        by_proxy = serving.proxy and spec.transport.persistent
+        if not by_proxy and "ready" not in clients.said:
             return False
         missing = everybody - serving.arrived if spec.transport.persistent else set()
-        if serving.proxy and spec.transport.persistent:
+        if by_proxy and missing:
             # A proxy may turn a client away, or keep the head of its answer back: neither gets ready.
-            failed = {event[3] for event in clients.events() if event[1] == "failed"} if missing else set()
-            return not missing - failed
-        return not missing and "ready" in clients.said
+            missing -= {event[3] for event in clients.events() if event[1] == "failed"}
+        return not missing
 
     if until(lambda: here() or serving.log, limit_s) and not serving.log:
         return

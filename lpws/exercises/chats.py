@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from tornado.routing import PathMatches, Rule
 from tornado.web import Application
 
-from .observer import Answer, Client, Scene, Wrong, raised
+from .observer import Answer, Client, Scene, Wrong, part, raised
 from .servers import alone
 
 #: What `chat` is to return, and a message as a page expects it.
@@ -185,13 +185,9 @@ class Listener(Client):
                 self.received += len(more)
                 self.data += more
         if not self.head:
-            head, found, rest = self.data.partition(b"\r\n\r\n")
-            if not found:
+            if (parted := part(self.data)) is None:
                 return
-            first, *lines = head.decode("latin-1").split("\r\n")
-            fields = [line.partition(":") for line in lines]
-            self.head = {name.lower(): value.strip() for name, _, value in fields}
-            self.status, self.data = int(first.split()[1]), rest
+            self.status, self.head, self.data = parted
         if self.head.get("transfer-encoding") != "chunked":
             self.body, self.data = self.body + self.data, b""
         while (chunk := self.data.partition(b"\r\n"))[1]:  # RFC 9112 §7.1

@@ -141,14 +141,21 @@ class Client:
         self.scene.left += 1
 
 
-def parse(data: bytes, ended: bool = False) -> tuple[Answer, bytes] | None:
-    """A response at the beginning of the bytes, and what follows it; None if it is not complete."""
+def part(data: bytes) -> tuple[int, dict[str, str], bytes] | None:
+    """Status and headers of a response, and what follows its head; None if that is not complete."""
     head, found, rest = data.partition(b"\r\n\r\n")
     if not found:
         return None
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    status = int(first.split()[1])
+    return int(first.split()[1]), headers, rest
+
+
+def parse(data: bytes, ended: bool = False) -> tuple[Answer, bytes] | None:
+    """A response at the beginning of the bytes, and what follows it; None if it is not complete."""
+    if (parted := part(data)) is None:
+        return None
+    status, headers, rest = parted
     body = b""
     if headers.get("transfer-encoding") == "chunked":
         while chunk := re.match(rb"([0-9a-fA-F]+)\r\n", rest):

@@ -92,9 +92,9 @@ class Room:
         if request.host not in self.hosts and not self.proxied:
             return "Unknown Host"
         origin = request.headers.get("Origin")
-        known = {self.origin, *(f"http://{host}" for host in self.hosts)}
+        known = (f"http://{host}" for host in self.hosts)  # made only for a request that names an origin
         own = self.proxied and origin and origin.partition("://")[2] == request.host
-        if origin is not None and origin not in known and not own:
+        if origin not in (None, self.origin) and not own and origin not in known:
             return "Foreign Origin"
         fetch = {name: request.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest")}
         if origin is None and fetch["Site"] in ("cross-site", "same-site"):

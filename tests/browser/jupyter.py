@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -198,6 +199,14 @@ def live_page(page, part: str):
         if time.monotonic() > deadline:
             raise RuntimeError(f"expected a page with {part} in its address, got {page.frames}")
         page.wait_for_timeout(50)
+
+
+def scroll_to(page, server: str) -> tuple[int, str]:
+    """Scroll to the live page of a server, by its name in the kernel; its cell's number and its port."""
+    begins = re.compile(rf"live_page\(\s*{server}\b")
+    number = next(n for n, cell in enumerate(page.evaluate(CELLS)) if begins.search(cell["source"]))
+    page.evaluate(SEE, number)
+    return number, page.evaluate(ASK, f"print({server}.port)").strip()
 
 
 #: What a piece of Python prints in the notebook's kernel.

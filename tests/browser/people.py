@@ -47,6 +47,12 @@ def say(page, text):
     page.locator("#text").press("Enter")
 
 
+def say_on_train(page, text):
+    """Say something on the page of notebook 16, which the reader has written."""
+    page.locator("#line").fill(text)
+    page.locator("#line").press("Enter")
+
+
 def texts(page):
     return [text for _, _, text in page.evaluate(SHOWN)]
 

@@ -11,7 +11,7 @@ from lpws.chat import ChatServer, Times
 from lpws.relay import Relay
 
 from .conftest import windows
-from .jupyter import ASK, CELLS, OPEN, RUN_ALL, SEE, jupyterlab, live_page
+from .jupyter import ASK, CELLS, OPEN, RUN_ALL, jupyterlab, live_page, scroll_to
 from .people import (
     PEOPLE,
     SMALL,
@@ -21,6 +21,7 @@ from .people import (
     lines_of_server,
     lost_answers,
     said_once_in_order,
+    say_on_train,
     talk,
 )
 
@@ -81,19 +82,15 @@ def test_run_all_of_the_lesson_on_the_chat(context, lab, shot):
     page.wait_for_function("() => window.jupyterapp")
     page.evaluate(OPEN, "notebooks/16_build_a_chat.ipynb")
     assert page.evaluate(RUN_ALL) is True
-    cells = page.evaluate(CELLS)
-    for cell in cells:
+    for cell in page.evaluate(CELLS):
         assert not [output for output in cell["outputs"] if output["output_type"] == "error"], cell["source"]
     page.evaluate(ASK, "coins = iter([0]); random.random = lambda: next(coins, 1)")  # one answer is lost
     for name in ("train", "mine"):
-        number = next(n for n, cell in enumerate(cells) if f"live_page({name}" in cell["source"])
-        page.evaluate(SEE, number)
+        number, port = scroll_to(page, name)
         holder = page.locator(f".jp-Cell[data-windowed-list-index='{number}'] object")
         assert holder.get_attribute("data").startswith(f"{BASE_URL}proxy/")
-        port = page.evaluate(ASK, f"print({name}.port)").strip()
         frame = live_page(page, f"/proxy/{port}/")
-        frame.locator("#line").fill("tea, from behind the hub")
-        frame.locator("#line").press("Enter")
+        say_on_train(frame, "tea, from behind the hub")
         frame.get_by_text(re.compile(r"try \d+: 200")).wait_for()
         frame.get_by_text(re.compile(r"Guest \d+ said tea, from behind the hub")).wait_for()
         if name == "train":  # after a cut: what Robin has said meanwhile comes with the stream

@@ -7,7 +7,8 @@ import booklet
 import pytest
 from playwright.sync_api import expect
 
-from .jupyter import ASK, CELLS, END, OPEN, RUN_ALL, SEE, jupyterlab, live_page
+from .jupyter import ASK, CELLS, END, OPEN, RUN_ALL, SEE, jupyterlab, live_page, scroll_to
+from .people import say_on_train
 
 PATHS = booklet.paths()
 #: How the names of the notebooks begin whose runs are measured: it needs their processor time.
@@ -99,9 +100,7 @@ def the_page_talks(page):
 
     And what the text says of browsers is so.
     """
-    number = next(n for n, cell in enumerate(page.evaluate(CELLS)) if "live_page(" in cell["source"])
-    page.evaluate(SEE, number)
-    port = page.evaluate(ASK, "print(pages.port)").strip()
+    _, port = scroll_to(page, "pages")
     frame = live_page(page, f":{port}/")
     page.evaluate(ASK, "pages.publish('from the kernel')")
     frame.get_by_text("news: 2 from the kernel").wait_for()
@@ -123,17 +122,13 @@ def the_page_talks(page):
 def the_chats_are_live(page):
     """In 16: the page on the train says it once, whatever it takes; the page before the solution is told."""
     for name in ("train", "mine"):
-        port = page.evaluate(ASK, f"print({name}.port)").strip()
-        number = next(n for n, cell in enumerate(page.evaluate(CELLS))
-                      if f"live_page({name}" in cell["source"])  # fmt: skip
-        page.evaluate(SEE, number)
+        _, port = scroll_to(page, name)
         frame = live_page(page, f":{port}/")
         if name == "train":  # the coin: two answers are lost, and no more
             page.evaluate(ASK, "coins = iter([0, 0]); random.random = lambda: next(coins, 1)")
         else:
             frame.get_by_text(re.compile(r"Guest \d+ came")).wait_for()
-        frame.locator("#line").fill("tea, please")
-        frame.locator("#line").press("Enter")
+        say_on_train(frame, "tea, please")
         frame.get_by_text(re.compile(r"try \d+: 200")).wait_for()
         frame.get_by_text(re.compile(r"Guest \d+ said tea, please")).wait_for()
         if name == "train":
@@ -147,10 +142,7 @@ def the_chats_are_live(page):
 def the_kettle_reads_the_letter(page):
     """In 13: a page of another port shows the reader's letter, in the notebook."""
     for name in ("mail", "other"):
-        port = page.evaluate(ASK, f"print({name}.port)").strip()
-        number = next(n for n, cell in enumerate(page.evaluate(CELLS))
-                      if f"live_page({name}" in cell["source"])  # fmt: skip
-        page.evaluate(SEE, number)
+        _, port = scroll_to(page, name)
         frame = live_page(page, f":{port}/")
         # As "run all" shows both at once, the kettle may be there before the reader has logged in.
         frame.locator("#text", has_not_text="(nothing)").wait_for()

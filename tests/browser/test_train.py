@@ -7,6 +7,8 @@ import pytest
 
 import lpws
 
+from .people import say_on_train as say
+
 CHAT = booklet.NOTEBOOKS / "16_build_a_chat.ipynb"
 
 
@@ -17,11 +19,6 @@ def names():
     yield names
     for name in ("train", "mine"):
         names[name].stop()
-
-
-def say(page, text):
-    page.locator("#line").fill(text)
-    page.locator("#line").press("Enter")
 
 
 def lines(page):
