@@ -376,12 +376,13 @@ class Real:
                 # Of a server that was killed; two of these are Python's own (python/cpython#136234).
                 with contextlib.suppress(ConnectionError, AttributeError, TypeError):
                     await client.close()
-            await asyncio.sleep(0)
+            # Its connection lost, nats-py flushes once more what is left, and nobody hears that it cannot.
+            await asyncio.gather(*broker.tasks, return_exceptions=True)
 
 
 class Broker:
     def __init__(self, url):
-        self.url, self.clients = url, []
+        self.url, self.clients, self.tasks = url, [], []
 
     async def connect(self):
         async def quiet(error):
@@ -389,6 +390,7 @@ class Broker:
 
         client = await nats.connect(self.url, allow_reconnect=False, error_cb=quiet)
         self.clients.append(client)
+        self.tasks += client._reading_task, client._flusher_task, client._ping_interval_task
         js = client.jetstream()
         js.kill = client._transport._bare_io_writer.transport.abort  # no goodbye, as after SIGKILL
         return js
