@@ -11,6 +11,7 @@ from leaks import nothing_left_behind
 #: The folder of the tests that drive a browser.
 BROWSER = "tests/browser/"
 LESSONS = "tests/test_lessons.py"
+THROUGH = "tests/test_through.py"
 #: What takes longest begins first, so that no worker is left alone with it at the end.
 FIRST = (BROWSER, "tests/test_environments.py")
 #: Those that are about the processes of the laboratory, or measure them from outside: they start new ones.
@@ -39,7 +40,8 @@ def pytest_xdist_make_scheduler(config, log):
     """A file at a time, as with ``--dist loadfile``, but all of the browser together, and lessons one by one.
 
     They wait most of the time: for pages and kernels, for what a lesson lets happen. Two workers that drive a
-    browser at once would leave the processors idle, and so would one that has all lessons to the end.
+    browser at once would leave the processors idle, and so would one that has all lessons to the end. What
+    goes through a proxy waits even more, and beside a browser it is late: it comes last, a test at a time.
     """
     if config.option.dist != "loadfile":
         return None
@@ -50,6 +52,8 @@ def pytest_xdist_make_scheduler(config, log):
             if nodeid.startswith(BROWSER):
                 return BROWSER
             file, _, test = nodeid.partition("::")
+            if file == THROUGH:
+                return nodeid.partition("[")[0]
             lesson = re.search(r"\[((?:\d\d|[A-Z])_\w+)", test)
             return f"{file} {lesson[1]}" if file == LESSONS and lesson else file
 
@@ -57,6 +61,8 @@ def pytest_xdist_make_scheduler(config, log):
             for scope in reversed(FIRST):
                 if scope in self.workqueue:
                     self.workqueue.move_to_end(scope, last=False)
+            for scope in [scope for scope in self.workqueue if scope.startswith(THROUGH)]:
+                self.workqueue.move_to_end(scope)
             super()._assign_work_unit(node)
 
     return Files(config, log)

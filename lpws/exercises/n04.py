@@ -133,13 +133,15 @@ TASKS = {
         scene=Calls,
     ),
     "lines": Quick(
-        "a\nb",
+        "a\nc",
         {
-            "ab": "two lines stay two lines",
-            "a b": "what stands between two lines of a text?",
-            "b": "the second line does not replace the first",
-            "a\nb\n": "the last line break is taken off again",
-            "a": "the second line belongs to the same event: where is the blank line?",
+            "ac": "two lines stay two lines",
+            "a c": "what stands between two lines of a text?",
+            "c": "the second line of the text does not replace the first",
+            "a\nc\n": "the last line break is taken off again",
+            "a": "the other line belongs to the same event: where is the blank line?",
+            "a\nb\nc": "what does a line say that begins with a colon?",
+            "a\n b\nc": "what does a line say that begins with a colon?",
         },
     ),
     "cut": Quick(
@@ -153,9 +155,10 @@ TASKS = {
     "tabs": Quick(
         6,
         {
-            8: "how many connections does a browser open to one server over HTTP/1.1?",
+            7: "how many connections does a browser open to one server over HTTP/1.1?",
+            8: "how many tabs are left?",
+            5: "who gets the connection of the tab that was closed?",
             1: "each tab has a connection of its own, as long as there are any left",
-            7: "one fewer",
         },
     ),
 }

@@ -137,7 +137,7 @@ def test_a_poll_can_be_cached_and_then_costs_a_304(page):
         until(lambda: seen == [200, 304, 200])
 
 
-# -------------------------------------------------------------- 03: the loop that asks again, in a browser
+# ----------------------------------------------------- 02 and 03: the loops that ask again, in a browser
 
 #: Runs the loop with an answer that is always the same, and a clock that the test holds.
 LOOP = """async ({ code, status, body, overdue }) => {
@@ -188,6 +188,22 @@ def test_the_loop_of_long_polling_asks_at_once_after_a_message_and_after_a_hold(
         assert said["last"] == "/held?cursor=2"
         assert said["first"] == 2, "at once after the first answer, whose like then brings nothing new"
         assert page.evaluate(LOOP, options | {"status": 204, "overdue": True})["first"] > 1
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "cursor", "shown"),
+    [
+        (200, "1 tea\n2 cold\n", 2, ["1 tea", "2 cold"]), (204, "", 0, []), (200, "", 0, []),
+        (500, "1 oops", 0, []), (200, "<!doctype html>", 0, []), (0, "", 0, []),
+    ],
+)  # fmt: skip
+def test_the_loop_of_short_polling_asks_once_per_interval_whatever_comes(page, status, body, cursor, shown):
+    """And shows once what comes twice."""
+    code = javascript("02_short_polling", "/news?cursor=")
+    with lpws.Server(handlers={"/": Front}) as server:
+        page.goto(server.url + "/")
+        said = page.evaluate(LOOP, {"code": code, "status": status, "body": body, "overdue": False})
+        assert said == {"first": 1, "second": 2, "last": f"/news?cursor={cursor}", "shown": shown}
 
 
 # ------------------------------------------- 08: the page that asks, and the browser that answers for it

@@ -131,10 +131,11 @@ def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
 @pytest.mark.parametrize(
     ("task", "answer", "said"),
     [
-        ("04.lines", "a\nb", "✓"), ("04.lines", "ab", "✗ not ab: two lines stay"),
-        ("04.lines", 3, "✗ expected"),
+        ("04.lines", "a\nc", "✓"), ("04.lines", "ac", "✗ not ac: two lines stay"),
+        ("04.lines", 3, "✗ expected"), ("04.lines", "c", "✗ not c: the second line of the text"),
         ("04.cut", 7, "✓"), ("04.cut", 8, "✗ not 8: the browser has not shown"),
-        ("04.tabs", 6, "✓"), ("04.tabs", 8, "✗ not 8: how many connections"),
+        ("04.tabs", 6, "✓"), ("04.tabs", 7, "✗ not 7: how many connections"),
+        ("04.tabs", 5, "✗ not 5: who gets the connection"),
     ],
 )  # fmt: skip
 def test_quick_questions(task, answer, said, capsys):
