@@ -1494,6 +1494,47 @@ def test_a_client_that_goes_while_its_stream_is_written_to_leaves_nothing(lesson
     assert not closed, "so nobody else could have removed the listener"
 
 
+@pytest.mark.parametrize(("returns", "heard"), [(False, ["came", "left"]), (True, ["came"])])
+def test_each_cut_begins_the_patience_anew(chat, monkeypatch, returns, heard):
+    """Else the look that an earlier cut has asked for falls into the next tunnel."""
+    told, timers, tunnels = [], [], []
+
+    async def get(_handler):
+        tunnels.append(asyncio.Event())
+        await tunnels[-1].wait()
+
+    def opened():
+        handler = object.__new__(chat["Present"])
+        handler.get_query_argument = lambda _: "Ada"
+        handler.room = SimpleNamespace(publish=lambda text: told.append(json.loads(text)["kind"]))
+        return asyncio.ensure_future(handler.get())
+
+    async def story():
+        def call_later(_, look, *given):
+            timers.append(asyncio.Handle(look, given, loop))
+            return timers[-1]
+
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "call_later", call_later)
+        for _ in range(3):
+            stream = opened()
+            await asyncio.sleep(0)
+            tunnels[-1].set()
+            await stream
+        last = opened() if returns else asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert [timer.cancelled() for timer in timers] == [True, True, False]
+        timers[-1]._run()
+        assert told == heard
+        for tunnel in tunnels:
+            tunnel.set()
+        await last
+
+    chat["here"].clear()
+    monkeypatch.setattr(chat["Stream"], "get", get)
+    asyncio.run(story())
+
+
 def test_a_stream_sends_what_is_after_its_cursor_now_and_later(chat):
     with lpws.Server(handlers={"/stream": chat["Stream"]}) as server:
         for n in range(1, 6):
