@@ -352,6 +352,8 @@ BRITISH = re.compile(
     r"(?i:colour|centre|behaviour|favourite|neighbour|artefact|licence|labelled(?!by)|modelled|travelled"
     r"|(real|organ|recogn|normal|serial|initial|summar|minim|maxim|optim)is(e|ed|es|ing)\b|\bgrey\b)"
 )
+#: What stands in the name of a file for many.
+WORDS = re.compile("NAME|NN")
 MAPS = [ROOT / "README.md", *(each for folder in ("lpws", "tests") for each in (ROOT / folder).rglob("*.md"))]
 
 
@@ -364,6 +366,14 @@ def test_spelling_is_american(path):
 def test_another_spelling_is_noticed():
     found = BRITISH.finditer("a Grey centre, realised: gray, center, exercise")
     assert [each[0] for each in found] == ["Grey", "centre", "realised"]
+
+
+@pytest.mark.parametrize("path", MAPS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_map_names_files_that_are_there(path):
+    named = re.findall(r"`([\w/]+/|[\w/*]+\.(?:py|js))`", path.read_text(encoding="utf-8"))
+    homes = path.parent, ROOT, ROOT / "lpws", ROOT / "tests", *(ROOT / "tests").glob("*/")
+    missing = [each for each in named if not any(any(home.glob(WORDS.sub("*", each))) for home in homes)]
+    assert missing == []
 
 
 def test_events_have_the_names_of_the_table():
