@@ -64,7 +64,7 @@ def test_a_lesson_names_its_scope_before_it_measures(stem):
     cells = booklet.read(booklet.NOTEBOOKS / f"{stem}.ipynb").cells
     first = next(n for n, cell in enumerate(cells) if "lpws.measure(" in cell.source)
     said = "\n".join(cell.source for cell in cells[:first] if cell.cell_type == "markdown")
-    assert re.search(r"(Everything here|All of it) is (the WebSocket of )?HTTP/1\.1", said)
+    assert re.search(r"(Everything( measured)? here|All of it) is (the WebSocket of )?HTTP/1\.1", said)
 
 
 # ------------------------------------------------------------------- what a poll can have: ETag and 304
