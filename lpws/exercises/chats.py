@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from html import unescape
+from select import select
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -29,6 +30,7 @@ STEP_S = 4.0
 _DRAIN_S = 5.0
 _NAMES = ["Ada", "Ben", "Zoë", "Li Na", "Tom & Jo", "Ömer", "Eve", "Ida", "Max", "O'Hara", "50%", "Bo+Lu"]
 _AGAIN = "what changes when a key is repeated: nothing new is said, and the answer is the old one"
+_VALID = "what a valid post is, whatever its Content-Type, and which method handles it"
 _COUNT = "how messages are numbered: 1, 2, 3 …, including those that say who came and left"
 _CURSOR = "the first message *after* the cursor"
 #: What to think about if a stream brings nothing of a message, or another one first.
@@ -36,27 +38,32 @@ BETWEEN = "what may be said at each `await` between reading the log and starting
 _WHOSE = "whose error it is: writing to a client that has gone raises StreamClosedError, in the writer"
 _FIRST = "how many streams somebody has: with the first they come, with the last they leave"
 _WAKE = "who could wake each stream when something is said"
+_OPEN = "what keeps an answer open: `get` has not returned"
+_CANCELED = "what else waits for a future that is canceled, as `wait_for` does when its time is over"
+#: What Tornado says of a `get` that fails, beside its error, and of one that is canceled.
+_LATE = "Cannot send error response after headers written"
 
 
-def letter(key: Any, name: Any, text: Any) -> bytes:
-    """Body of a post."""
-    return json.dumps({"key": key, "name": name, "text": text}).encode()
+def letter(key: str, name: str, text: str) -> bytes:
+    """Body of a post: as Python's `json.dumps` escapes it, or as JavaScript's `JSON.stringify` does not."""
+    said = json.dumps({"key": key, "name": name, "text": text}, ensure_ascii=key[-1] < "8")
+    return said.encode(errors="backslashreplace")  # half a character is escaped in both
 
 
 def _verbatim(got: Entry, known: Entry) -> str:
     """A hint for whoever brings something else than what was said."""
-    if (got.kind, got.name) != (known.kind, known.name) or got.text is None or known.text is None:
+    if got.kind != known.kind or got.text is None or (got.name != known.name and got.text != known.text):
         return _COUNT
-    if unescape(got.text) == known.text:
+    if got.text != known.text == unescape(got.text):
         return "where a text becomes part of a page: in the browser, with `textContent`"
-    return "what happens to a text between the post and the stream: nothing"
+    return "what happens to a name and a text between the post and the stream: nothing"
 
 
 def _status(status: int, think: str) -> str:
     """A hint for an answer with a status that it should not have."""
     if status == 404:
         return f"the addresses in what `chat` returns: {FORM}"
-    return _WHOSE if status >= 500 else think
+    return _WHOSE if status == 500 else think
 
 
 class Chats:
@@ -88,9 +95,12 @@ class Chats:
 def _rules(made: Any) -> list:
     """The rules in what the reader's function has returned."""
     if not isinstance(made, Application):
-        if not (isinstance(made, dict | list | tuple) and made):
-            raise TypeError(f"your function returned {made!r:.60}, where {FORM} is expected")
-        made = Application([*made.items()] if isinstance(made, dict) else [*made])
+        rules = [*made.items()] if isinstance(made, dict) else made
+        fit = isinstance(rules, list | tuple) and all(isinstance(each, list | tuple | Rule) for each in rules)
+        if not (fit and rules):
+            shown = re.sub(r"<class '[^']*?(\w+)'>", r"\1", repr(made))
+            raise TypeError(f"your function returned {shown:.60}, where {FORM} is expected")
+        made = Application([*rules])
     return made.wildcard_router.rules
 
 
@@ -111,21 +121,13 @@ class Line(Client):
     def post(self, body: bytes, path: str = "/post") -> None:
         """Send a letter, and wait for nothing."""
         self.requests += 1
-        kind = "Content-Type: application/json"
-        self.request(f"POST {path} HTTP/1.1\r\n{kind}\r\nContent-Length: {len(body)}", body)
+        # What a page posts has this type, unless it names another one.
+        kind = "text/plain;charset=UTF-8" if self.requests % 2 else "application/json"
+        self.request(f"POST {path} HTTP/1.1\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}", body)
 
     def is_closed(self) -> bool:
-        """True if the server has closed the connection."""
-        before = self.socket.gettimeout()
-        self.socket.setblocking(False)
-        try:
-            return not self.socket.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        finally:
-            self.socket.settimeout(before)
+        """True if the server has closed the connection, or says what nobody has asked."""
+        return bool(select([self.socket], [], [], 0)[0])
 
 
 class Listener(Client):
@@ -148,8 +150,8 @@ class Listener(Client):
 
     Attributes
     ----------
-    cursor
-        The last message that has come.
+    cursor, said
+        The last message that has come: its number, and the data of its event.
     stalled
         Whether its client reads nothing for the time being.
     may_end
@@ -166,7 +168,7 @@ class Listener(Client):
         self.stalled = self.may_end = self.ended = False
         self.head: dict[str, str] = {}
         self.status = self.received = 0
-        self.body = b""
+        self.body, self.said = b"", ""
         query = query if name is None else {"name": name} | query
         again = f"\r\nLast-Event-ID: {last}" if last is not None else ""
         self.request(f"GET /stream?{urlencode(query)} HTTP/1.1\r\nAccept: text/event-stream{again}")
@@ -202,7 +204,7 @@ class Listener(Client):
             raise Wrong(f"closed the connection of {self.who}", "who ends a stream, and when")
         if not self.head:
             raise Wrong(f"sent nothing to {self.who}, not even the head of a stream",
-                        "what `write` does with its bytes until there is a `flush`")  # fmt: skip
+                        "what waits until there is a `flush`: the head is due at once")  # fmt: skip
         if self.status != 200:
             think = _status(self.status, "what an EventSource does then: it gives up for good")
             raise Wrong(f"answered {self.who} with status {self.status}", think)
@@ -213,13 +215,13 @@ class Listener(Client):
                         "what `get` is to write, and what keeps an answer open")  # fmt: skip
         raise Wrong(f"sent a stream as {kind}", "the Content-Type without which an EventSource gives up")
 
-    def events(self) -> list[tuple[int, Entry]]:
-        """The messages that have come since the last time (HTML standard §9.2.6).
+    def events(self) -> list[tuple[int, str]]:
+        """The events that have come since the last time, as id and data (HTML standard §9.2.6).
 
         Raises
         ------
         Wrong
-            If an event is none of which a page can make something.
+            If an event has no id, or a type.
         """
         *blocks, self.body = self.body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n\n")
         found = []
@@ -237,7 +239,7 @@ class Listener(Client):
             if id is None or not id.isdecimal():
                 raise Wrong(f"sent an event {'without an id' if id is None else f'with the id {id!r:.20}'}",
                             "what an EventSource is to name when it reconnects: a number")  # fmt: skip
-            found.append((int(id), entry(data)))
+            found.append((int(id), data))
         return found
 
 
@@ -284,16 +286,18 @@ class Chat(Scene):
         self.log: list[Entry] = []
         self.said: dict[int, Entry] = {}
         self.strange, self.when = _AGAIN, ""
+        self.open = _OPEN  # what to think about if a stream ends
         self.guests: set[str] = set()  # who has listened
         self.names = iter(self.draw.sample(_NAMES, len(_NAMES)))
         self._keys: dict[str, int] = {}
         self._lines: list[Line] = []
 
     def _heed(self, told: dict[str, Any]) -> None:
-        # That its client has just gone, a stream may learn when it writes; and Tornado says more of it.
-        gone = [error for error in told["errors"] if error.startswith("StreamClosedError")]
-        after = ["Cannot send error response after headers written"] if gone else []
-        told["errors"] = [error for error in told["errors"] if error not in gone + after]
+        # That its client has just gone, a stream may learn when it writes, or when its `get` is canceled.
+        # If that has another reason, its stream ends before its client does.
+        if _LATE in told["errors"]:
+            self.open = _CANCELED
+        told["errors"] = [e for e in told["errors"] if e != _LATE and not e.startswith("StreamClosedError")]
         if told["errors"]:
             raise raised(told["errors"][0], self.when)
         super()._heed(told)
@@ -376,9 +380,9 @@ class Chat(Scene):
     def answered(self, answer: Answer, key: str, entry: Entry, when: str) -> int:
         """Id in the answer to a post, entered in the books."""
         if not 200 <= answer.status < 300:
-            think = self.strange if key in self._keys else "what a valid post is, and which method handles it"
-            think = _status(answer.status, think)
-            raise Wrong(f"answered a post of {entry}{when} with status {answer.status}", think)
+            think = self.strange if key in self._keys or self.strange != _AGAIN else _VALID
+            raise Wrong(f"answered a post of {entry}{when} with status {answer.status}",
+                        _status(answer.status, think))  # fmt: skip
         try:
             id = json.loads(answer.body)["id"]
         except (ValueError, TypeError, KeyError):
@@ -387,7 +391,7 @@ class Chat(Scene):
             raise Wrong(f"answered a post with {answer.body[:60]!r}",
                         'what the page wants to know: {"id": 7}, the number of its message')  # fmt: skip
         if key not in self._keys and id in self._keys.values():
-            raise Wrong(f"answered a post of {entry} with id {id}, which has another key",
+            raise Wrong(f"answered a post of {entry}{when} with id {id}, which has another key",
                         "two posts with the same words: a retry is known by its key alone")  # fmt: skip
         if (before := self._keys.setdefault(key, id)) != id:
             other = f"one with the same key with id {before}"
@@ -466,15 +470,14 @@ class Chat(Scene):
         self.read()
         for listener in self.streams:
             listener.begun()
-            for id, entry in listener.events():
-                self._enter(listener, id, entry)
-                listener.cursor = id
+            for id, data in listener.events():
+                self._enter(listener, id, entry(data))
+                listener.cursor, listener.said = id, data
             if listener.ended and listener.may_end:
                 listener.leave()
                 self.back(listener, listener.think)
             elif listener.ended:
-                raise Wrong(f"ended the stream of {listener.who}, after message {listener.cursor}",
-                            "what keeps an answer open: `get` has not returned")  # fmt: skip
+                raise Wrong(f"ended the stream of {listener.who}, after message {listener.cursor}", self.open)
 
     def _enter(self, listener: Listener, id: int, entry: Entry) -> None:
         due = listener.cursor + 1
@@ -487,7 +490,9 @@ class Chat(Scene):
             think = listener.think or (f"{_CURSOR}, and {BETWEEN}" if due == listener.begin + 1 else BETWEEN)
             raise Wrong(f"sent message {id} to {listener.who}, where {due} was due", think)
         if (known := self.at(id) or entry) != entry:
-            raise Wrong(f"sent {entry} as message {id}, which was {known}", _verbatim(entry, known))
+            same = f"{entry}" == f"{known}"
+            sent, was = (f"{each.name!r}: {each}" if same else each for each in (entry, known))
+            raise Wrong(f"sent {sent} as message {id}, which was {was}", _verbatim(entry, known))
         if id > len(self.log):
             self._check(id, entry)
             self.log.append(entry)

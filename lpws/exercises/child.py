@@ -173,8 +173,7 @@ class Child:
     def do_written(self, order: Order) -> None:
         """Tell of each connection how many bytes were written, whether more wait, and whether it ended."""
         self.result = {
-            port: (stream.written, stream.writing(), stream.closed())
-            for port, stream in self.server.streams.items()
+            port: (stream.written, stream.writing(), stream.closed()) for port, stream in self.server.streams
         }
 
     def do_census(self, order: Order) -> None:
@@ -245,15 +244,24 @@ class _Application(Application):
 class _Server(HTTPServer):
     """Counts the requests that have arrived, the bytes written and the connections that have ended."""
 
-    arrived = closed = 0
+    arrived = 0
 
     def initialize(self, *given: Any, **options: Any) -> None:
         super().initialize(*given, **options)
-        self.streams: dict[int, Any] = {}  # a client's port → its connection
+        self.streams: list[tuple[int, Any]] = []  # each connection, after its client's port
+
+    @property
+    def closed(self) -> int:
+        # Tornado calls `on_close` for a WebSocket at once, and never if an `on_connection_close` raises.
+        return sum(stream.done or stream.closed() for _, stream in self.streams)
+
+    def on_close(self, server_conn: Any) -> None:
+        super().on_close(server_conn)
+        server_conn.stream.done = True
 
     def handle_stream(self, stream: Any, address: tuple) -> None:
-        self.streams[address[1]] = stream
-        stream.written, write = 0, stream.write_to_fd
+        self.streams.append((address[1], stream))
+        stream.done, stream.written, write = False, 0, stream.write_to_fd
 
         def written(data: memoryview) -> int:
             count = write(data)
@@ -266,10 +274,6 @@ class _Server(HTTPServer):
         stream.set_nodelay(True)
         stream.set_nodelay = lambda value: None  # Tornado turns it off again after each response
         super().handle_stream(stream, address)
-
-    def on_close(self, server_conn: object) -> None:
-        super().on_close(server_conn)
-        self.closed += 1
 
 
 class _Beginning(io.FileIO):
@@ -297,7 +301,9 @@ class _Log(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             self._child.note(error)
-        elif record.name != "asyncio" or "destroyed" not in record.getMessage():
+        elif record.name.startswith("tornado") or (
+            record.name == "asyncio" and "destroyed" not in record.getMessage()
+        ):  # and not what the program itself has to say
             self._child.errors.append(record.getMessage().partition("\n")[0][:300])
 
 

@@ -19,6 +19,7 @@ MOST = {"key": 64, "name": 24, "text": 1000}
 TEXTS = [
     *("one line\nand another", "a\r\nb\rc", "x\n\nid: 99\ndata: {}\n\n", " spaces, and a tab\t"),
     *("</script><script>alert(1)</script>", "\"quoted\" \\ and 'quoted'", "&amp; <b>tea</b>", "{}", "null"),
+    *(" ", "cafe\u0301, as an e and an accent"),
     "déjà vu ☕ 日本 \N{WOMAN}\N{ZERO WIDTH JOINER}\N{PERSONAL COMPUTER}\u2028\x00",
 ]
 #: By when [s] all know that somebody left: ten seconds, and slack for a timer.
@@ -63,8 +64,8 @@ def listens(chat: Chat) -> None:
 def once(chat: Chat) -> None:
     chat.join(next(chat.names))
     words, keys = chat.text(), [chat.key() for _ in range(6)]
-    for key in keys:
-        chat.say("Ada", words, key)
+    for key in [*keys, f" {keys[0]} "]:
+        chat.say("Ada", words, key, f" with the key {key!r}")
         for _ in range(chat.draw.randrange(1, 3)):
             chat.say("Ada", words, key, " that came again, since its answer was lost,")
     chat.hear()
@@ -78,7 +79,9 @@ def once(chat: Chat) -> None:
     [answer] = chat.post(letter(keys[0], "Bob", "something else"), when=when)
     chat.answered(answer, keys[0], Entry("said", "Ada", words), when)
     chat.hear()
-    chat.strange = "each `await` between looking up the key and writing it down"
+    chat.strange = (
+        "each `await` between looking up the key and writing it down: all get the first one's number"
+    )
     for times in (2, 2, 3, 2):
         said = (chat.key(), "Ada", chat.text())
         chat.talk(*[said] * times, when=f" that came {times} times at the same moment")
@@ -92,21 +95,17 @@ def resumes(chat: Chat) -> None:
     for begin in (chat.draw.randrange(1, 9), chat.draw.randrange(10, 14), 15):
         chat.join(next(chat.names), begin)
         chat.hear()
-    last = len(chat.log) - chat.draw.randrange(4)
-    who = f"a client that came back with Last-Event-ID: {last} and its old cursor=2"
-    chat.join(next(chat.names), last, who, _HEADER, last, cursor=2)
-    chat.hear()
-    for nonsense in (
-        "abc",
-        "",
-        "²",
-        -1,
-        -chat.draw.randrange(2, 9),
-        len(chat.log) + chat.draw.randrange(9, 50),
-    ):
-        chat.when = f", when a client came with cursor={nonsense}"
-        who = f"a client that came with cursor={nonsense} to a log of {len(chat.log)} messages"
-        chat.join(next(chat.names), 0, who, _NONSENSE, cursor=nonsense)
+    for old in (2, len(chat.log)):
+        last = len(chat.log) - chat.draw.randrange(2, 5)
+        who = f"a client that came back with Last-Event-ID: {last} and its old cursor={old}"
+        chat.join(next(chat.names), last, who, _HEADER, last, cursor=old)
+        chat.hear()
+    name, newest = next(chat.names), len(chat.log)
+    further = newest + chat.draw.randrange(9, 50), -chat.draw.randrange(2, 9), "9" * 5000
+    for nonsense in (newest + 1, "abc", "", "²", "inf", -1, *further):
+        chat.when = f", when a client came with cursor={nonsense!s:.20}"
+        who = f"a client that came with cursor={nonsense!s:.20} to a log of {len(chat.log)} messages"
+        chat.join(name, 0, who, _NONSENSE, cursor=nonsense)
         chat.hear()
     last = len(chat.log) + chat.draw.randrange(5, 50)
     chat.when = f", when an EventSource came back with Last-Event-ID: {last}"
@@ -119,16 +118,18 @@ def resumes(chat: Chat) -> None:
 
 
 def verbatim(chat: Chat) -> None:
-    chat.join(next(chat.names))
+    listener = chat.join(next(chat.names))
     for text in TEXTS:
         chat.when = f", when somebody said {text!r}"
         chat.say(chat.draw.choice(['"Ben"\n', "<Ada>", "Zoë"]), text)
         chat.hear()
-    said = chat.key(), "Ada", chat.text()
-    further = json.loads(letter(*said)) | {"kind": "left", "id": 99, "log": []}
+    key, name, text = chat.key(), "Ömer", TEXTS[-1]
+    further = {"kind": "left", "id": 99, "log": [key], "key": key, "name": name, "text": text}
     try:
-        chat.answered(*chat.post(json.dumps(further).encode()), said[0], Entry("said", *said[1:]), "")
+        chat.answered(*chat.post(json.dumps(further).encode()), key, Entry("said", name, text), "")
         chat.hear()
+        if key in listener.said:
+            raise Wrong("sent everybody more than a name and a text", "")
     except Wrong as wrong:
         raise Wrong(f"{wrong.happened}, when the post had further fields, such as a kind", _FIELDS) from None
     # Half of a character, which JSON can name and UTF-8 cannot: it may be refused, but not stay in the log.
@@ -150,7 +151,8 @@ def refuses(chat: Chat) -> None:
         except Wrong as wrong:
             longest = f"what is the longest allowed: 1 to {most} characters include {most}, and are not bytes"
             raise Wrong(wrong.happened, longest) from None
-    wrong_ones: dict[str, Any] = {f"the JSON {json.dumps(body)}": body for body in ([], "tea", 7, None)}
+    no_objects = [], [*good.items()], "tea", 7, None
+    wrong_ones: dict[str, Any] = {f"the JSON {json.dumps(body)}": body for body in no_objects}
     for field, most in MOST.items():
         for size in (most + 1, 30 * most):
             wrong_ones[f"a {field} of {size:,} characters"] = good | {field: size * "é"}
@@ -158,8 +160,9 @@ def refuses(chat: Chat) -> None:
             wrong_ones[f"the {field} {json.dumps(value)}"] = good | {field: value}
         wrong_ones[f"no {field}"] = {name: value for name, value in good.items() if name != field}
     bodies = {what: json.dumps(body).encode() for what, body in wrong_ones.items()}
-    broken = b"", b"tea", json.dumps(good).encode()[:-2], b"\xff\xfe", b"key=1&name=Ada&text=tea"
-    bodies |= {f"{body!r:.60}, which is no JSON": body for body in broken}
+    latin = json.dumps(good | {"text": "ça va"}, ensure_ascii=False).encode("latin-1")
+    broken = b"", b"tea", json.dumps(good).encode()[:-2], b"key=1&name=Ada&text=tea", 100_000 * b"["
+    bodies |= {f"{body!r:.70}, which is no JSON in UTF-8": body for body in (*broken, b"\xff\xfe", latin)}
     for what in chat.draw.sample([*bodies], len(bodies)):
         shown = f", when somebody posted {what}"
         try:
@@ -225,8 +228,14 @@ def presence(chat: Chat) -> None:
     chat.hold()
     for listener in chat.streams[1:]:
         listener.leave()
-    chat.settle(LEFT_S)
-    company(chat, "several who leave at the same moment, and how soon `left` is to follow")
+    restless = next(chat.names)
+    for _ in range(15):
+        stream = chat.join(restless)
+        chat.settle(LEFT_S / 15)
+        stream.leave()
+        chat.settle()
+    chat.join(restless)
+    company(chat, "several who leave at once, others who come and go then, and how soon `left` is to follow")
 
 
 def leaves(chat: Chat) -> None:
@@ -303,17 +312,19 @@ def crowd(chat: Chat) -> None:
 
 
 def begins_anew(chat: Chat) -> None:
-    line = chat.line()
-    for _ in range(2):
-        line.post(letter(chat.key(), "Ada", chat.text()), "/before/post")
+    line, key = chat.line(), chat.key()
+    chat.client().request("GET /before/stream?name=Ada HTTP/1.1")
+    chat.settle()
+    for each in (chat.key(), key):
+        line.post(letter(each, "Ada", "tea"), "/before/post")
         chat.answers(line)
-    think = "where log and keys live: in the function, or beside it"
-    if (id := chat.say("Ada", chat.text())) != 1:
+    think = "where log, keys and names live: in the function, or beside it"
+    if (id := chat.say("Ada", chat.text(), key)) != 1:
         raise Wrong(
             f"called a message {id} that was the first of a chat, after two posts in another one", think
         )
-    chat.join(next(chat.names), think=think)
-    chat.hear()
+    chat.join("Ada", think=think)
+    company(chat, think)
 
 
 def forgets(chat: Chat) -> None:
@@ -326,6 +337,7 @@ def forgets(chat: Chat) -> None:
         stream = chat.join(name)
         chat.hear()
         stream.leave()
+        chat.settle()
     chat.settle(LEFT_S)
     chat.say("Ada", chat.text())
     chat.hear()
@@ -402,6 +414,7 @@ TASKS = {
             2: "that is true of a stream, or of a held request; here the answer has just left",
             1: "the message first has to get to the server",
             5: "how many times does the message cross? And what does it wait for in between?",
+            6: "are the connections not open already?",
         },
     ),
 }

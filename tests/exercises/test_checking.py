@@ -63,6 +63,7 @@ HARMLESS = {
         "import builtins, json, pickle, os\n"
         "        builtins.print = json.dumps = pickle.dumps = pickle.loads = os._exit = None"
     ),
+    "an error in its own log": doing("import logging; logging.error('nobody has news')"),
     "a closed output": doing("import sys, os; sys.stdout.close() if not sys.stdout.closed else 0"),
     "names of the kernel": doing("list(); str(3)", "list = print = json = dict\n"),
 }

@@ -258,6 +258,9 @@ WRONG = {
     ),
     "an error": ([('int(self.get_query_argument("cursor"))', 'int(self.get_query_argument("curser"))')],
                  "status 400"),
+    "an error when a client goes": (
+        [('if hasattr(self, "woken")', "if self.woken_up")], "raised AttributeError: 'Held'",
+    ),
     "a mistake": ([("self.answer(self.room", "self.answers(self.room")], "raised AttributeError: 'Held'"),
     "a listener that is never awaited": ([("def wake", "async def wake")], "which nobody awaits"),
 }  # fmt: skip

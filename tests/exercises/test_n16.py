@@ -5,6 +5,7 @@ import random
 
 import pytest
 from cells import assert_caught, assert_harmless, assert_hinted, assert_says, edited, is_right, made, verdict
+from tornado.web import RequestHandler
 
 from lpws.exercises import n16
 from lpws.exercises.chats import Chat, Chats
@@ -37,7 +38,7 @@ def chat():
             try:
                 said = json.loads(self.request.body)
                 key, name, text = said["key"], said["name"], said["text"]
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, RecursionError):
                 raise HTTPError(400) from None
             checked(key, 64), checked(name, 24), checked(text, 1000)
             if key not in ids:  # and no `await` until it is
@@ -91,6 +92,10 @@ LEFT = """                if name not in here:
 NEWS = """                    if cursor == len(log):  # nothing came meanwhile
                         await news.wait()
 """
+TASK = "            self.task = asyncio.current_task()\n"
+BODY = "json.loads(self.request.body)"
+WAITS = "await news.wait()"
+CLOSES = "news.set(), news.clear()  # now `flush` finds it closed"
 #: Streams with a queue each, which is filled where the log grows.
 QUEUES = edited(
     CHAT,
@@ -215,7 +220,7 @@ class Post(Handler):
     def post(self):
         try:
             letter = json.loads(self.request.body.decode())
-        except ValueError:
+        except (ValueError, RecursionError):
             letter = None
         if not isinstance(letter, dict):
             self.set_status(400)
@@ -377,6 +382,32 @@ GOOD = {
         CHAT,
         ("await news.wait()", "await asyncio.sleep(0.05)"),
     ),
+    "cancels its `get`": edited(
+        CHAT,
+        ("            here.append(name)\n", "            here.append(name)\n" + TASK),
+        ("            except StreamClosedError:\n", "            finally:\n"),
+        ("news.set(), news.clear()  # now `flush` finds it closed", "self.task.cancel()"),
+    ),
+    "cancels a task that its `get` awaits": edited(
+        CHAT,
+        ("async def get(self):", "async def serve(self):"),
+        ("            except StreamClosedError:\n", "            finally:\n"),
+        (
+            "        def on_connection",
+            "        async def get(self):\n"
+            "            self.task = asyncio.create_task(self.serve())\n"
+            "            await self.task\n\n        def on_connection",
+        ),
+        ("news.set(), news.clear()  # now `flush` finds it closed", "self.task.cancel()"),
+    ),
+    "keeps a log of its own": edited(
+        CHAT,
+        (
+            "            except StreamClosedError:\n",
+            "            except StreamClosedError:\n"
+            "                __import__('logging').error('a client has gone: %s', name)\n",
+        ),
+    ),
 }
 
 
@@ -518,7 +549,7 @@ WRONG = {
         "raised ",
     ),
     "broken JSON only": (
-        [("(ValueError, TypeError, KeyError)", "ValueError")],
+        [("(ValueError, TypeError, KeyError, RecursionError)", "ValueError")],
         ", when somebody posted",
     ),
     "an error of the server": ([("HTTPError(400) from", "HTTPError(500) from")], "what anybody may post"),
@@ -599,7 +630,10 @@ WRONG = {
         ],
         "which is newer",
     ),
-    "whole numbers only": ([(CURSOR, "min(int(last), len(log))")], "raised ValueError"),
+    "whole numbers only": (
+        [(CURSOR, "int(last) if 0 <= int(last) <= len(log) else 0")],
+        "raised ValueError",
+    ),
     "a cursor ahead": (
         [(CURSOR, "int(last) if last.isdecimal() else 0"), ("== len(log)", ">= len(log)")],
         "an impossible cursor",
@@ -670,6 +704,106 @@ WRONG = {
     "an error at the start": ([("log, ids, here", "log, ids = here")], "raised "),
 }
 del WRONG["as texts"]
+WRONG |= {
+    "Latin-1": (
+        [(BODY, 'json.loads(self.request.body.decode("latin-1"))')],
+        "the post and the stream: nothing",
+    ),
+    "what is no UTF-8 is replaced": (
+        [(BODY, 'json.loads(self.request.body.decode("utf-8", "replace"))')],
+        "what anybody may post",
+    ),
+    "a list of pairs": ([(BODY, f"dict({BODY})")], "what anybody may post"),
+    "brackets in brackets": ([(", RecursionError)", ")")], "raised RecursionError"),
+    "one Content-Type only": (
+        [
+            (
+                CHECKS,
+                CHECKS
+                + "\n            if 'json' not in self.request.headers['Content-Type']: raise HTTPError(400)",
+            )
+        ],
+        "whatever its Content-Type",
+    ),
+    "the key goes out": ([("text=text)", "text=text, key=key)")], "which fields of a post go into the log"),
+    "all but the key goes out": (
+        [(SAYS, "del said['key']\n                ids[key] = tell(**said | {'kind': 'said'})")],
+        "which fields of a post go into the log",
+    ),
+    "the key is stripped": ([(CHECKS, CHECKS + "\n            key = key.strip()")], "known by its key alone"),
+    "no blanks": ([("0 < len(text)", "0 < len(text.strip())")], "what a valid post is"),
+    "normalizes": (
+        [("text=text", "text=__import__('unicodedata').normalize('NFC', text)")],
+        "the post and the stream: nothing",
+    ),
+    "a 503 for the second": (
+        [
+            (
+                SAYS,
+                "ids[key] = None\n                await asyncio.sleep(0.01)\n                "
+                + SAYS
+                + "\n            if ids[key] is None: raise HTTPError(503)",
+            ),
+            ("def post", "async def post"),
+        ],
+        "all get the first one's number",
+    ),
+    "the larger cursor": (
+        [
+            (
+                'last = self.request.headers.get("Last-Event-ID", last)',
+                'last = max(last, self.request.headers.get("Last-Event-ID", ""), key=lambda n: n.zfill(9))',
+            )
+        ],
+        "which is newer",
+    ),
+    "comes before it looks at the cursor": (
+        [
+            ("            here.append(name)\n" + CAME, ""),
+            (
+                "            last = self.get_query",
+                "            here.append(name)\n" + CAME + "            last = self.get_query",
+            ),
+        ],
+        "an impossible cursor",
+    ),
+    "infinity": (
+        [
+            (
+                f"            cursor = {CURSOR}\n",
+                "            try:\n                cursor = int(float(last))\n"
+                "            except ValueError:\n                cursor = 0\n"
+                "            cursor *= 0 <= cursor <= len(log)\n",
+            )
+        ],
+        "when a client came with cursor=inf",
+    ),
+    "digits without end": (
+        [(CURSOR, "int(last) if last.isdecimal() and int(last) <= len(log) else 0")],
+        "when a client came with cursor=9999",
+    ),
+    "an error when a client goes": ([(CLOSES, "news.sett()")], "raised AttributeError: 'Event' object"),
+    "`wait_for` on what all share": (
+        [
+            ("asyncio.Event()", "[]"),
+            (
+                "        news.set(), news.clear()  # wakes all who wait just now\n",
+                "        while news:\n            (future := news.pop()).done() or future.set_result(None)\n",
+            ),
+            (
+                WAITS,
+                "if not news or news[0].done():\n"
+                "                            news[:] = [asyncio.get_running_loop().create_future()]\n"
+                "                        try:\n"
+                "                            await asyncio.wait_for(news[0], 1)\n"
+                "                        except asyncio.TimeoutError:\n"
+                "                            pass",
+            ),
+            (CLOSES, "pass"),
+        ],
+        "what else waits for a future that is canceled",
+    ),
+}
 
 
 @pytest.mark.parametrize(("changes", "hint"), WRONG.values(), ids=WRONG)
@@ -769,16 +903,59 @@ def test_who_goes_while_somebody_speaks_is_a_ghost_in_books_that_tornado_is_to_c
         assert "never calls `on_connection_close`" in wrong
 
 
-@pytest.mark.parametrize("source", [GLOBAL, "log, ids, here = [], {}, []\n" + edited(
-    CHAT, ("log, ids, here, news = [], {}, [], ", "news = "))])  # fmt: skip
+STATE = "log, ids, here, news = [], {}, [], "
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        GLOBAL,
+        "log, ids, here = [], {}, []\n" + edited(CHAT, (STATE, "news = ")),
+        "ids = {}\n" + edited(CHAT, (STATE, "log, here, news = [], [], ")),
+        edited(CHAT, (STATE, "log, here, news = [], [], "), ("def chat()", "def chat(ids={})")),
+        "here = []\n" + edited(CHAT, (STATE, "log, ids, news = [], {}, ")),
+    ],
+    ids=["everything", "log, keys and names", "keys", "keys by default", "names"],
+)
 def test_a_chat_that_is_the_same_each_time_is_no_new_one(source, capsys):
     [wrong] = [line for line in verdict("16.chat", made(source, "chat"), capsys) if line.startswith("✗")]
-    assert wrong.endswith("where log and keys live: in the function, or beside it")
+    assert wrong.endswith("where log, keys and names live: in the function, or beside it")
 
 
-def test_left_may_not_come_too_late(capsys):
-    late = edited(GOOD["waits before it says that somebody left"], ("call_later(5,", "call_later(12,"))
-    assert_hinted("16.chat", made(late, "chat"), "how soon `left` is to follow", capsys)
+#: Of those that wait before they say that somebody left.
+WRONG_WAITS = {
+    "twelve seconds": ([("call_later(5,", "call_later(12,")], "how soon `left` is to follow"),
+    "one timer for all": (
+        [
+            (
+                "asyncio.get_running_loop().call_later(5, leaves, name)",
+                "[old.cancel() for old in timers]\n"
+                "                timers[:] = [asyncio.get_running_loop().call_later(3, leave)]",
+            ),
+            (
+                "    def leaves",
+                "    timers, leave = [], lambda: [leaves(name) for name in list(present)]\n\n    def leaves",
+            ),
+        ],
+        "others who come and go",
+    ),
+    "no head without news": (
+        [
+            ("for data in log[cursor:]:", "due = log[cursor:]\n                    for data in due:"),
+            (
+                "await self.flush()  # as",
+                "if due or self.request.connection.stream.closed(): await self.flush()  # as",
+            ),
+        ],
+        "the head is due at once",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "hint"), WRONG_WAITS.values(), ids=WRONG_WAITS)
+def test_a_wrong_chat_that_waits_gets_the_hint_that_fits(changes, hint, capsys):
+    chat = edited(GOOD["waits before it says that somebody left"], *changes)
+    assert_hinted("16.chat", made(chat, "chat"), hint, capsys)
 
 
 HOSTILE = {
@@ -902,7 +1079,8 @@ def test_whoever_has_begun_hears_of_the_first_step_and_of_the_next(capsys):
         (lambda: 7, "returned 7"),
         (lambda: {}, "returned {}"),
         (lambda: {"/post": "x y"}, "✗"),
-        (lambda: ["/post"], "raised"),
+        (lambda: ["/post"], "returned ['/post'], where"),
+        (lambda: (RequestHandler, Chat), "returned (RequestHandler, Chat), where"),
     ],
 )
 def test_what_is_no_chat_is_told_what_is_expected(thing, said, capsys):
@@ -930,6 +1108,7 @@ def test_the_same_program_gets_the_same_verdict(capsys):
         ("typed", 2, "✗ not 2: that is true of a stream"),
         ("typed", 1, "✗ not 1: the message first"),
         ("typed", 5, "✗ not 5: how many times"),
+        ("typed", 6, "✗ not 6: are the connections not open"),
         ("typed", -1, "✗ not -1"),
     ],
 )
