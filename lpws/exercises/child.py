@@ -172,9 +172,13 @@ class Child:
 
     def do_written(self, order: Order) -> None:
         """Tell of each connection how many bytes were written, whether more wait, and whether it ended."""
-        self.result = {
-            port: (stream.written, stream.writing(), stream.closed()) for port, stream in self.server.streams
-        }
+        streams = self.server.streams
+
+        def look() -> bool:  # at rest: a handler that goes on in the next turn may have more to write
+            self.result = {port: (each.written, each.writing(), each.closed()) for port, each in streams}
+            return True
+
+        order.seen = look
 
     def do_census(self, order: Order) -> None:
         """Count the requests that are still in memory."""

@@ -1028,6 +1028,17 @@ def test_nobody_can_connect_to_a_program_that_has_ended(act):
         chat.join("Ada") if act == "join" else chat.line()
 
 
+def test_what_is_written_is_told_when_the_server_rests():
+    """And not in the midst of it, as if that were all."""
+    with Program(Chats(to_bytes(made(CHAT, "chat")))) as program, Chat(program, random.Random(1)) as chat:
+        chat.hold()
+        stream = chat.join("Ada")
+        count, waits, closed = program.tell("written")["result"][stream.address]
+    assert count > 0
+    assert not waits
+    assert not closed
+
+
 STUB = """
 import asyncio, json
 from tornado.web import HTTPError, RequestHandler
