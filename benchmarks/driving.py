@@ -304,7 +304,9 @@ def rows(small: bool = False) -> Iterator[Row]:
     answered, server, clients = zip(*limit, strict=True)
     yield middle("at the limit of the kernel's server: requests", answered, "/s")
     yield middle("at the limit of the kernel's server: the server, of a core", server, "")
-    yield middle("at the limit of the kernel's server: the fleet, of a core", clients, "", ("at most", 0.2))
+    each = [share / (requests / 5000) for requests, share in zip(answered, clients, strict=True)]
+    what = "at the limit of the kernel's server: the fleet, of a core per 5,000 requests/s"
+    yield middle(what, each, "", ("at most", 0.2))
 
 
 if __name__ == "__main__":
