@@ -77,6 +77,8 @@ def test_before_the_solution_the_page_says_who_comes_and_leaves_and_what_was_ref
             bob.reload()
             me = bob.evaluate("me")
         ada.get_by_text(f"{me} came").wait_for()
+        assert bob.locator("#line").get_attribute("maxlength") == "1000"
+        bob.evaluate("line.removeAttribute('maxlength')")
         say(bob, "x" * 1001)
         bob.get_by_text("try 1: 400").wait_for()
         say(bob, "tea is ready")
