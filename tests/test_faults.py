@@ -16,6 +16,7 @@ import textwrap
 import threading
 import time
 import types
+from collections import Counter
 from dataclasses import replace
 from errno import EADDRINUSE
 from io import BytesIO
@@ -492,12 +493,12 @@ def test_a_cut_link(transport, nothing_left):
     run = lpws.measure(transport, work, replace(LINK, cut_at_s=0.25))
     assert faults_after_a_cut(run) == []
     assert not run.log
-    closed = [event[0] for event in run.events if event[1:3] == ("closed", "client")]
-    opened = [event[0] for event in run.events if event[1:3] == ("opened", "client")]
-    there = sum(t < 0.25 for t in opened)
-    assert sum(t < 0.5 for t in closed) >= there
+    opened = [event for event in run.events if event[1:3] == ("opened", "client")]
     if (transport.persistent or transport.keep_alive) and not transport.at_random:
-        assert there >= work.clients
+        assert sum(event[0] < 0.25 for event in opened) >= work.clients
+        # Whenever they learn of it on a busy machine: all have to connect again, for what comes afterwards.
+        times = Counter(event[3] for event in opened)
+        assert [number for number in range(work.clients) if times[number] >= 2] == [*range(work.clients)]
 
 
 @pytest.mark.parametrize("transport", FAULTY, ids=repr)
