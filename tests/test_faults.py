@@ -498,7 +498,7 @@ def test_a_cut_link(transport, nothing_left):
         assert sum(event[0] < 0.25 for event in opened) >= work.clients
         # Whenever they learn of it on a busy machine: all have to connect again, for what comes afterwards.
         times = Counter(event[3] for event in opened)
-        assert [number for number in range(work.clients) if times[number] >= 2] == [*range(work.clients)]
+        assert min(times[number] for number in range(work.clients)) >= 2
 
 
 @pytest.mark.parametrize("transport", FAULTY, ids=repr)

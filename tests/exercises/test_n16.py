@@ -125,7 +125,7 @@ QUEUES = edited(
 
 """,
     ),
-    ("news.set(), news.clear()  # now `flush` finds it closed", "self.queue.put_nowait(None)"),
+    (CLOSES, "self.queue.put_nowait(None)"),
 )
 FILLS = QUEUES[
     QUEUES.index("            for number, data in enumerate") : QUEUES.index("            queues.append")
@@ -162,7 +162,7 @@ WRITES = edited(
 
 """,
     ),
-    ("news.set(), news.clear()  # now `flush` finds it closed", "self.gone.set()"),
+    (CLOSES, "self.gone.set()"),
 )
 #: As one writes it first: whoever goes is crossed off where Tornado says so.
 BOOKS = edited(
@@ -173,7 +173,7 @@ BOOKS = edited(
     ),
     (ENDS, "            except StreamClosedError:\n                pass\n\n"),
     (
-        "news.set(), news.clear()  # now `flush` finds it closed",
+        CLOSES,
         """here.remove(self.name)
             if self.name not in here:
                 tell("left", self.name)""",
@@ -386,7 +386,7 @@ GOOD = {
         CHAT,
         ("            here.append(name)\n", "            here.append(name)\n" + TASK),
         ("            except StreamClosedError:\n", "            finally:\n"),
-        ("news.set(), news.clear()  # now `flush` finds it closed", "self.task.cancel()"),
+        (CLOSES, "self.task.cancel()"),
     ),
     "cancels a task that its `get` awaits": edited(
         CHAT,
@@ -398,7 +398,7 @@ GOOD = {
             "            self.task = asyncio.create_task(self.serve())\n"
             "            await self.task\n\n        def on_connection",
         ),
-        ("news.set(), news.clear()  # now `flush` finds it closed", "self.task.cancel()"),
+        (CLOSES, "self.task.cancel()"),
     ),
     "keeps a log of its own": edited(
         CHAT,
@@ -680,7 +680,7 @@ WRONG = {
         [
             (
                 "        def on_connection_close(self):\n"
-                "            news.set(), news.clear()  # now `flush` finds it closed\n",
+                f"            {CLOSES}\n",
                 "",
             )
         ],
