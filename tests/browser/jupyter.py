@@ -168,17 +168,18 @@ SEE = """async (number) => {
   await cell.ready;
   const seen = [];
   for (const node of cell.node.querySelectorAll(".jp-OutputArea-output")) {
-    node.scrollIntoView({ block: "nearest" });
-    const picture = node.querySelector("img");
-    await picture?.decode();
-    await drawn();
-    // A film plays in a frame, in place of its picture, and has the same words as its title.
-    const film = node.querySelector("iframe");
-    // JupyterLab draws what is scrolled to when it gets to it: within 1,200 frames, or twenty seconds. What
-    // it draws above may push this out of sight meanwhile.
-    for (let n = 0; n < 600 && (picture || film) && !box(picture) && !box(film); n++) {
-      node.scrollIntoView({ block: "nearest" });
+    let picture, film;
+    // JupyterLab draws what is scrolled to when it gets to it: within 1,200 frames, or twenty seconds. To the
+    // middle, for at the upper edge the browser keeps in place what is below: a figure that is drawn there
+    // grows out of sight, where it is no longer drawn, and so on.
+    for (let n = 0; n < 600; n++) {
+      node.scrollIntoView({ block: "center" });
+      picture = node.querySelector("img");
+      await picture?.decode();
       await drawn();
+      // A film plays in a frame, in place of its picture, and has the same words as its title.
+      film = node.querySelector("iframe");
+      if (!(picture || film) || box(picture) || box(film)) break;
     }
     const [words, described] = [node.innerText, picture?.alt ?? film?.title ?? ""];
     seen.push({ words, described, picture: box(picture), frame: box(node.querySelector("iframe, object")) });
