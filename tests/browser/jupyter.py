@@ -169,9 +169,9 @@ SEE = """async (number) => {
   const seen = [];
   for (const node of cell.node.querySelectorAll(".jp-OutputArea-output")) {
     let picture, film;
-    // JupyterLab draws what is scrolled to when it gets to it: within 1,200 frames, or twenty seconds. What it
-    // draws around may push this out of sight meanwhile, and where it was asked to the nearest edge each time,
-    // on a busy machine one figure in hundreds stayed just above the edge to the end: so to another place.
+    // JupyterLab draws what is scrolled to when it gets to it: within 1,200 frames, or twenty seconds. What
+    // it draws around may push this out of sight meanwhile. Where it was asked to the nearest edge each time,
+    // on a busy machine one figure in hundreds stayed just above that edge to the end: so to another place.
     for (let n = 0; n < 600; n++) {
       node.scrollIntoView({ block: ["center", "start", "end"][n % 3] });
       picture = node.querySelector("img");
