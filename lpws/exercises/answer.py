@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numbers
+import operator
 from collections.abc import Mapping
 from typing import Any
 
 
-def verdict(answer: Any, right: Any, hints: Mapping[Any, str] | None = None, within: float = 0.0) -> str:
+def verdict(
+    answer: Any, right: Any, hints: Mapping[Any, str] | None = None, within: float = 0.0, exact: bool = False
+) -> str:
     """One line: whether the answer is right, with a hint if it is not.
 
     Parameters
@@ -21,7 +24,10 @@ def verdict(answer: Any, right: Any, hints: Mapping[Any, str] | None = None, wit
         Wrong answer → what to think about again.
     within
         How far, relative to the right answer, a number may be off.
+    exact
+        Whether capitals, hyphens and the blanks at the ends of a text count.
     """
+    same = operator.eq if exact else _same
     if answer is ...:
         return "… put your answer in place of the three dots, and run the cell again"
     if callable(right):
@@ -30,16 +36,25 @@ def verdict(answer: Any, right: Any, hints: Mapping[Any, str] | None = None, wit
         except (TypeError, ValueError) as error:
             return f"✗ {error}"
     elif not _is_of_a_kind(answer, right):
-        kind = "a number" if _is_number(right) else f"a {type(right).__name__}"
-        return f"✗ expected {kind}, got {answer!r}"
+        name = type(right).__name__
+        kind = "number" if _is_number(right) else {"str": "string"}.get(name, name)
+        return f"✗ expected a {kind}, got {answer!r}"
     else:
         room = within * abs(right) if _is_number(right) else 0
-        good = _same(answer, right) or (room and right - room <= answer <= right + room)
+        good = same(answer, right) or (room and right - room <= answer <= right + room)
     if good:
         return "✓ that is right"
-    hint = next((hint for wrong, hint in (hints or {}).items() if _same(answer, wrong)), None)
-    said = f"{answer:.3g}" if isinstance(answer, float) else f"{answer}"
-    return f"✗ not {said}{': ' + hint if hint else ''}"
+    hint = next((hint for wrong, hint in (hints or {}).items() if same(answer, wrong)), None)
+    return f"✗ not {_said(answer)}{': ' + hint if hint else ''}"
+
+
+def _said(answer: Any) -> str:
+    """The answer in a sentence: a text as it is, unless that would hide what it holds."""
+    if isinstance(answer, float):
+        return f"{answer:.3g}"
+    if isinstance(answer, str) and (repr(answer)[1:-1] != answer or answer.strip() != answer or not answer):
+        return repr(answer)
+    return str(answer)
 
 
 def _same(answer: Any, value: Any) -> bool:

@@ -299,9 +299,15 @@ class Calls:
         """
         told = self.program.tell("call", *arguments)
         if told["errors"]:
-            shown = ", ".join(f"{argument!r:.40}" for argument in arguments)
+            shown = ", ".join(cut(argument, 40) for argument in arguments)
             raise raised(told["errors"][0], f", when it was called with {shown}")
         return told["result"]
+
+
+def cut(value: Any, most: int) -> str:
+    """A value in a sentence, with "…" where it goes on."""
+    whole = repr(value)
+    return whole if len(whole) <= most else f"{whole[:most]}…"
 
 
 def shown(value: Any) -> str:

@@ -34,14 +34,17 @@ class Quick:
         Wrong answer → what to think about again.
     within
         How far, relative to the right answer, a number may be off.
+    exact
+        Whether capitals, hyphens and the blanks at the ends of a text count.
     """
 
     right: Any
     hints: Mapping[Any, str] = field(default_factory=dict)
     within: float = 0.0
+    exact: bool = False
 
     def judge(self, answer: Any) -> list[str]:
-        return [verdict(answer, self.right, self.hints, self.within)]
+        return [verdict(answer, self.right, self.hints, self.within, self.exact)]
 
 
 @dataclass(frozen=True)
