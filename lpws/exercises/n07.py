@@ -12,6 +12,8 @@ from ..specs import SSE, Link, LongPolling, Reload, ShortPolling, Transport, Web
 from .observer import Calls, Wrong, shown
 from .task import Make, Quick, a_function
 
+#: How far above the budget a choice may be: who simulates, or computes with another hold, is not exact.
+_ROOM = 1.05
 _TRANSPORTS = {kind.__name__: kind for kind in (Reload, ShortPolling, LongPolling, SSE, WebSocket)}
 
 
@@ -32,7 +34,13 @@ def _short(transport: Transport) -> str:
 
 
 def situation(
-    draw: random.Random, *, rate_hz: float, oldest: float, says_hz: float = 0.0, streams: bool = True
+    draw: random.Random,
+    *,
+    rate_hz: float,
+    oldest: float,
+    says_hz: float = 0.0,
+    streams: bool = True,
+    tight: bool = False,
 ) -> dict[str, Any]:
     """A situation near these values, in which at least one transport does what is asked.
 
@@ -48,16 +56,37 @@ def situation(
         How often per second the client says something; over a WebSocket, that is no request.
     streams
         Whether everything on the way lets a response through that does not end, and a WebSocket.
+    tight
+        Whether the budget is enough for hearing by long polling without a pause, but not for saying as well.
     """
     transit_s = draw.choice([0.01, 0.02, 0.04, 0.08])
     oldest_s = round(oldest * transit_s * draw.uniform(1, 1.2), 3)
     # With a pause, a message is at most three transits and the pause old.
     polls_hz = min(rate_hz + 0.1, 1 / (oldest_s - transit_s)) if oldest_s > 3 * transit_s else 0.5
-    return {
+    asked = {
         "rate_hz": round(rate_hz * draw.uniform(0.8, 1.2), 3), "oldest_s": oldest_s,
         "says_hz": says_hz, "streams": streams, "transit_s": transit_s,
-        "requests_hz": round(0.2 + 1.4 * polls_hz + (0 if says_hz > 5 else says_hz), 3),
     }  # fmt: skip
+    budget_hz = 0.2 + 1.4 * polls_hz + (0 if says_hz > 5 else says_hz)
+    if tight:
+        budget_hz = hears_hz(LongPolling(), asked) + says_hz / 2
+    return asked | {"requests_hz": round(budget_hz, 3)}
+
+
+def hears_hz(chosen: Transport, asked: dict[str, Any]) -> float:
+    """Requests per second to hear the messages, on average over a time without end.
+
+    Not counted in the simulation: one of 20 s begins and ends anywhere, and has messages by chance.
+    """
+    if chosen.streams:
+        return 0.0
+    handshakes = 0 if chosen.keep_alive else 1
+    gap_s = models.repoll_gap(
+        delay_s=asked["transit_s"], handshakes=handshakes, pause_s=getattr(chosen, "pause_s", 0.0)
+    )
+    if isinstance(chosen, LongPolling):
+        return models.long_polling_responses_hz(rate_hz=asked["rate_hz"], gap_s=gap_s, hold_s=chosen.hold_s)
+    return 1 / max(gap_s, getattr(chosen, "interval_s", 0.0))
 
 
 def fits(sentence: str, think: str, **values: Any) -> tuple[str, Callable[[Calls], None]]:
@@ -72,20 +101,22 @@ def fits(sentence: str, think: str, **values: Any) -> tuple[str, Callable[[Calls
                     f"chose {_short(chosen)} for {asked}",
                     "what a proxy does that waits for the end of a response",
                 )
-            seconds = max(20.0, 30 / asked["rate_hz"])
+            asks_hz = hears_hz(chosen, asked)
+            # The unluckiest message is seldom among the first; nor should it take a second to meet it.
+            seconds = min(300 / asked["rate_hz"], 3000 / (asks_hz + asked["rate_hz"]), 3600.0)
             work = Workload(
                 clients=1, rate_hz=asked["rate_hz"], duration_s=seconds, seed=call.draw.randrange(99)
             )
             run = simulate(chosen, work, Link(delay_s=asked["transit_s"]))
             said_hz = 0 if chosen.upgrades else asked["says_hz"]
-            requests_hz = sum(event[1] == "request_sent" for event in run.events) / seconds + said_hz
+            requests_hz = asks_hz + said_hz
             ages_s, said = _ages_s(run), f"chose {_short(chosen)} for {asked}"
             if lost := ages_s.count(float("inf")):
                 raise Wrong(f"{said}: {lost} of {len(ages_s)} messages never came", "what a cursor is for")
             if max(ages_s) > asked["oldest_s"] + 1e-6:
                 raise Wrong(f"{said}: a message was {max(ages_s):.3g} s old", _late(chosen, asked))
-            if requests_hz > asked["requests_hz"]:
-                raise Wrong(f"{said}: that took {requests_hz:.3g} requests per second", think)
+            if requests_hz > _ROOM * asked["requests_hz"]:
+                raise Wrong(f"{said}: that takes {requests_hz:.3g} requests per second on average", think)
 
     return sentence, behavior
 
@@ -133,7 +164,7 @@ TASKS = {
                      rate_hz=20, oldest=40, streams=False),
                 fits("finds one for a chat behind such a proxy",
                      "the gap, the pause, and what is said by the client itself",
-                     rate_hz=0.5, oldest=5, says_hz=0.2, streams=False),
+                     rate_hz=3, oldest=80, says_hz=1.0, streams=False, tight=True),
             ],
         ],
         scene=Calls,

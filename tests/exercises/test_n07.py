@@ -5,6 +5,7 @@ import random
 import pytest
 from cells import assert_hinted, assert_says, edited, is_right, made, verdict
 
+from lpws import Link, LongPolling, Reload, ShortPolling, WebSocket, Workload, simulate
 from lpws.exercises import n07
 
 CHOOSE = """
@@ -27,6 +28,21 @@ GOOD = {
                 return LongPolling()
             return ShortPolling(interval_s=s["oldest_s"] - s["transit_s"])
     """,
+    "spends its budget": """
+        import lpws
+
+        def choose(situation):
+            if situation["streams"]:
+                return lpws.WebSocket()
+            trip_s = 2 * situation["transit_s"]
+            most_s = situation["oldest_s"] - situation["transit_s"] - trip_s
+            for part in range(1000):
+                hears_hz = lpws.models.long_polling_responses_hz(
+                    rate_hz=situation["rate_hz"], gap_s=trip_s + part / 1000 * most_s, hold_s=20)
+                if hears_hz + situation["says_hz"] <= situation["requests_hz"]:
+                    break
+            return lpws.LongPolling(pause_s=part / 1000 * most_s)
+    """,
     "a third of the age": edited(CHOOSE, ('situation["oldest_s"] - 3.01 * situation["transit_s"]',
                                           '0.95 * (situation["oldest_s"] - 3 * situation["transit_s"])')),
 }  # fmt: skip
@@ -37,8 +53,9 @@ def test_a_good_function_passes(source, capsys):
     assert is_right(verdict("07.choose", made(source, "choose"), capsys))
 
 
-def test_every_situation_can_be_met():
-    good = made(CHOOSE, "choose")
+@pytest.mark.parametrize("name", ["pauses", "one of each", "spends its budget"])
+def test_every_situation_can_be_met(name):
+    good = made(GOOD[name], "choose")
     for seed in range(10):
 
         class Call:
@@ -53,6 +70,21 @@ def test_every_situation_can_be_met():
                 behavior(Call())  # raises otherwise
 
 
+@pytest.mark.parametrize(
+    "way",
+    [LongPolling(), LongPolling(pause_s=0.4), LongPolling(hold_s=0.3), LongPolling(keep_alive=False),
+     ShortPolling(interval_s=0.3), ShortPolling(interval_s=0.1), WebSocket(),
+     ShortPolling(keep_alive=False, interval_s=0.35), ShortPolling(keep_alive=False, interval_s=0.1),
+     Reload(pause_s=0.5), Reload(pause_s=0.5, keep_alive=True)],
+    ids=repr,
+)  # fmt: skip
+def test_a_long_simulation_asks_as_often_as_is_said(way):
+    run = simulate(way, Workload(clients=1, rate_hz=3, duration_s=2000), Link(delay_s=0.08))
+    asked = sum(0 < time_s < 2000 and name == "request_sent" for time_s, name, *_ in run.events)
+    said_hz = n07.hears_hz(way, {"rate_hz": 3, "transit_s": 0.08})
+    assert asked / 2000 == pytest.approx(said_hz, rel=0.03)
+
+
 def test_who_has_not_begun_is_told_what_to_do(capsys):
     [line] = verdict("07.choose", made("def choose(situation):\n    ...", "choose"), capsys)
     assert line.startswith("… `choose` returns nothing yet")
@@ -60,13 +92,25 @@ def test_who_has_not_begun_is_told_what_to_do(capsys):
 
 STREAM, POLL = "lpws.WebSocket()", "lpws.LongPolling(pause_s=max(0, pause_s))"
 SHORT = "lpws.ShortPolling(interval_s=situation['oldest_s'] - situation['transit_s'])"
+HEARS = (
+    "lpws.models.long_polling_responses_hz(rate_hz=situation['rate_hz'], gap_s=2 * situation['transit_s'])"
+)
+UNSAID = f"lpws.LongPolling() if {HEARS} <= situation['requests_hz'] else {POLL}"
+UNSAID_SHORT = (
+    "lpws.ShortPolling(interval_s=1 / situation['requests_hz']) "
+    f"if 1 / situation['requests_hz'] + situation['transit_s'] <= situation['oldest_s'] else {POLL}"
+)
+RARE = f"lpws.LongPolling(pause_s=0.25) if situation['rate_hz'] < 1 else {POLL}"
 WRONG = {
     "always a WebSocket": ([(POLL, STREAM)], "what a proxy does that waits for the end"),
     "always SSE where it can": ([(STREAM, "lpws.SSE()")], "what it costs to say something"),
     "always long polling": ([(STREAM, "lpws.LongPolling()")], "how many transits the last message"),
     "always short polling": ([(POLL, SHORT)], "what a poll costs that finds nothing"),
+    "what is said forgotten": ([(POLL, UNSAID)], "what is said by the client itself"),
+    "a budget for polls alone": ([(POLL, UNSAID_SHORT)], "what is said by the client itself"),
     "no pause": ([(POLL, "lpws.LongPolling()")], "how a client can ask less often"),
     "too long a pause": ([("3.01", "1")], "the unluckiest message"),
+    "too long a pause for what is rare": ([(POLL, RARE)], "the unluckiest message"),
     "the default": ([(POLL, "lpws.ShortPolling()")], "the unluckiest message"),
     "half a pause": ([("max(0, pause_s)", "max(0, pause_s / 2)")], "how a client can ask less often"),
     "a connection each time": ([("pause_s=max", "keep_alive=False, pause_s=max")], "how many transits a gap"),
@@ -92,6 +136,7 @@ def test_a_wrong_function_gets_the_hint_that_fits(changes, hint, capsys):
     [("burst", 320, "✓"), ("burst", 220, "✗ not 220: that is short"), ("burst", 1, "✗ not 1"),
      ("burst", 340, "✗ not 340: that would be a burst of five"),
      ("mail", 900, "✗ not 900: that is in an hour"),
+     ("pause", 0.5, "✗ not 0.5: that takes off the transit of the message"),
      ("pause", 0.4, "✗ not 0.4: that takes off six"),
      ("mail", 15, "✓"), ("mail", 15.04, "✓"), ("mail", 0.25, "✗ not 0.25: that is a second"),
      ("pause", 0.6, "✓"), ("pause", 0.8, "✗ not 0.8: that is with keep-alive")],
