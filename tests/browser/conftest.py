@@ -53,9 +53,14 @@ def browser():
         yield browser
 
 
+#: What JupyterLab itself complains of as a page or a kernel ends: a request of its own was under way, or a
+#: part of it asks for the kernel once more.
+PARTING = ("Failed to fetch", "Cannot read properties of null (reading 'kernel')")
+
+
 def _parting(error):
-    """Whether a request of JupyterLab's own ended with its page, which it does not catch."""
-    return error.error.message == "Failed to fetch" and "/static/lab/" in (error.error.stack or "")
+    """Whether something of JupyterLab's own ended with its page or its kernel, which it does not catch."""
+    return error.error.message in PARTING and "/static/lab/" in (error.error.stack or "")
 
 
 @contextlib.contextmanager

@@ -67,9 +67,8 @@ def test_the_frames_are_of_the_site_of_the_notebook(names, page, host):
     ]
     with serving(host) as notebook:
         page.goto(notebook)
-        for bundle in html:
+        for server, bundle in zip(windows, html, strict=True):  # the second once the first has logged in
             page.evaluate(SHOW, bundle["text/html"])
-        for server in windows:
             frame = frame_of(page, f"//{host}:{server.port}/")
             frame.get_by_text(LETTER).wait_for()
             assert frame.evaluate("document.cookie") == ""  # it is HttpOnly
