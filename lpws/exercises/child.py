@@ -151,14 +151,26 @@ class Child:
         server = self.server
         order.seen = lambda: server.arrived >= arrived and server.closed >= closed
 
+    def do_step(self, order: Order) -> None:
+        """Come to rest after the next moment for which the program has set a timer, if there is one."""
+        due_s = [timer.when() - self.loop.time() for timer in self.loop._scheduled if not timer.cancelled()]
+        due_s += [sleeper_s - self.clock.now_s for sleeper_s in self.clock.sleepers]
+        order.until_s += max(0.0, min(due_s, default=0.0)) + 1e-6 * bool(due_s)
+
     def do_publish(self, order: Order, texts: list[str]) -> None:
         """Publish without a pause, so that the loop does nothing else in between."""
         for text in texts:
             self.room.publish(text)
 
-    def do_race(self, order: Order, turns: int, text: str) -> None:
-        """Publish so many turns of the loop after the next request has arrived."""
-        self.race = (turns, lambda: self.room.publish(text))
+    def do_race(self, order: Order, turns: int, texts: list[str]) -> None:
+        """Publish so many turns of the loop after the next request has arrived, one text a turn."""
+
+        def publish() -> None:
+            self.room.publish(texts.pop(0))
+            if texts:
+                self.later(1, publish)
+
+        self.race = (turns, publish)
 
     def do_hold(self, order: Order) -> None:
         """Stand still until the next order: what the observer does meanwhile comes at the same moment."""

@@ -2,19 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from .answers import compare
 from .observer import Calls, Message, Scene, Wrong, ids
 from .task import Make, Quick, a_function, a_handler
 from .web import BINARY, CLOSE, PING, TEXT, WebClient, frame
 
+#: How long [s] a message may take on its way through the handler, in which nothing is slow but an `await`.
+_AT_ONCE_S = 0.01
+#: How long [s] all may take that follows, if a handler leaves it to a task of its own.
+_SOON_S = 1.0
+#: How long [s] nothing happens before some messages: to look every 10 ms would be thousands of looks.
+_QUIET_S = 40.0
+_NEWS = "who calls your code when a message is published, and for how long"
 
-def _join(scene: Scene, cursor: int) -> WebClient:
-    return WebClient(scene, len(scene.clients) + 1, cursor=cursor)
+
+class Listener(WebClient):
+    """A client that joins with a cursor, and leaves the handler as much time as it takes to read on."""
+
+    patience_s = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0)
+
+    def __init__(self, scene: Scene, cursor: int) -> None:
+        self._after, self._method = "joined", "open"
+        super().__init__(scene, len(scene.clients) + 1, cursor=cursor)
+
+    def send_frame(self, opcode: int, payload: bytes) -> None:
+        self._after, self._method = "sent its message", "on_message"
+        super().send_frame(opcode, payload)
+        self.scene.settle(_SOON_S)
+
+    def _deaf(self) -> Wrong:
+        return Wrong(
+            f"read nothing more from a client for a minute after it had {self._after}",
+            f"what `{self._method}` waits for: until it returns, Tornado reads no further frame",
+        )
 
 
-def _expect(client: WebClient, expected: list[Message], who: str, think: str) -> None:
-    """Raise `Wrong` unless these messages have come to the client, and no others."""
-    got = client.messages()
+def _join(scene: Scene, cursor: int) -> Listener:
+    """A client that has joined a while ago, and for which `open` has returned."""
+    client = Listener(scene, cursor)
+    client._frames = client.hear()
+    scene.settle(_SOON_S)
+    return client
+
+
+def _expect(client: Listener, expected: list[Message], who: str, think: str, within_s: float = 0.0) -> None:
+    """Raise `Wrong` unless these messages come to the client in this time [s], or at once, and no others."""
+    within_s = within_s or _AT_ONCE_S * len(expected)
+    client.scene.settle(within_s)
+    _judge(client, client.messages(), expected, within_s, who, think)
+
+
+def _judge(
+    client: Listener, got: list[Message], expected: list[Message], within_s: float, who: str, think: str
+) -> None:
     if got == expected:
         return
     texts, known = ([message.text for message in some] for some in (got, client.scene.published))
@@ -22,11 +64,21 @@ def _expect(client: WebClient, expected: list[Message], who: str, think: str) ->
         raise Wrong(f"sent {twice[0]!r} more than once to {who}", "how often it is published, and sent")
     compare(got, client.scene.published)
     if lost := [message for message in expected if message not in got]:
+        client.scene.settle(_SOON_S)
+        if set(lost) <= set(client.messages()):
+            raise Wrong(
+                f"took more than {within_s:.2g} s to send {ids(lost)} to {who}",
+                "what a message waits for on its way from `publish` to a client",
+            )
         raise Wrong(f"did not send {ids(lost)} to {who}, which got {ids(got)}", think)
     if len(got) > len(set(got)) or len(got) > len(expected):
         raise Wrong(f"sent {ids(got)} to {who}, which lacked {ids(expected)}", "what a cursor says, and "
                     "whether two pieces of code send the same message")  # fmt: skip
-    raise Wrong(f"sent {ids(got)} to {who}, in this order", "the order in which a reader wants to hear them")
+    first, second = next((a, b) for a, b in zip(got, got[1:], strict=False) if a.id > b.id)
+    raise Wrong(
+        f"sent message {first.id} before message {second.id} to {who}",
+        "the order in which a reader wants to hear them, and what may be published while `open` sends",
+    )
 
 
 def opens(scene: Scene) -> None:
@@ -35,19 +87,27 @@ def opens(scene: Scene) -> None:
 
 def tells(scene: Scene) -> None:
     clients = [_join(scene, 0) for _ in range(3)]
-    cursor = 0
     for count in (1, 1, 12):
+        scene.settle(_QUIET_S)
         news = scene.publish(count)
-        for client in clients:
-            _expect(client, news, f"a client that joined with cursor={cursor}",
-                    "who calls your code when a message is published, and for how long")  # fmt: skip
+        scene.settle(_AT_ONCE_S * count)
+        heard = [client.messages() for client in clients]
+        told = sum(got == news for got in heard)
+        if told and not all(heard):
+            raise Wrong(
+                f"sent {ids(news)} to {told} of {len(clients)} clients that had all joined with cursor=0",
+                "what each client has for itself, and what all of them share, as an attribute of the class",
+            )
+        for client, got in zip(clients, heard, strict=True):
+            _judge(client, got, news, _AT_ONCE_S * count, "a client that joined with cursor=0", _NEWS)
 
 
 def catches_up(scene: Scene) -> None:
     news = scene.publish(11)
     for cursor in (0, scene.draw.randrange(1, 10), 11):  # of two digits, too
         client = _join(scene, cursor)
-        _expect(client, news[cursor:], f"a client that joined with cursor={cursor}", "what a client lacks")
+        who = f"a client that joined with cursor={cursor}"
+        _expect(client, news[cursor:], who, "what a client lacks", within_s=_SOON_S)
         live = scene.publish(2)
         _expect(client, live, "a client that had caught up", "what comes after the messages it lacked")
         news += live
@@ -55,27 +115,61 @@ def catches_up(scene: Scene) -> None:
 
 
 def misses_nothing(scene: Scene) -> None:
-    scene.publish(2)
+    scene.publish(3)
+    one, many = "while a message was published", "while messages were published"
     for turns in range(8):
-        cursor = len(scene.published) - 1
-        scene.race(turns)
-        client = _join(scene, cursor)
-        who = "a client that joined while a message was published"
-        think = "what can happen between the look at the messages and the moment somebody listens"
-        _expect(client, scene.published[cursor:], who, think)
-        client.leave()
+        _joins(scene, one, turns, 1)
+    for steps in range(4):
+        _joins(scene, one, pauses=[steps])
+    # What the next message would set right shows when there is but one; what it would overtake, when all
+    # the time there is another.
+    _joins(scene, many, 0, 24)
+    _joins(scene, many, pauses=[0] + 9 * [1])
+
+
+def _joins(scene: Scene, when: str, turns: int = 0, count: int = 0, pauses: Iterable[int] = ()) -> None:
+    """Let a client join that lacks three messages, and publish in so many turns, or after pauses.
+
+    A pause is so many of the moments that the handler waits for, as in a sleep.
+    """
+    cursor = len(scene.published) - 3
+    if count:
+        scene.race(turns, count)
+    client = Listener(scene, cursor)
+    for steps in pauses:
+        for _ in range(steps):
+            scene.step()
+        scene.publish()
+    _expect(
+        client,
+        scene.published[cursor:],
+        f"a client that joined {when}",
+        "what can happen between the look at the messages and the moment somebody listens",
+        _SOON_S,
+    )
+    client.leave()
 
 
 def publishes(scene: Scene) -> None:
     clients = [_join(scene, 0) for _ in range(3)]
-    for client in (clients[0], clients[2]):
-        text = f" {scene.text()}  "  # spaces are part of what it says
+    said = "whom the room tells what is published"
+    for client, text, think in (
+        (clients[0], f" {scene.text()}  ", said),  # spaces are part of what it says
+        (clients[2], f" {scene.text()}  ", said),
+        (clients[1], "", "what `if` makes of a text that is empty"),
+    ):
         client.send_frame(TEXT, text.encode())
         news = [Message(len(scene.published) + 1, text)]
         scene.published += news
+        it = "it" if text else "'', a text of no letters"
         for other in clients:
-            who = "the client that had said it" if other is client else "another client"
-            _expect(other, news, who, "whom the room tells what is published")
+            who = f"the client that had said {it}" if other is client else "another client"
+            _expect(other, news, who, think)
+
+
+_GIVEN = "what `on_message` is given, text or bytes, and what is to become of a client that sends bytes"
+#: What code raises that takes bytes for text.
+_UNFIT_FOR_BYTES = ("raised UnicodeDecodeError", "raised TypeError", "raised AttributeError: 'bytes'")
 
 
 def refuses_bytes(scene: Scene) -> None:
@@ -91,9 +185,11 @@ def _refuses(scene: Scene, data: bytes) -> None:
     except Wrong as wrong:
         if "WebSocketClosedError" in wrong.happened:
             raise Wrong(wrong.happened, "what runs after `close`, which does not end the method") from None
+        if wrong.happened.startswith(_UNFIT_FOR_BYTES):
+            raise Wrong(f"{wrong.happened}, when a client sent bytes", _GIVEN) from None
         raise
     if not client.ended:
-        raise Wrong("kept a client that sent bytes", "what `on_message` is given, text or bytes")
+        raise Wrong("kept a client that sent bytes", _GIVEN)
     if client.code != 1003:
         how = "without a Close frame" if client.code is None else f"with code {client.code}"
         raise Wrong(f"closed the connection of a client that sent bytes {how}", "the code that says why")
@@ -111,15 +207,19 @@ def forgets(scene: Scene) -> None:
         if n % 2:
             client.send_frame(CLOSE, b"\x03\xe9")
         client.leave()
-        scene.settle()
-        news = scene.publish()
-        for other in stay:
-            _expect(other, news, "a client that stayed when another left", "whose connection it is that ends")
-    left = max(scene.waiting(kept) - kept, scene.listeners - before)
-    if left > 0:
+    scene.settle(_SOON_S)
+    if (left := scene.listeners - before) > 0:  # before the next message, at which a function may go
         raise Wrong(
-            f"keeps {left} functions or handlers for {count} clients that have left",
-            "what `on_close` is for, and what `open` has put where",
+            f"left {left} function{'s' * (left > 1)} in `room.listeners` for {count} clients that have gone",
+            "what `on_close` is for, and whether it takes away the very thing that `open` has added",
+        )
+    news = scene.publish()
+    for other in stay:
+        _expect(other, news, "a client that stayed when others left", "whose connection it is that ends")
+    if (left := scene.waiting(kept) - kept) > 0:
+        raise Wrong(
+            f"keeps {left} handlers in memory for {count} clients that have left",
+            "what else than `room.listeners` still knows them",
         )
 
 
@@ -232,5 +332,12 @@ TASKS = {
             214: "the long form of the length is for 65,536 bytes and more",
         },
     ),
-    "log": Quick(0, {1000: "who writes 1006 into the log, and what has it seen before?"}),
+    "log": Quick(
+        2,
+        {
+            1: "1011 came in a frame, and so did one of the other two: an empty frame is a goodbye",
+            3: "for one of them no frame came at all: which?",
+            0: "two are notes that a page makes for itself, but of what?",
+        },
+    ),
 }  # fmt: skip

@@ -223,15 +223,22 @@ class Scene:
         self._heed(self.program.tell("publish", texts))
         return self._keep(texts)
 
-    def race(self, turns: int) -> Message:
-        """The message that will be published so many turns of the loop after the next request."""
-        text = self.text()
-        self._heed(self.program.tell("race", turns, text))
-        return self._keep([text])[0]
+    def race(self, turns: int, count: int = 1) -> Message:
+        """The message that will be published so many turns of the loop after the next request.
+
+        If there are more to come, one is published in each of the turns after it.
+        """
+        texts = [self.text() for _ in range(count)]
+        self._heed(self.program.tell("race", turns, texts))
+        return self._keep(texts)[0]
 
     def settle(self, seconds: float = 0.0) -> None:
         """Let the time pass, and come back when the handler has done all that it does by then."""
         self._heed(self.program.tell("settle", self.sent, self.left, seconds))
+
+    def step(self) -> None:
+        """Let the time pass until the handler has done what it does at the next moment that it waits for."""
+        self._heed(self.program.tell("step"))
 
     def waiting(self, at_most: int = -1) -> int:
         """Number of requests that the server still keeps in memory; a thread may need a moment to let go."""
@@ -327,5 +334,5 @@ def ids(messages: list[Message]) -> str:
     if len(numbers) == 1:
         return f"message {numbers[0]}"
     if len(numbers) > 9:
-        return f"{len(numbers)} messages, from {numbers[0]} to {numbers[-1]}"
+        return f"{len(numbers)} messages ({numbers[0]} to {numbers[-1]})"
     return f"messages {', '.join(numbers[:-1])} and {numbers[-1]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import select
 import struct
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from urllib.parse import urlencode
 from .observer import Client, Message, Scene, Wrong, parse
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+#: How long [s] bytes may take that the server has written; if they take longer, time passes in vain.
+_BRIEFLY_S = 0.002
 
 
 class Frame(NamedTuple):
@@ -48,6 +51,9 @@ class WebClient(Client):
         What it asks for.
     """
 
+    #: Times [s] that pass on the program's clock, one after the other, as long as the server does not read.
+    patience_s: tuple[float, ...] = ()
+
     def __init__(self, scene: Scene, number: int, **query: Any) -> None:
         super().__init__(scene, number)
         scene.clients[self.address] = self
@@ -61,17 +67,25 @@ class WebClient(Client):
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         scene.sent += 1
-        scene.settle()
-        if not self.answers:
-            self.data += self.half()
-            if (parsed := parse(self.data)) is None:
-                raise Wrong("did not answer the handshake", "what `open` waits for")
-            self.answers.append(parsed[0])
+        for pause_s in (0.0, *self.patience_s):
+            scene.settle(pause_s)
+            if self.answers or self._shaken():
+                break
+        else:
+            raise Wrong("did not answer the handshake", "what runs before `open`, and what it waits for")
         if self.answers[0].status != 101:
             raise Wrong(
                 f"answered the handshake with status {self.answers[0].status}, and not with 101",
                 "who may connect, and what an error in `prepare` or `initialize` does",
             )
+
+    def _shaken(self) -> bool:
+        """True if an answer to the handshake has come without a word of the server that it is written."""
+        self.half()
+        if parsed := parse(self.data):
+            answer, self.data = parsed
+            self.answers.append(answer)
+        return parsed is not None
 
     def take(self, at_s: float) -> None:
         if not self.answers:
@@ -104,19 +118,31 @@ class WebClient(Client):
                     self._frames.append(got)
             if self.ended:
                 break
-            try:
-                more = self.socket.recv(1_000_000)
-            except TimeoutError:
-                raise Wrong(
-                    "did not read on after a client had spoken",
-                    "what `open` and `on_message` wait for, and who waits",
-                ) from None
-            except OSError:
-                more = b""
+            more = self._more()
             self.ended = not more
             self.data += more
         heard, self._frames = self._frames, []
         return heard
+
+    def _more(self) -> bytes:
+        """The bytes that come next, at least the pong; none if the connection has ended."""
+        for pause_s in (0.0, *self.patience_s) if self.patience_s else ():
+            self.scene.settle(pause_s)
+            if select.select([self.socket], [], [], _BRIEFLY_S)[0]:
+                break
+        try:
+            return self.socket.recv(1_000_000)
+        except TimeoutError:
+            raise self._deaf() from None
+        except OSError:
+            return b""
+
+    def _deaf(self) -> Wrong:
+        """Sentence on a server that does not read."""
+        return Wrong(
+            "did not read on after a client had spoken",
+            "what `open` and `on_message` wait for, and who waits",
+        )
 
     def _next(self) -> Frame | None:
         """A frame at the beginning of what has come, if it is complete."""

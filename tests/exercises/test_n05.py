@@ -94,7 +94,39 @@ class Chat(WebSocketHandler):
         self.clients[id(self.room)].discard(self)
         self.room.listeners.discard(self.heard)
 '''
-GOOD = {"plain": CHAT, "queue": QUEUE, "positions": CLASS_WIDE}
+LISTEN = "self.room.listeners.add(self.tell)\n"
+TELL = 'self.write_message(f"{message.id} {message.text}")'
+CATCH_UP = "for message in self.room.messages[cursor:]:\n            self.tell(message)\n        "
+SAID = "self.room.publish(message)"
+ASYNCIO = ("from tornado", "import asyncio\nfrom tornado")
+
+
+def awaiting(method, what, source=CHAT):
+    """The handler, whose method awaits something first, as a look-up of the user would."""
+    head = source[source.index(f"def {method}(") :].partition("\n")[0]
+    return edited(source, (head, f"async {head}\n        await {what}"), ASYNCIO)
+
+
+#: What follows is left to a task, which first awaits something.
+LATER = {
+    "open": edited(
+        CHAT, ("def open(self):", "def open(self):\n        self.task = asyncio.create_task(self.join())\n\n"
+               "    async def join(self):\n        await asyncio.sleep(0.02)"), ASYNCIO),
+    "on_message": edited(
+        CHAT, (SAID, "self.task = asyncio.create_task(self.say(message))\n\n"
+               f"    async def say(self, message):\n        await asyncio.sleep(0.3)\n        {SAID}"),
+        ASYNCIO),
+}  # fmt: skip
+GOOD = {
+    "plain": CHAT, "queue": QUEUE, "positions": CLASS_WIDE,
+    "slow to send": edited(QUEUE, ("try:", "await asyncio.sleep(0.001)\n            try:")),
+    **{f"{method} looks up for {time_s} s": awaiting(method, f"asyncio.sleep({time_s})")
+       for method in ("open", "on_message") for time_s in (0, 0.001, 0.2, 5)},
+    "asks a thread": awaiting("open", "asyncio.to_thread(sum, [1, 2])"),
+    "prepares": edited(CHAT, ("def open", "async def prepare(self):\n        await asyncio.sleep(0.02)\n\n"
+                              "    def open"), ASYNCIO),
+    **{f"leaves {method} to a task": source for method, source in LATER.items()},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
@@ -117,10 +149,16 @@ def test_who_has_not_begun_is_told_what_to_do(capsys):
     assert line.startswith("… `decode` returns nothing yet")
 
 
-LISTEN = "self.room.listeners.add(self.tell)\n"
-TELL = 'self.write_message(f"{message.id} {message.text}")'
-CATCH_UP = "for message in self.room.messages[cursor:]:\n            self.tell(message)\n        "
-SAID = "self.room.publish(message)"
+POLLS = [
+    (LISTEN, "self.task = asyncio.create_task(self.look(len(self.room.messages)))\n\n"
+     "    async def look(self, cursor):\n        while True:\n"
+     "            for message in self.room.messages[cursor:]:\n"
+     "                cursor = message.id\n                self.tell(message)\n"
+     "            await asyncio.sleep(0.05)\n"),
+    ("self.room.listeners.discard(self.tell)", "self.task.cancel()"), ASYNCIO,
+]
+LISTENS_FIRST = [(LISTEN, "pass\n"), (CATCH_UP, LISTEN + "        " + CATCH_UP),
+                 ("def open", "async def open"), ASYNCIO]
 WRONG = {
     "nobody listens": ([(LISTEN, "pass\n")], "did not send message 1 to a client that joined with cursor=0"),
     "one message": ([(TELL, f"{TELL}; self.room.listeners.discard(self.tell)")], "for how long"),
@@ -130,7 +168,7 @@ WRONG = {
     "twice": ([(TELL, f"{TELL}; {TELL}")], "more than once to"),
     "no cursor": ([(CATCH_UP, "")], "did not send messages"),
     "everything": ([("messages[cursor:]", "messages")], "which lacked"),
-    "backwards": ([("messages[cursor:]", "messages[cursor:][::-1]")], "in this order"),
+    "backwards": ([("messages[cursor:]", "messages[cursor:][::-1]")], "sent message 11 before message 10"),
     "listens first": (
         [(LISTEN, "pass\n"), (CATCH_UP, LISTEN + "        await asyncio.sleep(0)\n        " + CATCH_UP),
          ("def open", "async def open"), ("from tornado", "import asyncio\nfrom tornado")],
@@ -141,6 +179,48 @@ WRONG = {
          ("from tornado", "import asyncio\nfrom tornado")],
         "a client that joined while a message was published, which got",
     ),
+    "pauses long, then listens": (
+        [(LISTEN, "await asyncio.sleep(0.05)\n        " + LISTEN), ("def open", "async def open"), ASYNCIO],
+        "did not send message 6 to a client that joined while a message was published",
+    ),
+    "a look-up, a pause, then listens": (
+        [(LISTEN, "await asyncio.sleep(0.001)\n        " + LISTEN), ASYNCIO,
+         ("def open(self):", "async def open(self):\n        await asyncio.sleep(0.5)")],
+        "a client that joined while",
+    ),
+    "goes on from its place at the next message": (
+        [(LISTEN, "await asyncio.sleep(0.001)\n        " + LISTEN), ("def open", "async def open"), ASYNCIO,
+         ("def tell(self, message):", "place = 0\n\n    def tell(self, message):\n"
+          "        for message in self.room.messages[self.place or message.id - 1:message.id]:\n"
+          "            self.place = message.id\n            self.say(message)\n\n"
+          "    def say(self, message):")],
+        "while a message was published",
+    ),
+    **{f"news overtakes, {how}": (
+        [*LISTENS_FIRST, ("            self.tell(message)\n", f"            {change}\n")],
+        "before message",
+    ) for how, change in {
+        "as each write is awaited": 'await self.write_message(f"{message.id} {message.text}")',
+        "in the next turn": "await asyncio.sleep(0); self.tell(message)",
+        "many turns later": "[await asyncio.sleep(0) for _ in range(5)]; self.tell(message)",
+        "in a millisecond": "await asyncio.sleep(0.001); self.tell(message)",
+        "in a second": "await asyncio.sleep(1); self.tell(message)",
+    }.items()},
+    "polls": (POLLS, "took more than 0.01 s to send message 1 to a client that joined with cursor=0"),
+    "polls often": ([*POLLS, ("0.05", "0.005")], "looks again and again, thousands of times"),
+    "one for all": (
+        [("def tell(self, message):", "last = 0\n\n    def tell(self, message):\n"
+          "        if message.id <= type(self).last: return\n        type(self).last = message.id")],
+        "sent message 1 to 1 of 3 clients",
+    ),
+    "no empty text": ([(SAID, f"if message: {SAID}")], "what `if` makes of a text that is empty"),
+    "decodes": ([("isinstance(message, bytes)", "isinstance(message, bytes) and not message.decode()")],
+                "when a client sent bytes – think about what `on_message` is given"),
+    "goes at the next message": (
+        [("self.room.listeners.discard(self.tell)", "pass"),
+         (TELL, f"try: {TELL}\n        except Exception: self.room.listeners.discard(self.tell)")],
+        "functions in `room.listeners` for",
+    ),
     "echoes": ([(SAID, "self.write_message('1 ' + message)")], "whom the room tells"),
     "publishes twice": ([(SAID, f"{SAID}; {SAID}")], "more than once to"),
     "keeps quiet": ([(SAID, "pass")], "did not send message 1 to the client that had said it"),
@@ -148,7 +228,7 @@ WRONG = {
     "another code": ([("1003", "1008")], "with code 1008"),
     "no code": ([('1003, "text, please"', "")], "with code 1005"),
     "remembers": ([("self.room.listeners.discard(self.tell)", "pass")], "who takes a client off the list"),
-    "forgets everybody": ([(".discard(self.tell)", ".clear()")], "a client that stayed when another left"),
+    "forgets everybody": ([(".discard(self.tell)", ".clear()")], "a client that stayed when others left"),
     "refuses": ([("def open", "def check_origin(self, origin): return False\n\n    def open"),
                  ("self.room = room\n", "self.room = room\n        self.request.headers['Origin'] = 'x'\n")],
                 "answered the handshake with status 403"),
@@ -162,10 +242,25 @@ WRONG = {
     ),
     "takes no bytes": ([("isinstance(message, bytes)", "message and isinstance(message, bytes)")], "bytes"),
     "goes on after close": ([("            return\n", "")], "which does not end the method"),
-    "waits in open": ([("def open(self):\n", "async def open(self):\n        await asyncio.sleep(5)\n"),
-                       ("from tornado", "import asyncio\nfrom tornado")], "what `open` and"),
-    "waits": ([(SAID, "await asyncio.sleep(5); " + SAID), ("def on_message", "async def on_message"),
-               ("from tornado", "import asyncio\nfrom tornado")], "did not read on"),
+    "waits in open": (
+        [("def open(self):\n", "async def open(self):\n        await asyncio.Event().wait()\n"), ASYNCIO],
+        "read nothing more from a client for a minute after it had joined – think about what `open`",
+    ),
+    "goes on in open": (
+        [(LISTEN, LISTEN + "        await asyncio.Event().wait()\n"), ASYNCIO,
+         ("def open", "async def open")],
+        "a minute after it had joined – think about what `open` waits for",
+    ),
+    "waits": (
+        [(SAID, f"{SAID}; await asyncio.Event().wait()"), ASYNCIO,
+         ("def on_message", "async def on_message")],
+        "a minute after it had sent its message – think about what `on_message` waits for",
+    ),
+    "waits before": (
+        [("def open", "async def prepare(self):\n        await asyncio.Event().wait()\n\n    def open"),
+         ASYNCIO],
+        "did not answer the handshake",
+    ),
 }  # fmt: skip
 
 
@@ -234,7 +329,8 @@ def test_a_wrong_decoder_gets_the_hint_that_fits(changes, hint, capsys):
     [
         ("05.bytes", 208, "✓"), ("05.bytes", 204, "✗ not 204: a client masks"),
         ("05.bytes", 206, "✗ not 206: a length above 125"), ("05.bytes", 214, "✗ not 214: the long form"),
-        ("05.log", 0, "✓"), ("05.log", 1000, "✗ not 1000: who writes 1006"),
+        ("05.log", 2, "✓"), ("05.log", 1, "✗ not 1: 1011 came in a frame, and"),
+        ("05.log", 3, "✗ not 3: for one of them"), ("05.log", 0, "✗ not 0: two are notes"),
     ],
 )  # fmt: skip
 def test_quick_questions(task, answer, said, capsys):
