@@ -79,9 +79,10 @@ class Child:
         told = {
             "now_s": self.clock.now_s, "rests": rests, "blocked_s": self.clock.blocked_s,
             "errors": self.errors, "answers": self.answers, "listeners": len(self.room.listeners),
-            "result": self.result,
+            "stirs": self.clock.stirs, "result": self.result,
         }  # fmt: skip
         self.errors, self.answers, self.result, self.clock.blocked_s = [], [], None, 0.0
+        self.clock.stirs = []
         self.say(told)
 
     def say(self, told: dict[str, Any]) -> None:
@@ -145,9 +146,9 @@ class Child:
         self.server.add_sockets(sockets)
         self.result = sockets[0].getsockname()[1]
 
-    def do_settle(self, order: Order, arrived: int, closed: int, seconds: float) -> None:
-        """Come to rest after so many requests and goodbyes, and after so many seconds."""
-        order.until_s += seconds
+    def do_settle(self, order: Order, arrived: int, closed: int, seconds: float, steps: bool = False) -> None:
+        """Come to rest after so many requests and goodbyes, and after so many seconds, or a timer."""
+        order.until_s, order.steps = order.until_s + seconds, steps
         server = self.server
         order.seen = lambda: server.arrived >= arrived and server.closed >= closed
 

@@ -62,6 +62,7 @@ class Clock:
         self.sleepers: list[float] = []  # when threads that sleep want to go on
         self.parked: set[int] = set()  # threads that wait, however long
         self.looks: dict[int, int] = {}  # a thread that sleeps → how often it has looked at the clock
+        self.stirs: list[float] = []  # when a timer of the program's was due, since the last report
         self._wall_s, self._monotonic_s = time.time(), time.monotonic()
 
     def time(self) -> float:
@@ -162,6 +163,7 @@ class Order:
 
     def __init__(self, until_s: float, seen: Callable[[], bool]) -> None:
         self.until_s, self.seen = until_s, seen
+        self.steps = False  # whether to come back when a timer was due
         self.calling = False  # whether a call is to come to its end, however late
         self.turns = 0
 
@@ -200,6 +202,9 @@ class Loop(asyncio.SelectorEventLoop):
             due_s += clock.sleepers
         if due_s and min(due_s) <= order.until_s:
             clock.now_s = max(clock.now_s, min(due_s))
+            clock.stirs.append(clock.now_s)
+            if order.steps:
+                order.until_s = clock.now_s
             self.turn()
             return []
         clock.now_s = max(clock.now_s, order.until_s)

@@ -89,7 +89,7 @@ class Client:
     def send(self, **query: Any) -> None:
         """Send a request, and wait for nothing; the one before it must have been answered."""
         if self.requests > len(self.answers):
-            raise Wrong("has not answered a request for which it has news", "who could wake the request")
+            raise Wrong("still held a request when its client was to ask again", "what ends a request")
         self.requests += 1
         query = {"client": self.number, "request": self.requests} | query
         target = f"{self.scene.path}?{urlencode(query)}"
@@ -191,6 +191,7 @@ class Scene:
         self.clients: dict[int, Client] = {}
         self.sent = self.left = 0
         self.listeners = 0
+        self.stirs: list[float] = []  # when a timer of the program's was due, in the last order
         self._said = False
         told = program.tell("serve", self.path)
         self.port, self.now_s = told["result"], told["now_s"]
@@ -240,6 +241,11 @@ class Scene:
         """Let the time pass until the handler has done what it does at the next moment that it waits for."""
         self._heed(self.program.tell("step"))
 
+    def stirs_within(self, seconds: float) -> bool:
+        """Let the time pass until a timer of the program's is due, or for so long; whether one was."""
+        self._heed(self.program.tell("settle", self.sent, self.left, seconds, True))
+        return bool(self.stirs)
+
     def waiting(self, at_most: int = -1) -> int:
         """Number of requests that the server still keeps in memory; a thread may need a moment to let go."""
         for pause_s in (0.0, 0.02, 0.1, 0.2):
@@ -257,7 +263,7 @@ class Scene:
 
     def _heed(self, told: dict[str, Any]) -> None:
         """Read the answers that the server has written, and notice what went wrong inside."""
-        self.now_s, self.listeners = told["now_s"], told["listeners"]
+        self.now_s, self.listeners, self.stirs = told["now_s"], told["listeners"], told["stirs"]
         for address, at_s in told["answers"]:
             if address in self.clients:
                 self.clients[address].take(at_s)

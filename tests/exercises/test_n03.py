@@ -161,7 +161,49 @@ class Held(RequestHandler):
     def on_connection_close(self):
         self.woken.set()
 """
-GOOD = {"threads": THREADS, "event": HELD, "future": FUTURE, "condition": CONDITION, "queue": CALLBACKS}
+LOOK = "if not self.room.messages[cursor:]:"
+WAIT = "await asyncio.wait_for(self.woken.wait(), hold_s)"
+ANSWER = "self.answer(self.room.messages[cursor:])"
+FIRST = f"        {LOOK}"
+#: A handler that looks for the end of its hold once per second.
+SLICES = edited(
+    HELD,
+    (
+        WAIT,
+        """end_s = asyncio.get_running_loop().time() + hold_s
+                while not self.woken.is_set():
+                    left_s = end_s - asyncio.get_running_loop().time()
+                    if left_s <= 0:
+                        break
+                    await asyncio.wait([asyncio.create_task(self.woken.wait())], timeout=min(1, left_s))""",
+    ),
+)
+DRAWN = "__import__('random').uniform(0.001, 0.1)"
+
+
+def looking_up(source, *, first="0", last="0"):
+    """The handler with a look-up that takes so long [s] at the places 1 and 3 of the lesson's exercise."""
+    return edited(
+        source,
+        (FIRST, f"        await asyncio.sleep({first})\n{FIRST}"),
+        (ANSWER, f"await asyncio.sleep({last})\n        {ANSWER}"),
+    )
+
+
+GOOD = {
+    "threads": THREADS, "event": HELD, "future": FUTURE, "condition": CONDITION, "queue": CALLBACKS,
+    "looks up its user first": looking_up(HELD, first="0.002"),
+    "looks up its user last": looking_up(HELD, last="0.002"),
+    "looks up its user twice": looking_up(HELD, first="0.4", last="0.5"),
+    "looks up its user, now and then long": looking_up(HELD, first=DRAWN, last=DRAWN),
+    "looks up its user once": edited(
+        HELD,
+        (FIRST, "        if not self.known:\n            await asyncio.sleep(0.05)\n"
+                f"            type(self).known = True\n{FIRST}"),
+        ("    def initialize", "    known = False\n\n    def initialize"),
+    ),
+    "slices": SLICES, "looks up its user, and slices": looking_up(SLICES, last="0.03"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
@@ -185,8 +227,6 @@ def test_who_has_not_begun_is_told_what_to_do(capsys):
     assert line.startswith("… put your")
 
 
-LOOK = "if not self.room.messages[cursor:]:"
-WAIT = "await asyncio.wait_for(self.woken.wait(), hold_s)"
 WRONG = {
     "does not hold": ([(WAIT, "pass")], "answered at once (status 204), with nothing to tell"),
     "its own hold": ([(WAIT, "await asyncio.wait_for(self.woken.wait(), 20)")], " 20 s"),
@@ -250,6 +290,26 @@ WRONG = {
     "looks, then waits for a database, then waits": (
         [("self.woken = asyncio.Event()", "self.woken = asyncio.Event(); await asyncio.sleep(0.02)")],
         "getting ready to wait",
+    ),
+    "looks, waits for a database before and after, then waits": (
+        [(FIRST, f"        await asyncio.sleep(0.05)\n{FIRST}"),
+         ("self.woken = asyncio.Event()", "self.woken = asyncio.Event(); await asyncio.sleep(0.002)")],
+        "getting ready to wait",
+    ),
+    "looks, waits for a slow database before and after, then waits": (
+        [(FIRST, f"        await asyncio.sleep({DRAWN})\n{FIRST}"),
+         ("self.woken = asyncio.Event()", f"self.woken = asyncio.Event(); await asyncio.sleep({DRAWN})")],
+        "getting ready to wait",
+    ),
+    "whole seconds, rounded up": (
+        [("hold_s)", "__import__('math').ceil(hold_s))")], "the part after the point",
+    ),
+    "late": ([(ANSWER, f"await asyncio.sleep(1.7)\n        {ANSWER}")],
+             "answered 1.7 s after the message was published"),
+    "polls often": (
+        [(WAIT, "t = 0\n                while not self.woken.is_set() and t < hold_s:\n"
+                "                    await asyncio.sleep(0.05); t += 0.05")],
+        "in which nothing was published, and answered",
     ),
     "200 at the end of a hold": ([("self.set_status(204)", "pass")], "answered with status 200 and nothing"),
     "one message per answer": (
@@ -330,6 +390,92 @@ def test_a_listener_left_after_a_hold_is_counted_before_the_next_message(guard, 
     ]
 
 
+# Listens before it looks, which is right, and goes without taking its listener out.
+LISTENS_FIRST = """
+import asyncio
+from tornado.web import RequestHandler
+
+class Held(RequestHandler):
+    def initialize(self, room):
+        self.room = room
+
+    async def get(self):
+        cursor = int(self.get_query_argument("cursor"))
+        self.future = asyncio.Future()
+        take = lambda message: self.future.done() or self.future.set_result(message)
+        self.room.listeners.add(take)
+        if self.room.messages[cursor:]:
+            return self.tell(cursor)
+        try:
+            await asyncio.wait_for(self.future, float(self.get_query_argument("hold")))
+        except TimeoutError:
+            return self.set_status(204)
+        finally:
+            self.room.listeners.discard(take)
+        self.tell(cursor)
+
+    def tell(self, cursor):
+        for message in self.room.messages[cursor:]:
+            self.write(f"{message.id} {message.text}\\n")
+
+    def on_connection_close(self):
+        self.future.cancel()
+"""
+
+
+def wrong_lines(source, capsys):
+    return [line for line in verdict("03.hold", made(source, "Held"), capsys) if line.startswith("✗")]
+
+
+def test_a_listener_left_by_an_answer_at_once_is_counted(capsys):
+    assert wrong_lines(LISTENS_FIRST, capsys) == [
+        "✗ left 3 functions in `room.listeners` after requests that it answered at once – think about who "
+        "takes a function out again, whichever way the request ends"
+    ]
+    early = "            self.room.listeners.discard(take)\n            return self.tell(cursor)"
+    right = edited(LISTENS_FIRST, ("            return self.tell(cursor)", early))
+    assert is_right(verdict("03.hold", made(right, "Held"), capsys))
+
+
+def test_a_hold_without_an_end_is_said_once_and_not_as_news_held_back(capsys):
+    assert wrong_lines(edited(HELD, (WAIT, "await self.woken.wait()")), capsys) == [
+        "✗ still held a request a minute after its hold was over – think about what ends a request for which "
+        "no message comes"
+    ]
+    [line] = wrong_lines(edited(HELD, (WAIT, "await asyncio.wait_for(self.woken.wait(), 30)")), capsys)
+    assert "for 30 s – think about who says how long" in line
+
+
+SHARED = edited(
+    LESSON,
+    ("    def initialize", "    future = None\n\n    def initialize"),
+    ("        self.future = future = asyncio.Future()\n",
+     "        kind = type(self)\n        if kind.future is not None and not kind.future.done():\n"
+     "            return kind.future\n        kind.future = future = asyncio.Future()\n"),
+    (FINALLY, ""), ("except TimeoutError:", "except (TimeoutError, asyncio.CancelledError):"),
+    ("        self.room.listeners.discard(self.take)\n        self.future.cancel()", "        pass"),
+)  # fmt: skip
+
+
+def test_an_empty_answer_before_the_hold_is_over_is_not_called_a_message_lost(capsys):
+    [line] = wrong_lines(SHARED, capsys)  # the end of one hold ends the wait of all
+    assert line.startswith("✗ answered a request with nothing, ")
+    assert "s before its hold was over" in line
+
+
+def test_a_client_that_stays_is_not_ended_with_those_that_leave(capsys):
+    source = edited(
+        HELD, ("    def initialize", "    all = set()\n\n    def initialize"),
+        ("            try:", "            self.all.add(self)\n            try:"),
+        ("            self.wake()", "            for each in self.all: each.wake()"),
+        ("                self.room.listeners.discard", "                self.all.discard(self)\n"
+         "                self.room.listeners.discard"),
+    )  # fmt: skip
+    source = source.replace("for each in self.all:", "for each in list(self.all):")
+    [line] = wrong_lines(source, capsys)
+    assert line.startswith("✗ answered a request with nothing, ")
+
+
 def test_a_get_that_waits_after_its_listener_has_gone_is_said(capsys):
     source = edited(LESSON, ("self.future.cancel()", "pass"))
     wrong = [line for line in verdict("03.hold", made(source, "Held"), capsys) if line.startswith("✗")]
@@ -347,8 +493,13 @@ def test_a_wait_between_the_look_and_the_listener_gets_one_verdict(capsys):
 
 
 def test_one_message_per_answer_is_not_called_lost(capsys):
-    source = edited(LESSON, ("in self.room.messages[cursor:]:\n            self.write",
-                             "in self.room.messages[cursor:][:1]:\n            self.write"))
+    source = edited(
+        LESSON,
+        (
+            "in self.room.messages[cursor:]:\n            self.write",
+            "in self.room.messages[cursor:][:1]:\n            self.write",
+        ),
+    )
     wrong = [line for line in verdict("03.hold", made(source, "Held"), capsys) if line.startswith("✗")]
     assert len(wrong) == 1
     assert "lost" not in wrong[0]
