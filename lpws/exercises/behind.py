@@ -91,11 +91,13 @@ class Scene:
         return client
 
 
-async def _patience(what: asyncio.Future) -> None:
+async def _patience(what: asyncio.Future, after_step: Callable[[], None] | None = None) -> None:
     """Wait until it is done, or for as many steps as there are in `PATIENCE_S`."""
     for _ in range(round(PATIENCE_S / _STEP_S)):
         if (await asyncio.wait([what], timeout=_STEP_S))[0]:
             break
+        if after_step:
+            after_step()
 
 
 class Client:
@@ -114,7 +116,12 @@ class Client:
         """The handler to which the request came; None if it did not."""
         return self.arrival.result() if self.arrival.done() else None
 
-    async def until(self, done: Callable[[Client], bool], within_s: float | None = None) -> bool:
+    async def until(
+        self,
+        done: Callable[[Client], bool],
+        within_s: float | None = None,
+        after_step: Callable[[], None] | None = None,
+    ) -> bool:
         """Read until `done(self)` is true; return whether that happened in time, or with patience."""
 
         async def read() -> None:
@@ -129,7 +136,9 @@ class Client:
                 self.ended = not more
 
         reading = asyncio.ensure_future(read())
-        await (_patience(reading) if within_s is None else asyncio.wait([reading], timeout=within_s))
+        await (
+            _patience(reading, after_step) if within_s is None else asyncio.wait([reading], timeout=within_s)
+        )
         reading.cancel()
         with suppress(asyncio.CancelledError):
             await reading
@@ -153,10 +162,18 @@ class Client:
 
     async def heard(self, text: str = "") -> bool:
         """Make the server send text on its stream; return whether all it has sent arrives."""
+
+        def beat() -> None:
+            # In a silence, nginx's own timeout would end the stream, and let go what had been held back:
+            # what is told of a proxy that gathers would depend on how late the steps are.
+            if self.handler:
+                self.handler.say(":\n\n")
+
         if text:
             self.handler.say(text)
         return await self.until(
-            lambda client: client.handler and client.so_far().body == client.handler.said.encode()
+            lambda client: client.handler and client.so_far().body == client.handler.said.encode(),
+            after_step=beat,
         )
 
     async def says(self, text: str) -> bool:
@@ -228,8 +245,10 @@ class Plain(RequestHandler):
     def get(self) -> None:
         self.write(self.text)
 
-    def on_connection_close(self) -> None:
+    def on_finish(self) -> None:
         self.released.set()
+
+    on_connection_close = on_finish
 
 
 class Held(Plain):
@@ -251,7 +270,7 @@ class Stream(Plain):
         await self.released.wait()
 
     def say(self, text: str) -> None:
-        """Send the text, unless the connection has ended."""
+        """Send the text, unless the response or its connection has ended."""
         self.said += text
         if not self.released.is_set():
             self.write(text)

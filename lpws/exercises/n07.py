@@ -84,9 +84,9 @@ def hears_hz(chosen: Transport, asked: dict[str, Any]) -> float:
     gap_s = models.repoll_gap(
         delay_s=asked["transit_s"], handshakes=handshakes, pause_s=getattr(chosen, "pause_s", 0.0)
     )
-    if isinstance(chosen, LongPolling):
-        return models.long_polling_responses_hz(rate_hz=asked["rate_hz"], gap_s=gap_s, hold_s=chosen.hold_s)
-    return 1 / max(gap_s, getattr(chosen, "interval_s", 0.0))
+    gap_s = max(gap_s, getattr(chosen, "interval_s", 0.0))
+    # An answer at once is one after a hold of 0.
+    return models.long_polling_responses_hz(rate_hz=asked["rate_hz"], gap_s=gap_s, hold_s=chosen.hold_s)
 
 
 def fits(sentence: str, think: str, **values: Any) -> tuple[str, Callable[[Calls], None]]:

@@ -99,6 +99,14 @@ def test_nginx_as_most_met_it_lets_three_of_five_pass(capsys):
     assert "6 polls, one after another, took 6 connections behind the proxy" in lines[5]
 
 
+def test_what_nginx_holds_back_does_not_depend_on_how_late_the_machine_is(monkeypatch, capsys):
+    """Steps that are twice as long reach beyond nginx's own patience, after which it lets go what it held."""
+    monkeypatch.setattr(behind, "_STEP_S", 0.1)
+    monkeypatch.setattr(behind, "PATIENCE_S", 1.6)
+    text = "proxy_http_version 1.0; proxy_set_header Connection close;"
+    assert_hinted("10.location", text, "received nothing, not even the head – think about what", capsys)
+
+
 def without(directive):
     [line] = [line for line in SOLUTION.splitlines() if directive in line]
     return SOLUTION.replace(line + "\n", "")
