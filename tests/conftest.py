@@ -89,6 +89,20 @@ def _forked(request):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _draws():
+    """In the soak, each program is drawn other names and times than in the tests, and each time others."""
+    if not os.environ.get("LPWS_SHUFFLE"):
+        yield
+        return
+    from lpws.exercises import task
+
+    draw = random.Random(os.environ["LPWS_SEED"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task, "seed_of", lambda _data: draw.getrandbits(32))
+        yield
+
+
 @pytest.fixture
 def nothing_left():
     """`nothing_left_behind` around a whole test."""

@@ -14,7 +14,7 @@ from cells import assert_caught, assert_harmless, edited, is_right, made, verdic
 from leaks import nothing_left_behind
 from test_n03 import HELD
 
-from lpws.exercises import check, child, clock, program
+from lpws.exercises import check, child, clock, program, task
 
 GET = 'cursor = int(self.get_query_argument("cursor"))\n'
 
@@ -216,16 +216,20 @@ def test_the_rest_of_a_long_output_is_not_carried(name, monkeypatch, capsys):
     assert 2000 < len(carried[0]) <= 100_000
 
 
-def test_the_same_program_gets_the_same_verdict(capsys):
-    handler = made(edited(HELD, ("messages[cursor:])", "messages)")), "Held")
-    first, second = (verdict("03.hold", handler, capsys) for _ in range(2))
+def test_the_same_program_gets_the_same_verdict(monkeypatch, capsys):
+    """Also if its cell is run again, which makes another class; another program is drawn something else."""
+    source, drawn, seed_of = edited(HELD, ("messages[cursor:])", "messages)")), [], task.seed_of
+    monkeypatch.setattr(task, "seed_of", lambda data: drawn.append(seed_of(data)) or drawn[-1])
+    first, second = (verdict("03.hold", made(source, "Held"), capsys) for _ in range(2))
     assert first == second
+    verdict("03.hold", made(HELD, "Held"), capsys)
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_an_unknown_task_is_an_error():
-    for task in ("03.holt", "77.hold"):
-        with pytest.raises(ValueError, match=f"got '{task}'"):
-            check(task, 3)
+    for name in ("03.holt", "77.hold"):
+        with pytest.raises(ValueError, match=f"got '{name}'"):
+            check(name, 3)
 
 
 def test_checking_costs_the_kernel_little():
