@@ -180,6 +180,11 @@ def times_out(scene: Scene) -> None:
                 f"answered with status {status} and nothing in it at the end of a hold",
                 "which status says that there is no content; the task asks for it",
             )
+    other, asked_s = scene.client(), scene.now_s
+    other.ask(cursor=0, hold=30)
+    client.ask(cursor=0, hold=2.5)
+    scene.settle(2.5 + 1.5)
+    _not_yet(other, 0, 30, asked_s)  # its hold is its own
 
 
 def loses_nothing(scene: Scene) -> None:

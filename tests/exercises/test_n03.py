@@ -446,19 +446,12 @@ def test_a_hold_without_an_end_is_said_once_and_not_as_news_held_back(capsys):
     assert "for 30 s – think about who says how long" in line
 
 
-SHARED = edited(
-    LESSON,
-    ("    def initialize", "    future = None\n\n    def initialize"),
-    ("        self.future = future = asyncio.Future()\n",
-     "        kind = type(self)\n        if kind.future is not None and not kind.future.done():\n"
-     "            return kind.future\n        kind.future = future = asyncio.Future()\n"),
-    (FINALLY, ""), ("except TimeoutError:", "except (TimeoutError, asyncio.CancelledError):"),
-    ("        self.room.listeners.discard(self.take)\n        self.future.cancel()", "        pass"),
-)  # fmt: skip
+#: The end of one hold ends the wait of all.
+SHARED = edited(HELD, ("                pass\n", "                for wake in list(self.room.listeners): wake()\n"))
 
 
 def test_an_empty_answer_before_the_hold_is_over_is_not_called_a_message_lost(capsys):
-    [line] = wrong_lines(SHARED, capsys)  # the end of one hold ends the wait of all
+    [line] = wrong_lines(SHARED, capsys)
     assert line.startswith("✗ answered a request with nothing, ")
     assert "s before its hold was over" in line
 
