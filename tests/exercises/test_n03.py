@@ -447,7 +447,7 @@ def test_a_hold_without_an_end_is_said_once_and_not_as_news_held_back(capsys):
 
 
 #: The end of one hold ends the wait of all.
-SHARED = edited(HELD, ("                pass\n", "                [wake() for wake in [*self.room.listeners]]\n"))
+SHARED = edited(HELD, ("    pass\n", "    [wake() for wake in [*self.room.listeners]]\n"))
 
 
 def test_an_empty_answer_before_the_hold_is_over_is_not_called_a_message_lost(capsys):
