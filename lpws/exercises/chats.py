@@ -169,7 +169,7 @@ class Listener(Client):
         self.head: dict[str, str] = {}
         self.status = self.received = 0
         self.body, self.said = b"", ""
-        query = query if name is None else {"name": name} | query
+        query = {key: value for key, value in ({"name": name} | query).items() if value is not None}
         again = f"\r\nLast-Event-ID: {last}" if last is not None else ""
         self.request(f"GET /stream?{urlencode(query)} HTTP/1.1\r\nAccept: text/event-stream{again}")
 
@@ -207,7 +207,8 @@ class Listener(Client):
                         "what waits until there is a `flush`: the head is due at once")  # fmt: skip
         if self.status != 200:
             think = _status(self.status, "what an EventSource does then: it gives up for good")
-            raise Wrong(f"answered {self.who} with status {self.status}", think)
+            called = f", whose name is {self.name!r}," if self.status == 400 else ""
+            raise Wrong(f"answered {self.who}{called} with status {self.status}", think)
         if (kind := self.head.get("content-type", "nothing")).startswith("text/event-stream"):
             return
         if self.ended and not self.body:
@@ -251,19 +252,24 @@ def entry(data: str) -> Entry:
     Wrong
         If it is none.
     """
-    with suppress(ValueError, TypeError, AttributeError):
+    try:
         given = json.loads(data)
-        found = Entry(given.get("kind"), given.get("name"), given.get("text"))
-        known = found.kind in ("said", "came", "left") and type(found.name) is str
-        if known and (type(found.text) is str) == (found.kind == "said"):
-            return found
-    cut = data.startswith("{") and not data.endswith("}")
-    raise Wrong(
-        f"sent {data!r:.90} as the data of an event, where a page expects JSON such as {EXAMPLE}",
-        "what ends a `data:` line, and what `json.dumps` makes of a line break"
-        if cut
-        else "who makes the JSON: `json.dumps`, from all the page should know",
-    )
+    except (ValueError, RecursionError):
+        cut = data.startswith("{") and not data.endswith("}")
+        think = (
+            "what ends a `data:` line, and what `json.dumps` makes of a line break"
+            if cut
+            else "who makes the JSON: `json.dumps`, from all the page should know"
+        )
+    else:
+        think = 'what a page reads: `kind` ("said", "came" or "left"), `name`, and a `text` if it was said'
+        if isinstance(given, dict):
+            found = Entry(given.get("kind"), given.get("name"), given.get("text"))
+            known = found.kind in ("said", "came", "left") and type(found.name) is str
+            if known and (type(found.text) is str) == (found.kind == "said"):
+                return found
+    sent = f"sent {data!r:.90} as the data of an event"
+    raise Wrong(f"{sent}, where a page expects JSON such as {EXAMPLE}", think)
 
 
 class Chat(Scene):
@@ -405,7 +411,10 @@ class Chat(Scene):
 
     def join(self, name: str, begin: int = 0, who: str = "", think: str = "", last: Any = None,
              **query: Any) -> Listener:  # fmt: skip
-        """One more stream, to begin after this message; it asks for that if nothing else is said."""
+        """One more stream, to begin after this message; it asks for that if nothing else is said.
+
+        What is None in `query` is left out of the address.
+        """
         who = who or f"a client that came with cursor={begin}"
         listener = Listener(self, name, query or {"cursor": begin}, last, begin, who, think)
         self.clients[listener.address] = listener

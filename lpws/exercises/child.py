@@ -152,12 +152,6 @@ class Child:
         server = self.server
         order.seen = lambda: server.arrived >= arrived and server.closed >= closed
 
-    def do_step(self, order: Order) -> None:
-        """Come to rest after the next moment for which the program has set a timer, if there is one."""
-        due_s = [timer.when() - self.loop.time() for timer in self.loop._scheduled if not timer.cancelled()]
-        due_s += [sleeper_s - self.clock.now_s for sleeper_s in self.clock.sleepers]
-        order.until_s += max(0.0, min(due_s, default=0.0)) + 1e-6 * bool(due_s)
-
     def do_publish(self, order: Order, texts: list[str]) -> None:
         """Publish without a pause, so that the loop does nothing else in between."""
         for text in texts:

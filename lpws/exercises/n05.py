@@ -138,7 +138,7 @@ def _joins(scene: Scene, when: str, turns: int = 0, count: int = 0, pauses: Iter
     client = Listener(scene, cursor)
     for steps in pauses:
         for _ in range(steps):
-            scene.step()
+            scene.stirs_within(_SOON_S)
         scene.publish()
     _expect(
         client,

@@ -26,9 +26,12 @@ TEXTS = [
 LEFT_S = 10.5
 _KEPT = "for how long a page may retry: a key stays valid whatever is said"
 _ANYBODY = "what anybody may post: the checks come first, and whatever fails them gets a 400"
+_NOBODY = "what a stream needs before it begins: a name of 1 to 24 characters, or else a 400"
+_ALL = "what somebody gets who has nothing yet, as a page that has just been opened: all, from message 1"
+_STANDS = "what a key stands for: one message, whatever comes with it later"
 _FIRST = "what is checked before anybody is told, and before a key is written down"
 _FIELDS = "which fields of a post go into the log: its name and its text, and nothing else that anybody sends"
-_NONSENSE = "an impossible cursor counts as 0, as if the client had nothing yet"
+_NONSENSE = "what an impossible cursor counts as: 0, as if the client had nothing yet"
 _HEADER = "which is newer: the address that an EventSource keeps, or the header it adds when it comes back"
 _GONE = (
     "how Tornado tells a handler that its client has gone, even if `get` writes nothing, and how soon `left` "
@@ -72,13 +75,14 @@ def once(chat: Chat) -> None:
     for key in keys[:2]:
         chat.strange = _KEPT
         chat.say("Ada", words, key, " that came again after others")
-    chat.strange, when = (
-        "what a key stands for: one message, whatever comes with it later",
-        " with a known key",
-    )
+    chat.strange, when = _STANDS, " with a known key"
     [answer] = chat.post(letter(keys[0], "Bob", "something else"), when=when)
     chat.answered(answer, keys[0], Entry("said", "Ada", words), when)
-    chat.hear()
+    chat.join(next(chat.names))
+    try:
+        chat.hear()
+    except Wrong as wrong:
+        raise Wrong(f"{wrong.happened}, after a known key had come with other words", _STANDS) from None
     chat.strange = (
         "each `await` between looking up the key and writing it down: all get the first one's number"
     )
@@ -92,12 +96,15 @@ def resumes(chat: Chat) -> None:
     chat.join(next(chat.names))
     for _ in range(15):
         chat.say("Ada", chat.text())
+    chat.join(next(chat.names), 0, "a client that came without a cursor", _ALL, cursor=None)
+    chat.hear()
     for begin in (chat.draw.randrange(1, 9), chat.draw.randrange(10, 14), 15):
         chat.join(next(chat.names), begin)
         chat.hear()
-    for old in (2, len(chat.log)):
+    for old in (None, 2, len(chat.log)):
         last = len(chat.log) - chat.draw.randrange(2, 5)
-        who = f"a client that came back with Last-Event-ID: {last} and its old cursor={old}"
+        which = "no cursor" if old is None else f"its old cursor={old}"
+        who = f"a client that came back with Last-Event-ID: {last} and {which}"
         chat.join(next(chat.names), last, who, _HEADER, last, cursor=old)
         chat.hear()
     name, newest = next(chat.names), len(chat.log)
@@ -173,7 +180,7 @@ def refuses(chat: Chat) -> None:
             raise Wrong(f"answered with status {answer.status}{shown}", _ANYBODY)
     chat.hear()
     chat.say(**good, when=" that was refused before, and is good now,")
-    for query in ({}, {"name": ""}, {"name": 25 * "é"}):
+    for query in ({}, {"name": ""}, {"name": 25 * "é"}):  # and with no cursor, as a page
         chat.when = f", when a stream came with {query or 'no name'}"
         stranger = Listener(chat, None, query, None, 0, "", "")
         chat.clients[stranger.address] = stranger
@@ -181,7 +188,7 @@ def refuses(chat: Chat) -> None:
         chat.read()
         if stranger.status != 400:
             how = f"with status {stranger.status}" if stranger.ended else "with a stream"
-            raise Wrong(f"answered somebody {how}{chat.when}", _ANYBODY)
+            raise Wrong(f"answered somebody {how}{chat.when}", _NOBODY)
         stranger.leave()
     chat.hear()
 
@@ -311,6 +318,21 @@ def crowd(chat: Chat) -> None:
     company(chat, "somebody who is cut off and comes back")
 
 
+def remembers(chat: Chat) -> None:
+    """A long conversation, and a page that tries again minutes later."""
+    said = [(chat.key(), "Ada", chat.text()) for _ in range(150)]
+    for begin in range(0, len(said), 15):
+        chat.talk(*said[begin : begin + 15])
+    chat.settle(chat.draw.uniform(700, 900))
+    chat.strange = _KEPT
+    for again in (0, chat.draw.randrange(20, 90)):
+        when = f" that came again after {len(said) - again - 1} others, and more than ten minutes"
+        chat.talk(said[again], when=when)
+    for cursor in (0, None):
+        chat.join(next(chat.names), 0, "a client that came to a long log", _ALL, cursor=cursor)
+    chat.hear()
+
+
 def begins_anew(chat: Chat) -> None:
     line, key = chat.line(), chat.key()
     chat.client().request("GET /before/stream?name=Ada HTTP/1.1")
@@ -331,10 +353,10 @@ def forgets(chat: Chat) -> None:
     chat.join(next(chat.names))
     chat.say("Ada", chat.text())
     chat.hear()
-    kept, count = chat.waiting(), chat.draw.randrange(4, 8)
+    kept, count = chat.waiting(), chat.draw.randrange(6, 9)
     name = next(chat.names)
-    for _ in range(count):
-        stream = chat.join(name)
+    for turn in range(count):
+        stream = chat.join(name if turn % 2 else next(chat.names))
         chat.hear()
         stream.leave()
         chat.settle()
@@ -390,6 +412,7 @@ CHAT = Make(
             ("has no ghosts: whoever leaves while others speak is gone", leaves),
             ("keeps nobody waiting for a slow reader, who loses nothing", slow),
             ("keeps count in a crowd that posts twice, is cut off and comes back", crowd),
+            ("remembers all messages and keys, however many and old", remembers),
             ("keeps no handler of an ended stream", forgets),
             ("makes a new chat each time that it is called", begins_anew),
         ],

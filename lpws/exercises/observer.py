@@ -26,13 +26,16 @@ class Wrong(Exception):
         self.happened = happened
 
 
+#: What an error says → what to think about.
 _THINK = {
     "TimeoutError": "what is to be said when nothing has come in time",
     "InvalidStateError": "what may have ended that future before: an earlier message, or `wait_for`, "
     "which cancels it when the time is over",
     "MemoryError": "how much one client may make the server keep",
-    "coroutine": "who awaits it",
     "a listener that is a coroutine": "what the room does with its listeners: it calls them",
+    "coroutine": "who awaits it",
+    "initialize() missing": "what a handler's `initialize` is called with: what its rule has for it, "
+    "and that is nothing here",
     "WebSocketClosedError": "who takes a client off the list when it has gone",
     "RuntimeError: asyncio.run() cannot": "the loop that runs already, here as in a notebook: write "
     "`async def`, or do without a loop",
@@ -43,7 +46,7 @@ def raised(error: str, when: str = "") -> Wrong:
     """Sentence on an error in the program."""
     if error.startswith("TypeError: your function returned "):
         return Wrong(error.removeprefix("TypeError: your function ") + when, "what was asked for")
-    think = next((think for kind, think in _THINK.items() if error.startswith(kind)), None)
+    think = next((think for kind, think in _THINK.items() if kind in error), None)
     return Wrong(f"raised {error}{when}", think or "what that line expects, and whether it is always so")
 
 
@@ -236,10 +239,6 @@ class Scene:
     def settle(self, seconds: float = 0.0) -> None:
         """Let the time pass, and come back when the handler has done all that it does by then."""
         self._heed(self.program.tell("settle", self.sent, self.left, seconds))
-
-    def step(self) -> None:
-        """Let the time pass until the handler has done what it does at the next moment that it waits for."""
-        self._heed(self.program.tell("step"))
 
     def stirs_within(self, seconds: float) -> bool:
         """Let the time pass until a timer of the program's is due, or for so long; whether one was."""

@@ -92,6 +92,7 @@ LEFT = """                if name not in here:
 NEWS = """                    if cursor == len(log):  # nothing came meanwhile
                         await news.wait()
 """
+TAKES_ROOM = "        def initialize(self, room):\n            self.room = room\n\n"
 TASK = "            self.task = asyncio.current_task()\n"
 BODY = "json.loads(self.request.body)"
 WAITS = "await news.wait()"
@@ -663,7 +664,47 @@ WRONG = {
                 'name = self.get_query_argument("name", "?")',
             )
         ],
-        "answered somebody with a stream",
+        "what a stream needs before it begins",
+    ),
+    "every name is refused": ([(CAME, CAME + "            raise HTTPError(400)\n")], ", whose name is '"),
+    "nobody without a cursor": ([('"cursor", ""', '"cursor"')], "a client that came without a cursor"),
+    "the last hundred only": (
+        [(f"            cursor = {CURSOR}\n", f"            cursor = {CURSOR} or max(0, len(log) - 100)\n")],
+        "somebody gets who has nothing yet",
+    ),
+    "fifty keys": (
+        [(SAYS, SAYS + "\n                for old in list(ids)[:-50]: del ids[old]")],
+        "for how long a page may retry",
+    ),
+    "keys for ten minutes": (
+        [(SAYS, SAYS + "\n                asyncio.get_running_loop().call_later(600, ids.pop, key)")],
+        "for how long a page may retry",
+    ),
+    "the last words of a key": (
+        [
+            (
+                SAYS,
+                SAYS
+                + "\n            else:\n                log[ids[key] - 1] = json.dumps("
+                + "{'kind': 'said', 'name': name, 'text': text})",
+            )
+        ],
+        "after a known key had come with other words – think about what a key stands for",
+    ),
+    "a room that nobody hands over": (
+        [("    class Post(RequestHandler):\n", f"    class Post(RequestHandler):\n{TAKES_ROOM}")],
+        "what a handler's `initialize` is called with",
+    ),
+    "nobody awaits what tells": ([("    def tell", "    async def tell")], "who awaits it"),
+    "another field for the name": ([('"name": name} | more', '"user": name} | more')], "what a page reads"),
+    "another kind": ([('tell("said"', 'tell("message"')], "what a page reads"),
+    "a text in a text": (
+        [('append(json.dumps({"kind"', 'append(json.dumps(json.dumps({"kind"'), ("| more))", "| more)))")],
+        "what a page reads",
+    ),
+    "a handler per name": (
+        [("    class Post", "    by = {}\n    class Post"), (CAME, CAME + "            by[name] = self\n")],
+        "what still holds a stream",
     ),
     "nobody comes": ([(CAME, ""), (LEFT, "")], "whom to tell that somebody is here"),
     "each tab comes": ([("if here.count(name) == 1:", "if True:")], "with the first they come"),
