@@ -17,6 +17,12 @@ _ROOM = 1.05
 _TRANSPORTS = {kind.__name__: kind for kind in (Reload, ShortPolling, LongPolling, SSE, WebSocket)}
 
 
+class Choices(Calls):
+    """Calls of a function that may simulate what it chooses from, and first imports all that this takes."""
+
+    patience_s = 10.0
+
+
 def _transport(value: Any) -> Transport:
     try:
         return _TRANSPORTS[value[""]](**{name: field for name, field in value.items() if name})
@@ -167,7 +173,7 @@ TASKS = {
                      rate_hz=3, oldest=80, says_hz=1.0, streams=False, tight=True),
             ],
         ],
-        scene=Calls,
+        scene=Choices,
     ),
     "mail": Quick(
         60 * models.crossover_hz(interval_s=4.0, gap_s=0.05),

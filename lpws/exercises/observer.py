@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from .program import ENDED, Program, Unfit
+from .program import ENDED, PATIENCE_S, Program, Unfit
 
 #: How long [s] bytes may take that the server says it has written.
 _LOOPBACK_S = 1.0
@@ -292,6 +292,9 @@ class Calls:
         Where what it is called with comes from.
     """
 
+    #: How long [s] a call may take, on the computer's clock.
+    patience_s = PATIENCE_S
+
     def __init__(self, program: Program, draw: random.Random) -> None:
         self.program, self.draw = program, draw
 
@@ -309,7 +312,7 @@ class Calls:
         Wrong
             If it raises something.
         """
-        told = self.program.tell("call", *arguments)
+        told = self.program.tell("call", *arguments, within_s=self.patience_s)
         if told["errors"]:
             shown = ", ".join(cut(argument, 40) for argument in arguments)
             raise raised(told["errors"][0], f", when it was called with {shown}")

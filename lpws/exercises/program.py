@@ -131,14 +131,18 @@ class Program:
         try:
             self._control.sendall(struct.pack("!I", len(data)) + data)
         except TimeoutError:
-            raise Unfit(STUCK) from None
+            raise _stuck(PATIENCE_S) from None
         except OSError:
             raise Unfit(ENDED) from None
 
     def _receive(self, within_s: float) -> dict[str, Any]:
         end_s = time.monotonic() + within_s
-        (size,) = struct.unpack("!I", self._exactly(4, end_s))
-        return _Plain.loads(self._exactly(size, end_s))
+        try:
+            (size,) = struct.unpack("!I", self._exactly(4, end_s))
+            return _Plain.loads(self._exactly(size, end_s))
+        except TimeoutError:
+            self._process.kill()
+            raise _stuck(within_s) from None
 
     def _exactly(self, size: int, end_s: float) -> bytes:
         data = b""
@@ -147,8 +151,7 @@ class Program:
             try:
                 more = self._control.recv(size - len(data))
             except TimeoutError:
-                self._process.kill()
-                raise Unfit(STUCK) from None
+                raise
             except OSError:
                 more = b""
             if not more:
@@ -169,12 +172,16 @@ class Program:
         return self.printed[:_SHOWN].rstrip() + cut
 
 
-STUCK = (
-    f"did not come back within {PATIENCE_S:g} s, and was ended – think about a loop without an end, "
-    "or a call that waits and lets nothing else go on meanwhile"
-)
 SLOW = f"had not come through all of it after {LIFE_S:g} s – think about what it does again each time"
 ENDED = "ended its own process – think about who else lives in it: a server ends only when it is told to"
+
+
+def _stuck(within_s: float) -> Unfit:
+    """Why a program that does not come to an end cannot be tried any further."""
+    return Unfit(
+        f"did not come back within {within_s:g} s, and was ended – think about a loop without an end, "
+        "or a call that waits and lets nothing else go on meanwhile"
+    )
 
 
 class _Plain(pickle.Unpickler):

@@ -7,6 +7,7 @@ from cells import assert_hinted, assert_says, edited, is_right, made, verdict
 
 from lpws import Link, LongPolling, Reload, ShortPolling, WebSocket, Workload, simulate
 from lpws.exercises import n07
+from lpws.exercises.observer import Calls
 
 CHOOSE = """
 import lpws
@@ -51,6 +52,30 @@ GOOD = {
 @pytest.mark.parametrize("source", GOOD.values(), ids=GOOD)
 def test_a_good_function_passes(source, capsys):
     assert is_right(verdict("07.choose", made(source, "choose"), capsys))
+
+
+SIMULATES = """
+    import lpws
+
+    def choose(situation):
+        link, work = lpws.Link(delay_s=situation["transit_s"]), lpws.Workload(
+            clients=1, rate_hz=situation["rate_hz"], duration_s=60)
+        pause_s = max(0, situation["oldest_s"] - 3.01 * situation["transit_s"])
+        for way in (lpws.WebSocket(), lpws.LongPolling(pause_s=pause_s)):
+            if situation["streams"] or not way.streams:
+                ages = lpws.deliveries(lpws.simulate(way, work, link)).latency_s
+                if ages.max() <= situation["oldest_s"]:
+                    return way
+"""
+
+
+def test_who_simulates_has_the_time_to_import_what_it_takes(monkeypatch, capsys):
+    assert is_right(verdict("07.choose", made(SIMULATES, "choose"), capsys))
+    monkeypatch.setattr(n07.Choices, "patience_s", 0.01)
+    [line] = verdict("07.choose", made(SIMULATES, "choose"), capsys)
+    assert line.startswith("✗ did not come back within 0.01 s, and was ended")
+    monkeypatch.undo()
+    assert n07.Choices.patience_s > 4 * Calls.patience_s  # a loop without an end is found soon elsewhere
 
 
 @pytest.mark.parametrize("name", ["pauses", "one of each", "spends its budget"])
