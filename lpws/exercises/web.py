@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import select
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -67,8 +68,7 @@ class WebClient(Client):
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
         )
         scene.sent += 1
-        for pause_s in (0.0, *self.patience_s):
-            scene.settle(pause_s)
+        for _ in self._waits():
             if self.answers or self._shaken():
                 break
         else:
@@ -78,6 +78,12 @@ class WebClient(Client):
                 f"answered the handshake with status {self.answers[0].status}, and not with 101",
                 "who may connect, and what an error in `prepare` or `initialize` does",
             )
+
+    def _waits(self) -> Iterator[None]:
+        """Let no time pass, and then each of `patience_s`; to look after each of them is the caller's part."""
+        for pause_s in (0.0, *self.patience_s):
+            self.scene.settle(pause_s)
+            yield
 
     def _shaken(self) -> bool:
         """True if an answer to the handshake has come without a word of the server that it is written."""
@@ -126,10 +132,10 @@ class WebClient(Client):
 
     def _more(self) -> bytes:
         """The bytes that come next, at least the pong; none if the connection has ended."""
-        for pause_s in (0.0, *self.patience_s) if self.patience_s else ():
-            self.scene.settle(pause_s)
-            if select.select([self.socket], [], [], _BRIEFLY_S)[0]:
-                break
+        if self.patience_s:
+            for _ in self._waits():
+                if select.select([self.socket], [], [], _BRIEFLY_S)[0]:
+                    break
         try:
             return self.socket.recv(1_000_000)
         except TimeoutError:
