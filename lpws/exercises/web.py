@@ -80,7 +80,7 @@ class WebClient(Client):
             )
 
     def _waits(self) -> Iterator[None]:
-        """Let no time pass, and then each of `patience_s`; to look after each of them is the caller's part."""
+        """Let no time pass, and then each of `patience_s`; the caller looks after each of them."""
         for pause_s in (0.0, *self.patience_s):
             self.scene.settle(pause_s)
             yield
