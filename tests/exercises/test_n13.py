@@ -514,7 +514,7 @@ ODD = {
     "it looks who calls": ("return __import__('sys')._getframe(1).f_locals.get('friend', True)", "let in"),
 }
 HARMLESS = {
-    "ten megabytes": "allowed.__dict__ or allowed.__dict__.update(said=print('x' * 10_000_000))",
+    "much output": "allowed.__dict__ or allowed.__dict__.update(said=print('x' * 1_000_000))",
     "a little each time": "print(request)",
     "a thread that does not end": (
         "allowed.__dict__ or allowed.__dict__.update(said=__import__('threading').Thread("

@@ -1014,7 +1014,7 @@ HOSTILE = {
 }
 #: Once.
 HARMLESS = {
-    "much output": "print('x' * 10_000_000)",
+    "much output": "print('x' * 1_000_000)",
     "a thread that does not end": (
         "__import__('threading').Thread(target=__import__('threading').Event().wait).start()"
     ),
