@@ -26,17 +26,23 @@ EXAMPLE = '{"kind": "said", "name": "Ada", "text": "tea is ready"}'
 LATE_S, WAIT_S = 0.1, 3.0
 #: The longest time [s] that passes between two looks at the server.
 STEP_S = 4.0
+#: In how many parts a stream may write what it has, each when the one before it has been read.
+_PARTS = 10
 #: How long [s] bytes may take, on a busy machine, to a client that reads.
 _DRAIN_S = 5.0
 _NAMES = ["Ada", "Ben", "Zoë", "Li Na", "Tom & Jo", "Ömer", "Eve", "Ida", "Max", "O'Hara", "50%", "Bo+Lu"]
 _AGAIN = "what changes when a key is repeated: nothing new is said, and the answer is the old one"
-_VALID = "what a valid post is, whatever its Content-Type, and which method handles it"
+_VALID = (
+    "what a valid post is: three strings of these lengths, whatever its Content-Type, "
+    "and which method handles it"
+)
 _COUNT = "how messages are numbered: 1, 2, 3 …, including those that say who came and left"
 _CURSOR = "the first message *after* the cursor"
 #: What to think about if a stream brings nothing of a message, or another one first.
 BETWEEN = "what may be said at each `await` between reading the log and starting to listen"
 _WHOSE = "whose error it is: writing to a client that has gone raises StreamClosedError, in the writer"
 _FIRST = "how many streams somebody has: with the first they come, with the last they leave"
+_PLANNED = "what becomes of a planned `left`, if another stream of the same name has begun or ended since"
 _WAKE = "who could wake each stream when something is said"
 _OPEN = "what keeps an answer open: `get` has not returned"
 _CANCELED = "what else waits for a future that is canceled, as `wait_for` does when its time is over"
@@ -152,6 +158,8 @@ class Listener(Client):
     ----------
     cursor, said
         The last message that has come: its number, and the data of its event.
+    joined
+        How many messages were known before it.
     stalled
         Whether its client reads nothing for the time being.
     may_end
@@ -165,6 +173,7 @@ class Listener(Client):
     ) -> None:
         super().__init__(scene, len(scene.clients) + 1)
         self.name, self.cursor, self.begin, self.who, self.think = name, begin, begin, who, think
+        self.joined = len(scene.log)
         self.stalled = self.may_end = self.ended = False
         self.head: dict[str, str] = {}
         self.status = self.received = 0
@@ -387,7 +396,7 @@ class Chat(Scene):
         """Id in the answer to a post, entered in the books."""
         if not 200 <= answer.status < 300:
             think = self.strange if key in self._keys or self.strange != _AGAIN else _VALID
-            raise Wrong(f"answered a post of {entry}{when} with status {answer.status}",
+            raise Wrong(f"answered a post of {entry} by {entry.name!r}{when} with status {answer.status}",
                         _status(answer.status, think))  # fmt: skip
         try:
             id = json.loads(answer.body)["id"]
@@ -459,6 +468,11 @@ class Chat(Scene):
         self.settle(LATE_S)
         self.follow()
         newest = max([len(self.log), *self.said])
+        for _ in range(_PARTS):  # who writes a long log in parts goes on when one of them has been read
+            if all(listener.cursor >= newest for listener in self.streams):
+                break
+            self.settle(LATE_S / _PARTS)
+            self.follow()
         if behind := {listener: listener.cursor + 1 for listener in self.streams if listener.cursor < newest}:
             self.settle(WAIT_S)
             self.follow()
@@ -497,7 +511,8 @@ class Chat(Scene):
             raise Wrong(f"sent message {id} {how}to {listener.who}", listener.think or _CURSOR)
         if id > due:
             think = listener.think or (f"{_CURSOR}, and {BETWEEN}" if due == listener.begin + 1 else BETWEEN)
-            raise Wrong(f"sent message {id} to {listener.who}, where {due} was due", think)
+            what = f" ({self.at(due)})" if self.at(due) else ""
+            raise Wrong(f"sent message {id} to {listener.who}, where {due}{what} was due", think)
         if (known := self.at(id) or entry) != entry:
             same = f"{entry}" == f"{known}"
             sent, was = (f"{each.name!r}: {each}" if same else each for each in (entry, known))
@@ -514,4 +529,5 @@ class Chat(Scene):
         if entry.kind != "said" and entry.name not in self.guests:
             raise Wrong(f"said {entry}, who never had a stream", "who is here: whoever listens")
         if entry.kind != "said" and (entry.name in self.here()) == (entry.kind == "came"):
-            raise Wrong(f"said {entry}, who {'was' if entry.kind == 'came' else 'was not'} here", _FIRST)
+            was, think = ("was", _FIRST) if entry.kind == "came" else ("was not", _PLANNED)
+            raise Wrong(f"said {entry}, who {was} here", think)

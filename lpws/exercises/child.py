@@ -226,7 +226,11 @@ class Child:
             act()
 
     def answered(self, handler: Any) -> None:
-        self.answers.append((handler.request.connection.context.address[1], self.clock.now_s))
+        connection = handler.request.connection
+        port = connection.context.address[1]
+        # A handler may end long after its client has gone; another client may have its port by then.
+        if connection.stream in (None, dict(self.server.streams).get(port)):
+            self.answers.append((port, self.clock.now_s))
 
     async def run(self) -> None:
         self.loop.add_reader(self.control, self.obey)

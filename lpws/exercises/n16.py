@@ -31,6 +31,7 @@ _ALL = "what somebody gets who has nothing yet, as a page that has just been ope
 _STANDS = "what a key stands for: one message, whatever comes with it later"
 _FIRST = "what is checked before anybody is told, and before a key is written down"
 _FIELDS = "which fields of a post go into the log: its name and its text, and nothing else that anybody sends"
+_NAMED = "what a header names: the last message that the client has, so that it gets what comes after it"
 _NONSENSE = "what an impossible cursor counts as: 0, as if the client had nothing yet"
 _HEADER = "which is newer: the address that an EventSource keeps, or the header it adds when it comes back"
 _GONE = (
@@ -67,7 +68,8 @@ def listens(chat: Chat) -> None:
 def once(chat: Chat) -> None:
     chat.join(next(chat.names))
     words, keys = chat.text(), [chat.key() for _ in range(6)]
-    for key in [*keys, f" {keys[0]} "]:
+    alike = [f" {keys[0]} ", *(63 * "k" + last for last in "abA")]
+    for key in [*keys, *alike]:
         chat.say("Ada", words, key, f" with the key {key!r}")
         for _ in range(chat.draw.randrange(1, 3)):
             chat.say("Ada", words, key, " that came again, since its answer was lost,")
@@ -103,16 +105,17 @@ def resumes(chat: Chat) -> None:
         chat.hear()
     for old in (None, 2, len(chat.log)):
         last = len(chat.log) - chat.draw.randrange(2, 5)
-        which = "no cursor" if old is None else f"its old cursor={old}"
+        which, think = ("no cursor", _NAMED) if old is None else (f"its old cursor={old}", _HEADER)
         who = f"a client that came back with Last-Event-ID: {last} and {which}"
-        chat.join(next(chat.names), last, who, _HEADER, last, cursor=old)
+        chat.join(next(chat.names), last, who, think, last, cursor=old)
         chat.hear()
     name, newest = next(chat.names), len(chat.log)
     further = newest + chat.draw.randrange(9, 50), -chat.draw.randrange(2, 9), "9" * 5000
     for nonsense in (newest + 1, "abc", "", "²", "inf", -1, *further):
         chat.when = f", when a client came with cursor={nonsense!s:.20}"
         who = f"a client that came with cursor={nonsense!s:.20} to a log of {len(chat.log)} messages"
-        chat.join(name, 0, who, _NONSENSE, cursor=nonsense)
+        when = ", judged before its owner is said to have come" if nonsense == newest + 1 else ""
+        chat.join(name, 0, who, f"{_NONSENSE}{when}", cursor=nonsense)
         chat.hear()
     last = len(chat.log) + chat.draw.randrange(5, 50)
     chat.when = f", when an EventSource came back with Last-Event-ID: {last}"
@@ -152,7 +155,8 @@ def refuses(chat: Chat) -> None:
     chat.join(next(chat.names), think=_FIRST)
     chat.strange, good = _FIRST, {"key": chat.key(), "name": "Ada", "text": chat.text()}
     for field, most in MOST.items():
-        letters = {"name": "Ada", "text": "☕", "key": chat.key()} | {field: chat.key()[0] + (most - 1) * "é"}
+        letters = {"name": "Ada", "text": "☕", "key": chat.key()}
+        letters[field] = chat.key()[0] + (most - 1) * "😀"
         try:
             chat.say(**letters, when=f" with a {field} of {most} characters")
         except Wrong as wrong:
@@ -180,6 +184,11 @@ def refuses(chat: Chat) -> None:
             raise Wrong(f"answered with status {answer.status}{shown}", _ANYBODY)
     chat.hear()
     chat.say(**good, when=" that was refused before, and is good now,")
+    when = ", when somebody posted a known key with a number for a name"
+    [answer] = chat.post(json.dumps(good | {"name": 7}).encode(), when=when)
+    if answer.status >= 500:
+        raise Wrong(f"answered with status {answer.status}{when}", _ANYBODY)
+    chat.hear()
     for query in ({}, {"name": ""}, {"name": 25 * "é"}):  # and with no cursor, as a page
         chat.when = f", when a stream came with {query or 'no name'}"
         stranger = Listener(chat, None, query, None, 0, "", "")
@@ -190,20 +199,21 @@ def refuses(chat: Chat) -> None:
             how = f"with status {stranger.status}" if stranger.ended else "with a stream"
             raise Wrong(f"answered somebody {how}{chat.when}", _NOBODY)
         stranger.leave()
+    chat.join(24 * "😀", think=_NOBODY)
     chat.hear()
 
 
 def company(chat: Chat, think: str) -> None:
     """Raise `Wrong` unless the log says who is here."""
     chat.hear()
-    here, listening = chat.here(), [listener.name for listener in chat.streams]
-    for name in listening:
-        if name not in here:
-            left = any((entry.kind, entry.name) == ("left", name) for entry in chat.log)
+    here = chat.here()
+    for listener in chat.streams:
+        if (name := listener.name) not in here:
+            left = Entry("left", name) in chat.log[listener.joined :]
             how = f"said that {name} left, who was listening" if left else f"did not say that {name} came"
             raise Wrong(how, think)
     for name in here:
-        if name not in listening:
+        if name not in [listener.name for listener in chat.streams]:
             raise Wrong(f"had not said that {name} left, 10 s after the last stream ended", think)
 
 
@@ -211,15 +221,18 @@ def presence(chat: Chat) -> None:
     ada, ben, zoe = (next(chat.names) for _ in range(3))
     chat.join(ada)
     chat.say("somebody", chat.text())
-    company(chat, "whom to tell that somebody is here: everybody, in the log")
+    company(chat, "whom to tell that somebody is here, and when: everybody, before the stream waits")
     tabs = "two tabs of one person, both listening"
     first, second = (chat.join(ben, 0, f"{ben}'s {tab} tab", tabs) for tab in ("first", "second"))
     company(chat, tabs)
     chat.say(ben, chat.text())
     chat.hear()
-    first.leave()
-    chat.settle(LEFT_S)
-    company(chat, "two tabs of one person, one of them closed")
+    for closed in (first, None):  # the older of two, and the newer
+        closed = closed or chat.join(ben, len(chat.log) - 1, f"{ben}'s newer tab", tabs)
+        chat.hear()
+        closed.leave()
+        chat.settle(LEFT_S)
+        company(chat, "two tabs of one person, one of them closed")
     gone = second
     for pause_s in (LEFT_S, 0.0, chat.draw.uniform(0.2, 2)):
         chat.hear()
@@ -319,15 +332,19 @@ def crowd(chat: Chat) -> None:
 
 
 def remembers(chat: Chat) -> None:
-    """A long conversation, and a page that tries again minutes later."""
-    said = [(chat.key(), "Ada", chat.text()) for _ in range(150)]
-    for begin in range(0, len(said), 15):
-        chat.talk(*said[begin : begin + 15])
-    chat.settle(chat.draw.uniform(700, 900))
+    """A long conversation, and a page that tries again hours later."""
+    listener = chat.join(next(chat.names))
+    said = [(chat.key(), "Ada", chat.text()) for _ in range(300)]
+    for begin in range(0, len(said), 20):
+        chat.talk(*said[begin : begin + 20])
+    chat.hear()
+    chat.settle(chat.draw.uniform(200, 300))
+    chat.hear()  # also who has heard nothing for minutes
+    listener.leave()
+    chat.settle(chat.draw.uniform(7300, 8000))
     chat.strange = _KEPT
     for again in (0, chat.draw.randrange(20, 90)):
-        when = f" that came again after {len(said) - again - 1} others, and more than ten minutes"
-        chat.talk(said[again], when=when)
+        chat.talk(said[again], when=f" that came again after {len(said) - again - 1} others, and two hours")
     for cursor in (0, None):
         chat.join(next(chat.names), 0, "a client that came to a long log", _ALL, cursor=cursor)
     chat.hear()
@@ -412,7 +429,7 @@ CHAT = Make(
             ("has no ghosts: whoever leaves while others speak is gone", leaves),
             ("keeps nobody waiting for a slow reader, who loses nothing", slow),
             ("keeps count in a crowd that posts twice, is cut off and comes back", crowd),
-            ("remembers all messages and keys, however many and old", remembers),
+            ("remembers hundreds of messages and keys for hours", remembers),
             ("keeps no handler of an ended stream", forgets),
             ("makes a new chat each time that it is called", begins_anew),
         ],

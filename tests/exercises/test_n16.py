@@ -2,13 +2,15 @@
 
 import itertools
 import random
+import socket
+import struct
 
 import pytest
 from cells import assert_caught, assert_harmless, assert_hinted, assert_says, edited, is_right, made, verdict
 from tornado.web import RequestHandler
 
 from lpws.exercises import n16
-from lpws.exercises.chats import Chat, Chats
+from lpws.exercises.chats import Chat, Chats, Entry
 from lpws.exercises.observer import Wrong
 from lpws.exercises.program import Program, Unfit, to_bytes
 
@@ -286,6 +288,11 @@ GLOBAL = edited(
 )
 GOOD = {
     "the solution": CHAT,
+    "a long log in parts": edited(
+        CHAT,
+        ("for data in log[cursor:]", "for data in log[cursor : cursor + 10]"),
+        (NEWS, NEWS + "                    else:\n                        await asyncio.sleep(0.001)\n"),
+    ),
     "queues": QUEUES,
     "writes to all, and waits for nobody": WRITES,
     "a room, rules and heartbeats": ROOM,
@@ -621,7 +628,7 @@ WRONG = {
         ],
         "",
     ),
-    "no Last-Event-ID": ([('self.request.headers.get("Last-Event-ID", last)', "last")], "which is newer"),
+    "no Last-Event-ID": ([('self.request.headers.get("Last-Event-ID", last)', "last")], "a header names"),
     "the old address first": (
         [
             (
@@ -668,8 +675,8 @@ WRONG = {
     ),
     "every name is refused": ([(CAME, CAME + "            raise HTTPError(400)\n")], ", whose name is '"),
     "nobody without a cursor": ([('"cursor", ""', '"cursor"')], "a client that came without a cursor"),
-    "the last hundred only": (
-        [(f"            cursor = {CURSOR}\n", f"            cursor = {CURSOR} or max(0, len(log) - 100)\n")],
+    "the last 250 only": (
+        [(f"            cursor = {CURSOR}\n", f"            cursor = {CURSOR} or max(0, len(log) - 250)\n")],
         "somebody gets who has nothing yet",
     ),
     "fifty keys": (
@@ -696,6 +703,28 @@ WRONG = {
         "what a handler's `initialize` is called with",
     ),
     "nobody awaits what tells": ([("    def tell", "    async def tell")], "who awaits it"),
+    "the newest tab is the one that counts": (
+        [
+            ("    class Post", "    latest = {}\n\n    class Post"),
+            (CAME, "            name in latest or tell('came', name)\n            latest[name] = self\n"),
+            (LEFT, "                latest.get(name) is self and tell('left', latest.pop(name) and name)\n"),
+        ],
+        "two tabs of one person, one of them closed",
+    ),
+    "keys for an hour": (
+        [(SAYS, SAYS + "\n                asyncio.get_running_loop().call_later(3600, ids.pop, key)")],
+        "and two hours with id ",
+    ),
+    "counts as JavaScript does": (
+        [("len(text) <= most", "len(text.encode('utf-16-le', 'surrogatepass')) <= 2 * most")],
+        "with a key of 64 characters",
+    ),
+    "the beginning of a key": ([(CHECKS, CHECKS + "\n            key = key[:32]")], "known by its key alone"),
+    "small letters": ([(CHECKS, CHECKS + "\n            key = key.lower()")], "known by its key alone"),
+    "an error for a known key": (
+        [(CHECKS, "if str(key) in ids and name == 7: raise HTTPError(500)\n            " + CHECKS)],
+        "a known key with a number for a name",
+    ),
     "another field for the name": ([('"name": name} | more', '"user": name} | more')], "what a page reads"),
     "another kind": ([('tell("said"', 'tell("message"')], "what a page reads"),
     "a text in a text": (
@@ -884,6 +913,9 @@ WRONG_QUEUES = {
         ],
         "while `flush` waits for a client",
     ),
+    "a stream of a minute": (
+        [("await self.queue.get()", "await asyncio.wait_for(self.queue.get(), 60)")], "raised TimeoutError",
+    ),
     "a queue for a name": (
         [
             ("    def tell", "    names = {}\n\n    def tell"),
@@ -1054,6 +1086,36 @@ def test_a_hostile_stream_gets_a_verdict_and_leaves_nothing(what, where, capsys)
 def test_a_hostile_start_gets_a_verdict_and_leaves_nothing(what, capsys):
     source = edited(CHAT, ("def chat():\n", f"def chat():\n    {what}\n"))
     assert_caught("16.chat", made(source, "chat"), "", made(CHAT, "chat"), capsys)
+
+
+def test_who_has_the_port_of_somebody_who_left_is_not_taken_for_them(monkeypatch):
+    """A handler may end long after its client has gone."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+
+    def connect(address, timeout):
+        own = socket.socket()
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # it frees its port
+        own.settimeout(timeout)
+        own.bind(("127.0.0.1", ports.pop() if ports else 0))
+        own.connect(address)
+        return own
+
+    lingers = made(edited(CHAT, (CLOSES, "pass")), "chat")
+    ports = [port, port]
+    with Program(Chats(to_bytes(lingers))) as program, Chat(program, random.Random(1)) as chat:
+        monkeypatch.setattr(socket, "create_connection", connect)
+        gone = chat.join("Ada")
+        chat.hear()
+        gone.leave()
+        chat.settle()
+        stays = chat.join("Ben")
+        assert stays.address == gone.address
+        chat.hear()  # Ada's `get` ends
+        assert chat.log[-1] == Entry("left", "Ada")
+        assert not stays.ended
 
 
 @pytest.mark.parametrize("act", ["join", "line"])
