@@ -332,7 +332,7 @@ def crowd(chat: Chat) -> None:
 
 
 def remembers(chat: Chat) -> None:
-    """A long conversation, and a page that tries again hours later."""
+    """A long conversation, and a page that tries again much later."""
     listener = chat.join(next(chat.names))
     said = [(chat.key(), "Ada", chat.text()) for _ in range(300)]
     for begin in range(0, len(said), 20):
@@ -341,10 +341,11 @@ def remembers(chat: Chat) -> None:
     chat.settle(chat.draw.uniform(200, 300))
     chat.hear()  # also who has heard nothing for minutes
     listener.leave()
-    chat.settle(chat.draw.uniform(7300, 8000))
+    chat.settle(chat.draw.uniform(700, 800))
     chat.strange = _KEPT
     for again in (0, chat.draw.randrange(20, 90)):
-        chat.talk(said[again], when=f" that came again after {len(said) - again - 1} others, and two hours")
+        others = f"{len(said) - again - 1} others, and a quarter of an hour"
+        chat.talk(said[again], when=f" that came again after {others}")
     for cursor in (0, None):
         chat.join(next(chat.names), 0, "a client that came to a long log", _ALL, cursor=cursor)
     chat.hear()
@@ -429,7 +430,7 @@ CHAT = Make(
             ("has no ghosts: whoever leaves while others speak is gone", leaves),
             ("keeps nobody waiting for a slow reader, who loses nothing", slow),
             ("keeps count in a crowd that posts twice, is cut off and comes back", crowd),
-            ("remembers hundreds of messages and keys for hours", remembers),
+            ("remembers hundreds of messages and keys for a quarter of an hour", remembers),
             ("keeps no handler of an ended stream", forgets),
             ("makes a new chat each time that it is called", begins_anew),
         ],

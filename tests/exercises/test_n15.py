@@ -171,7 +171,7 @@ class Here(Program):
     def __exit__(self, *_):
         pass
 
-    def tell(self, order, *arguments):
+    def tell(self, order, *arguments, within_s):
         assert order == "call"
         try:
             value = self.thing(*copy.deepcopy(arguments))

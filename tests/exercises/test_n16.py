@@ -711,10 +711,6 @@ WRONG = {
         ],
         "two tabs of one person, one of them closed",
     ),
-    "keys for an hour": (
-        [(SAYS, SAYS + "\n                asyncio.get_running_loop().call_later(3600, ids.pop, key)")],
-        "and two hours with id ",
-    ),
     "counts as JavaScript does": (
         [("len(text) <= most", "len(text.encode('utf-16-le', 'surrogatepass')) <= 2 * most")],
         "with a key of 64 characters",
