@@ -3,7 +3,8 @@
     python3 run.py soak [MINUTES] [--seed NUMBER] [--notebooks] [WORD ...]
 
 A file at a time, each in a process of its own and its tests in random order; for half of the time a busy
-loop computes beside them. Random moments are fifty of a kind instead of five. With ``--notebooks`` each
+loop computes beside them. Random moments are fifty of a kind instead of five; what a reader's program is
+tried with is drawn from the seed, too, where a test always draws the same. With ``--notebooks`` each
 notebook is executed, too, and what it prints compared with what is stored. With words, only files whose
 names hold one of them. What fails is told at once, kept in ``test-output/``, and counted at the end.
 """

@@ -177,7 +177,7 @@ ENDED = "ended its own process – think about who else lives in it: a server en
 
 
 def _stuck(within_s: float) -> Unfit:
-    """Why a program that does not come to an end cannot be tried any further."""
+    """The reason for which a program that does not come to an end cannot be tried any further."""
     return Unfit(
         f"did not come back within {within_s:g} s, and was ended – think about a loop without an end, "
         "or a call that waits and lets nothing else go on meanwhile"
