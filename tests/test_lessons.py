@@ -1303,8 +1303,7 @@ def test_behind_each_nginx_polls_move_and_websockets_stay(scale, program, monkey
     assert back[1] + back[2] == at_a
     assert min(back[1:]) > at_a / 4
     came = [count(polls["request_received"], n, 1.25, 2) for n in range(3)]
-    assert came[2] > sum(came) / 4  # as the notebook says of the new one
-    assert min(came) > sum(came) / 6  # half of an even share: on a busy machine there are half as many polls
+    assert min(came) > sum(came) / 4
     kept = count(polls["opened"], 0, -9, 2) - count(polls["closed"], 0, -9, 2)
     assert 1 <= kept < count(polls["request_received"], 0, -9, 2) / 2  # each carries several polls
     closes_s = [t for t, n, _ in polls["closed"] if n == 0 and t > 2]
