@@ -122,7 +122,7 @@ def sockets_of(numbers):
 def listening(ports):
     """Those of the ports at which a process that has inherited the mark is."""
     if LINUX:
-        # Who connected to find out would be counted by another test's server, if the port is that one's by now.
+        # Who connected to find out would be counted by another test's server, if that has the port by now.
         taken = sockets_of(marked(os.environ["LPWS_MARK"]))
         return [port for port in ports if ("tcp", f"0100007F:{port:04X}") in taken]
     found = []

@@ -167,22 +167,27 @@ SEE = """async (number) => {
   await notebook.scrollToItem(number, "start");
   await cell.ready;
   const seen = [];
-  for (const node of cell.node.querySelectorAll(".jp-OutputArea-output")) {
-    let picture, film;
+  for (let at = 0, node; (node = cell.node.querySelectorAll(".jp-OutputArea-output")[at]); at++) {
+    const look = () => {
+      // JupyterLab may draw an output again, in another node.
+      node = cell.node.querySelectorAll(".jp-OutputArea-output")[at] ?? node;
+      // A film plays in a frame, in place of its picture, and has the same words as its title.
+      return [node.querySelector("img"), node.querySelector("iframe")];
+    };
+    let [picture, film] = look();
     // JupyterLab draws what is scrolled to when it gets to it: within 1,200 frames, or twenty seconds. What
-    // it draws around may push this out of sight meanwhile. Where it was asked to the nearest edge each time,
-    // on a busy machine one figure in hundreds stayed just above that edge to the end: so to another place.
+    // it draws around may push this out of sight meanwhile, so it is asked for at another place now and then.
     for (let n = 0; n < 600; n++) {
-      node.scrollIntoView({ block: ["center", "start", "end"][n % 3] });
-      picture = node.querySelector("img");
+      if (n % 10 === 0) node.scrollIntoView({ block: ["center", "start", "end"][(n / 10) % 3] });
       await picture?.decode();
       await drawn();
-      // A film plays in a frame, in place of its picture, and has the same words as its title.
-      film = node.querySelector("iframe");
+      [picture, film] = look();
       if (!(picture || film) || box(picture) || box(film)) break;
     }
     const [words, described] = [node.innerText, picture?.alt ?? film?.title ?? ""];
-    seen.push({ words, described, picture: box(picture), frame: box(node.querySelector("iframe, object")) });
+    const [frame, { top, bottom }] = [node.querySelector("iframe, object"), node.getBoundingClientRect()];
+    const where = { top, bottom, attached: node.isConnected };
+    seen.push({ words, described, picture: box(picture), frame: box(frame), ...where });
   }
   cell.node.querySelector(".jp-OutputArea")?.scrollIntoView({ block: "start" });
   await drawn();

@@ -84,6 +84,7 @@ def test_run_all(open_notebook, path, shot):
             if "image/png" in output.get("data", {}):
                 figures += 1
                 box = shown["picture"] or shown["frame"]  # a film plays in a frame in place of its picture
+                assert box, (cell["source"], shown)
                 assert 200 < box["width"] <= seen["width"]
                 assert box["height"] > 50
         described = [shown["described"] for shown in seen["outputs"] if shown["described"]]
