@@ -636,7 +636,7 @@ def test_a_program_that_never_answers_is_given_up(tmp_path, monkeypatch, nothing
 
 
 def test_a_port_that_is_taken_at_the_last_moment(nginx, monkeypatch, tmp_path):
-    """Two programs have the port that was found free; the third one is free."""
+    """Two programs have the port that was found free, and are asked nothing; the third one is free."""
     real, given, told = socket.create_server, [], []
     ended = threading.Event()
 
@@ -659,7 +659,9 @@ def test_a_port_that_is_taken_at_the_last_moment(nginx, monkeypatch, tmp_path):
     keeper.keep(orders, ended)
     taken = [each.getsockname()[1] for each in given]
     for each in given:
-        each.close()
+        each.setblocking(False)
+        with each, pytest.raises(BlockingIOError):
+            each.accept()
     [news] = told
     assert news["port"] not in taken
     assert len(taken) == 2

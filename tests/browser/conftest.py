@@ -6,9 +6,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 pytest.register_assert_rewrite("browser.people")  # so that what it asserts is explained, as in a test
+
+#: How long [ms] anything in a page may take, on a machine that does much else.
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
 
 #: What a browser may do of its own accord, switched off.
 ARGUMENTS = [
@@ -76,7 +80,7 @@ def windows(browser, **options):
             **{"viewport": {"width": 1000, "height": 760}, "reduced_motion": "reduce"} | options
         )
         context.on("weberror", lambda error: errors.append(str(error.error)) if not _parting(error) else None)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         return context.new_page()
 

@@ -282,6 +282,7 @@ def test_a_browser_answers_pings_while_its_page_is_busy(page):
 
     class Pinging(WebSocketHandler):
         ping_interval = 0.05
+        ping_timeout = 0  # it does not hang up on a machine that is late
 
         def on_pong(self, data):
             pongs.append(data)

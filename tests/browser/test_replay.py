@@ -162,7 +162,7 @@ def test_a_slider_draws_its_picture_anew_and_leaves_it_in_the_notebook(browser, 
         picture = page.locator(".jp-OutputArea-output img")
         expect(picture).to_have_attribute("alt", "Teeth.")
         page.locator(".noUi-handle").press("ArrowRight")
-        expect(picture).to_have_attribute("alt", "Teeth. Now interval_s = 1.1.", timeout=20_000)
+        expect(picture).to_have_attribute("alt", "Teeth. Now interval_s = 1.1.")
         shot(page, "slider")
         (cell,) = page.evaluate(CELLS)
         view, stays = (output["data"] for output in cell["outputs"])

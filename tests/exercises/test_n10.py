@@ -39,7 +39,7 @@ GOOD = {
         ("1h", '"1m 5s"'),
     ),
     "one line": SOLUTION.replace("\n", "").replace("1h", "600"),
-    "chunks, and no gzip": edited(SOLUTION, ("proxy_buffering", "gzip"), ("1h", "3s")),
+    "chunks, and no gzip": edited(SOLUTION, ("proxy_buffering", "gzip"), ("1h", "9s")),
     "tabs, and the ends of lines of Windows": SOLUTION.replace(" ", "\t").replace("\n", "\r\n"),
     "comments with everything in them": "# für alle fünf; } { \" ' ☕\0\n" + edited(
         SOLUTION, ("off;", "off; # 'on'; include /etc/passwd;\n# }"), ("1h", "1d")
@@ -309,7 +309,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=20).map("".join))
 def test_whatever_is_handed_over_can_hide_nothing(text):
     try:
@@ -320,6 +320,7 @@ def test_whatever_is_handed_over_can_hide_nothing(text):
     assert {words[0] for words in statements(lines)} <= set(location.ALLOWED)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=50))
 def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(ValueError):

@@ -8,7 +8,7 @@ from cells import assert_caught, assert_hinted, assert_says, edited, is_right, m
 from hpack import Decoder
 from hpack.hpack import encode_integer
 from hpack.table import HeaderTable
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lpws.exercises import n11
@@ -332,6 +332,7 @@ def test_all_that_is_said_is_what_hpack_reads(seed):
     assert truth.blocks > 100
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**9), st.sampled_from([4, 5, 6, 7]))
 def test_a_number_is_that_of_hpack(value, bits):
     assert number(value, bits) == bytes(encode_integer(value, bits))
@@ -340,6 +341,7 @@ def test_a_number_is_that_of_hpack(value, bits):
 FIELD = st.tuples(st.sampled_from(["x-tea", "cookie", ":path", "x" * 130]), st.text("abc", max_size=300))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([*KINDS, "indexed"]), FIELD, st.booleans(), st.integers(1, 70))))
 def test_any_connection_is_what_hpack_and_the_solution_read(said):
     line, decoder, mine = Connection(None, random.Random(1)), Decoder(), Line(made(DECODE, "decode"))

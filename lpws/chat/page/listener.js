@@ -78,10 +78,11 @@ export class Listener {
     this.#reload();
   }
 
+  /** Once a reload is asked for, or the reader chooses another way, for which nobody may be waiting. */
   reloaded() {
-    const { promise, resolve, reject } = Promise.withResolvers();
+    const { promise, resolve } = Promise.withResolvers();
     this.#reload = resolve;
-    this.signal.addEventListener("abort", reject, { once: true });
+    this.signal.addEventListener("abort", resolve, { once: true });
     return promise;
   }
 

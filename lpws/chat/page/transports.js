@@ -15,8 +15,9 @@ export function fromLines(text) {
 
 async function reload(line) {
   for (;;) {
+    const wanted = line.reloaded(); // from now on: the answer under way may not have it
     await line.ask("reload", { patience: line.times.reload_s }, line.times.timeout_s);
-    await line.reloaded(); // until the reader presses the button, or has posted something
+    await wanted; // until the reader presses the button, or has posted something
   }
 }
 
