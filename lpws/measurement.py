@@ -215,20 +215,22 @@ class _Experiment:
 
     def _run(self) -> Run:
         start = clock() if self.start is None else self.start
+        # Before the events: what is over by now, and counted, has all of them.
+        over, total = self.over.is_set(), self.clients.total if self.clients else None
         theirs = self.clients.events() if self.clients else []
         strangers = self.serving.strangers if self.clients else {}
         events = [(t - start, *rest) for t, *rest in [*self.serving.events(), *self.events, *theirs]]
         events.sort(key=itemgetter(0))
-        log = (*self.serving.log, *self._doubts(events))
+        log = (*self.serving.log, *(self._doubts(events) if over else ()))
         causes, faults = [], [*self.faults, *self.serving.faults]
         if self.handler is not None:
             causes += HANDLERS
-        if self.error is not None or not self.over.is_set():
+        if self.error is not None or not over:
             causes.append("the run was broken off" if self.error else "the run is not over")
         if strangers:
             faults.append(f"{sum(strangers.values())} requests came that no client of the run sent")
-        if self.clients and self.clients.total is not None and self.clients.total != len(theirs):
-            faults.append(f"{len(theirs):,} of {self.clients.total:,} events of the clients have come")
+        if total is not None and total != len(theirs):
+            faults.append(f"{len(theirs):,} of {total:,} events of the clients have come")
         return dataclasses.replace(
             self.spec, events=events, machine=self.machine, log=log, causes=tuple(causes),
             faults=tuple(faults), proxy_log=self.serving.proxy_log,
@@ -238,7 +240,7 @@ class _Experiment:
         """Sentences on what a reader's handler seems to have left undone; none if the link explains it."""
         faulty = self.link and (self.link.cut_at_s, self.link.silent_at_s) != (None, None)
         faulty = faulty or self.spec.through or self.spec.outages
-        if self.handler is None or self.error or faulty or not self.over.is_set():
+        if self.handler is None or self.error or faulty:
             return
         asked, answered, received = (
             {event[5] for event in events if event[1] == name}

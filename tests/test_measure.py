@@ -13,11 +13,13 @@ from types import SimpleNamespace
 import accounting
 import pytest
 from tornado.web import RequestHandler
+from wire import until
 
 import lpws
 from lpws.barrier import wait_for_clients
 from lpws.fleet.__main__ import _first
 from lpws.fleet.fleet import Fleet
+from lpws.fleet.process import RemoteFleet
 from lpws.recordings import _from_dict, _to_dict
 from lpws.run import machine
 
@@ -162,6 +164,24 @@ def test_a_look_at_a_run_that_is_not_over_is_not_called_unfit_for_that(nothing_l
         assert not look.health.faults
         assert not look.health.unexplained
     assert looks[-1].causes == ()
+
+
+def test_a_look_as_the_clients_end_misses_none_of_what_they_have_counted(monkeypatch, nothing_left):
+    """Their last events, and how many they were in all, may come while the others are looked at."""
+    events, looks = RemoteFleet.events, []
+
+    def last_ones_come(fleet):
+        found = events(fleet)
+        until(lambda: fleet.total is not None)
+        return found
+
+    monkeypatch.setattr(RemoteFleet, "events", last_ones_come)
+    work = replace(WORK, duration_s=0.6)
+    lpws.measure(lpws.WebSocket(), work, watch=lambda runs: looks.extend(runs), clients_in="process")
+    assert len(looks) > 2
+    for look in looks[1:-1]:
+        assert look.causes == ("the run is not over",)
+        assert look.faults == ()
 
 
 def test_clients_have_the_same_loop_wherever_they_are(monkeypatch, nothing_left):

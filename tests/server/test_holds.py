@@ -57,7 +57,8 @@ def test_holds_that_end_one_after_the_other_take_none_with_them(server):
 
 
 def test_the_shorter_hold_ends_first(server):
-    with hold(server, "hold=60&cursor=0") as long, hold(server, "hold=0.02&cursor=0") as short:
+    with hold(server, "hold=60&cursor=0") as long, Wire(server) as short:
+        short.request(f"{HOLD}?hold=0.02&cursor=0")
         assert short.take_answer() == (204, "")
         assert len(server.room.waiting) == len(server.room.mailbox.held) == 1
         server.publish("news")

@@ -70,5 +70,5 @@ def test_polls_on_a_quic_connection_survive_a_change_of_address():
 def test_nothing_is_left_behind(nothing_left):
     need("ip", "/dev/net/tun")
     with lost.tun.lossy(0.01) as (near, far, lose):
-        lose()
+        lose(1)
         assert near is not far

@@ -2,8 +2,9 @@
 
 Each has a TUN device: a network card whose wire is a file. A process of its own brings every packet
 that leaves one to the other, one transit later. It is run as ``python tun.py DELAY_S FILE FILE``, and does
-what is written to its standard input: ``one`` loses the next packet with a message from the far side, ``cut``
-every packet from then on. It ends when that input does, so that it cannot outlive the test.
+what is written to its standard input: ``lose 3`` loses the third packet with a message from the far side from
+then on, ``cut`` every packet; it answers with a line when that is so. It ends when its input does, so that it
+cannot outlive the test.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def serve(delay_s: float, near: int, far: int) -> None:
     """Bring each packet from one device to the other, until standard input ends."""
     way = {near: far, far: near}
     under_way: deque[tuple[float, int, bytes]] = deque()  # when due, where, what
-    broken = losing = False
+    broken, until_lost = False, 0  # packets with a message, the one that is lost included
     while True:
         wait_s = max(0.0, under_way[0][0] - time.perf_counter()) if under_way else None
         ready, _, _ = select.select([0, near, far], [], [], wait_s)
@@ -40,13 +41,15 @@ def serve(delay_s: float, near: int, far: int) -> None:
             order = os.read(0, 64)
             if not order:
                 return
-            broken, losing = order != b"one\n", order == b"one\n"
+            what, _, which = order.decode().partition(" ")
+            broken, until_lost = what != "lose", int(which or 0)
+            os.write(1, b"done\n")
             ready.remove(0)
         for device in ready:
             packet = os.read(device, 65_536)
-            lost = losing and device == far and len(packet) > _NO_MESSAGE_BYTES
-            losing = losing and not lost
-            if not (broken or lost):
+            counts = until_lost > 0 and device == far and len(packet) > _NO_MESSAGE_BYTES
+            until_lost -= counts
+            if not (broken or (counts and until_lost == 0)):
                 under_way.append((time.perf_counter() + delay_s, way[device], packet))
         while under_way and under_way[0][0] <= time.perf_counter():
             _, device, packet = under_way.popleft()
@@ -82,9 +85,9 @@ def breakable(delay_s: float):
 
 @contextlib.contextmanager
 def lossy(delay_s: float):
-    """(near, far, lose): the same, and a function after which the next message from far to near is lost."""
+    """(near, far, lose): the same, and a function that names a message from far to near, counted from 1."""
     with _ordered(delay_s) as (near, far, order):
-        yield near, far, lambda: order("one")
+        yield near, far, lambda number: order(f"lose {number}")
 
 
 @contextlib.contextmanager
@@ -100,12 +103,15 @@ def _ordered(delay_s: float):
                 devices.append(namespace.call(_device, address))
                 here.callback(os.close, devices[-1])
             command = [sys.executable, __file__, str(delay_s), *map(str, devices)]
-            server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=devices)
+            server = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=devices
+            )
         stack.callback(server.communicate)  # closes its input, and waits for its end
 
         def order(what: str) -> None:
             server.stdin.write(what.encode() + b"\n")
             server.stdin.flush()
+            server.stdout.readline()
 
         yield near, far, order
 
