@@ -434,6 +434,21 @@ def test_a_message_is_there_at_once(seat, chat, shot, output):
     assert max(ages_s["short polling"]) - min(ages_s["short polling"]) > interval_s / 3
 
 
+def test_a_reload_that_is_asked_for_during_another_follows_it(page, chat):
+    """The answer under way may be older than what the reader wants to see."""
+    held = []
+    enter(page, chat.address, "Ada", "reload")
+    page.route("**/reload?*", lambda route: held.append((route, route.fetch())), times=1)
+    page.click("#reload")
+    while not held:
+        page.wait_for_timeout(10)
+    chat.publish("tea is ready")
+    page.click("#reload")
+    [(route, answer)] = held
+    route.fulfill(response=answer)
+    page.get_by_text("tea is ready").wait_for()
+
+
 def test_the_page_tells_what_it_did(seat, chat):
     pages = {by: enter(seat(), chat.address, f"by {by}", by) for by in WAYS}
     for by, page in pages.items():
