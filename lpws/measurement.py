@@ -218,7 +218,6 @@ class _Experiment:
         # Before the events: what is over by now, and counted, has all of them.
         over, total = self.over.is_set(), self.clients.total if self.clients else None
         theirs = self.clients.events() if self.clients else []
-        strangers = self.serving.strangers if self.clients else {}
         events = [(t - start, *rest) for t, *rest in [*self.serving.events(), *self.events, *theirs]]
         events.sort(key=itemgetter(0))
         log = (*self.serving.log, *(self._doubts(events) if over else ()))
@@ -227,8 +226,8 @@ class _Experiment:
             causes += HANDLERS
         if self.error is not None or not over:
             causes.append("the run was broken off" if self.error else "the run is not over")
-        if strangers:
-            faults.append(f"{sum(strangers.values())} requests came that no client of the run sent")
+        if self.clients and (strangers := sum(self.serving.strangers.values())):
+            faults.append(f"{strangers} requests came that no client of the run sent")
         if total is not None and total != len(theirs):
             faults.append(f"{len(theirs):,} of {total:,} events of the clients have come")
         return dataclasses.replace(
