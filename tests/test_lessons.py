@@ -1303,9 +1303,11 @@ def test_behind_each_nginx_polls_move_and_websockets_stay(scale, program, monkey
     assert back[1] + back[2] == at_a
     assert min(back[1:]) > at_a / 4
     ends_s = min(t for t, n, _ in polls["closed"] if n == 0 and t > 2)
+    until_drained = [count(polls["request_received"], n, -9, ends_s) for n in (0, 1)]
+    assert min(until_drained) > max(until_drained) * 2 / 3
     begins_s = min(t for t, n, _ in polls["request_received"] if n == 2)
-    came = [count(polls["request_received"], n, begins_s, ends_s) for n in range(3)]
-    assert min(came) > sum(came) / 4
+    since_c = [count(polls["request_received"], n, begins_s, 9) for n in (1, 2)]
+    assert min(since_c) > max(since_c) * 2 / 3
     kept = count(polls["opened"], 0, -9, 2) - count(polls["closed"], 0, -9, 2)
     assert 1 <= kept < count(polls["request_received"], 0, -9, 2) / 2  # each carries several polls
     closes = count(polls["closed"], 0, 2, 9)

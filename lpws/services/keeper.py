@@ -98,7 +98,7 @@ def first_news(
 ) -> dict:
     """The news of a program that was started: its port if it answers, its log if it does not."""
     end = time.monotonic() + START_S
-    while not (found := answering(orders, listening(folder, port))):
+    while not (found := answering(orders, listening(orders, folder, port))):
         over = program.poll() is not None or time.monotonic() > end
         log = (folder / "log").read_text(encoding="utf-8", errors="replace")  # with its last words
         if port and re.search(r"bind\(\) to \S+ failed", log):  # another program was faster
@@ -120,12 +120,12 @@ def finish(program: subprocess.Popen) -> None:
         program.wait()
 
 
-def listening(folder: Path, port: int) -> int:
+def listening(orders: dict, folder: Path, port: int) -> int:
     """The port at which the program listens, by what it has written down; 0 if it has not yet."""
     # nginx writes its number once it listens. Until then, the port may be that of another program, which
     # might count who asks.
     if port:
-        return port if any(folder.glob("*.pid")) else 0
+        return port if (folder / orders.get("writes", "")).exists() else 0
     for path in folder.glob("*.ports"):
         with contextlib.suppress(ValueError, LookupError):  # it is being written
             return int(json.loads(path.read_text(encoding="utf-8"))["nats"][0].rpartition(":")[2])

@@ -86,7 +86,7 @@ class Nginx(Service):
         program = must_find("nginx")
         text, self._lines = configuration(proxy, self.ports, version(program))
         command = ["-e", "stderr", "-p", "@FOLDER@/", "-c", "@FOLDER@/nginx.conf"]
-        ask = {"ask": READY_2 if proxy.http2 else READY, "answer": "@WORD@"}
+        ask = {"ask": READY_2 if proxy.http2 else READY, "answer": "@WORD@", "writes": "nginx.pid"}
         super().__init__(program, ask | {"command": command, "file": "nginx.conf", "text": text})
 
     def __enter__(self) -> Nginx:

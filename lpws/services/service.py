@@ -39,7 +39,8 @@ class Service:
         Path of the program.
     orders
         What the keeper is told: the ``command``, what to ``ask`` for which ``answer``, and, where the
-        laboratory chooses the port, the ``file`` and the ``text`` of a configuration.
+        laboratory chooses the port, the ``file`` and the ``text`` of a configuration. What it ``writes`` once
+        it listens there, it need not be asked before.
     """
 
     host = "127.0.0.1"
