@@ -39,8 +39,8 @@ class Service:
         Path of the program.
     orders
         What the keeper is told: the ``command``, what to ``ask`` for which ``answer``, and, where the
-        laboratory chooses the port, the ``file`` and the ``text`` of a configuration. What it ``writes`` once
-        it listens there, it need not be asked before.
+        laboratory chooses the port, the ``file`` and the ``text`` of a configuration; and the file that the
+        program ``writes`` once it listens, if there is one: before, it is not asked.
     """
 
     host = "127.0.0.1"

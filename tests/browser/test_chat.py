@@ -594,6 +594,17 @@ def test_another_way_in_loses_nothing(seat, chat):
     ada.wait_for_function("() => document.querySelector('#here .person').dataset.by === 'SSE'")
 
 
+def test_another_way_in_ends_the_reloads(page, chat):
+    asked = []
+    enter(page, chat.address, "Ada", "reload")
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("radio", name="SSE", exact=True).check()
+    page.wait_for_function("() => document.querySelector('#here .person').dataset.by === 'SSE'")
+    say(page, "tea, please")
+    wait_for(page, "tea, please")
+    assert [url for url in asked if "/reload?" in url] == []
+
+
 def test_who_is_offline_is_told_and_what_they_said_is_kept(window, chat, shot):
     with Robots(chat, {"Rob": lpws.WebSocket()}) as robots:
         page = enter(window(), chat.address, "Ada", "long polling")

@@ -78,11 +78,12 @@ export class Listener {
     this.#reload();
   }
 
-  /** Once a reload is asked for, or the reader chooses another way, for which nobody may be waiting. */
+  /** Waits until a reload is asked for, from this call on; fails if another way is chosen. */
   reloaded() {
-    const { promise, resolve } = Promise.withResolvers();
+    const { promise, resolve, reject } = Promise.withResolvers();
+    promise.catch(() => {}); // if the answer under way fails, nobody waits for this one
     this.#reload = resolve;
-    this.signal.addEventListener("abort", resolve, { once: true });
+    this.signal.addEventListener("abort", reject, { once: true });
     return promise;
   }
 
