@@ -167,21 +167,20 @@ SEE = """async (number) => {
   await notebook.scrollToItem(number, "start");
   await cell.ready;
   const seen = [];
-  for (let at = 0, node; (node = cell.node.querySelectorAll(".jp-OutputArea-output")[at]); at++) {
-    const look = () => {
-      // JupyterLab may draw an output again, in another node.
-      node = cell.node.querySelectorAll(".jp-OutputArea-output")[at] ?? node;
-      // A film plays in a frame, in place of its picture, and has the same words as its title.
-      return [node.querySelector("img"), node.querySelector("iframe")];
-    };
-    let [picture, film] = look();
+  // Looked up anew each time: JupyterLab may draw an output again, in another node.
+  const outputs = () => cell.node.querySelectorAll(".jp-OutputArea-output");
+  for (let at = 0; at < outputs().length; at++) {
+    let node, picture, film;
     // JupyterLab draws what is scrolled to when it gets to it: within 1,200 frames, or twenty seconds. What
     // it draws around may push this out of sight meanwhile, so it is asked for at another place now and then.
     for (let n = 0; n < 600; n++) {
+      node = outputs()[at] ?? node;
       if (n % 10 === 0) node.scrollIntoView({ block: ["center", "start", "end"][(n / 10) % 3] });
+      picture = node.querySelector("img");
       await picture?.decode();
       await drawn();
-      [picture, film] = look();
+      // A film plays in a frame, in place of its picture, and has the same words as its title.
+      film = node.querySelector("iframe");
       if (!(picture || film) || box(picture) || box(film)) break;
     }
     const [words, described] = [node.innerText, picture?.alt ?? film?.title ?? ""];
